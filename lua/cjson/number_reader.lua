@@ -1,0 +1,168 @@
+--- Reads numbers out of JSON text: the forms of JSON, and the wider ones that C's strtod takes.
+
+local nearest_quotient = require("cjson.nearest_quotient")
+
+local byte, find, match, sub = string.byte, string.find, string.match, string.sub
+
+local MINUS, PLUS, POINT, ZERO, NINE = 45, 43, 46, 48, 57
+local LOWER_E, UPPER_E, LOWER_X, UPPER_X = 101, 69, 120, 88
+
+-- Doubles hold integers of this many digits and these powers of ten exactly, so one multiplication or division
+-- of the two rounds once: the result is the nearest double, as from tonumber.
+local EXACT_DIGITS = 15
+local LAST_EXACT_POWER = 22
+local POWERS = {}
+for exponent = 0, LAST_EXACT_POWER do
+  POWERS[exponent] = 10 ^ exponent
+end
+
+-- From here on, an integer has all the digits that it can take exactly.
+local FULL = POWERS[EXACT_DIGITS - 1]
+
+local NAN, INFINITY = tonumber("nan"), math.huge
+
+local function is_digit(char)
+  return char >= ZERO and char <= NINE
+end
+
+---@param text string
+---@param pos integer
+---@param sum number what the digits before `pos` amount to
+---@param full number the sum from which on no more digits are read
+---@return number sum, integer pos, integer char the byte at `pos`, 0 at the end
+local function read_digits(text, pos, sum, full)
+  local char = byte(text, pos) or 0
+  while is_digit(char) and sum < full do
+    sum = sum * 10 + (char - ZERO)
+    pos = pos + 1
+    char = byte(text, pos) or 0
+  end
+  return sum, pos, char
+end
+
+--- An exponent without digits is no part of the number, as in C.
+---@param text string
+---@param pos integer where the "e" stands
+---@return number exponent, integer pos
+local function read_exponent(text, pos)
+  local sign = byte(text, pos + 1) or 0
+  local first = (sign == MINUS or sign == PLUS) and pos + 2 or pos + 1
+  local exponent, past = read_digits(text, first, 0, INFINITY)
+  if past == first then
+    return 0, pos
+  end
+  return sign == MINUS and -exponent or exponent, past
+end
+
+--- The double nearest to the integer that `high` starts and `low` ends, times ten to the power.
+---@return number? nil when it takes more than this to tell
+local function scale(high, low, low_digits, power)
+  if power < -LAST_EXACT_POWER or power > LAST_EXACT_POWER then
+    return nil
+  elseif low_digits == 0 then
+    return power < 0 and high / POWERS[-power] or high * POWERS[power]
+  elseif low_digits <= EXACT_DIGITS and power <= 0 then
+    return nearest_quotient(high, POWERS[low_digits], low, POWERS[-power])
+  end
+end
+
+---@param text string
+---@param start integer
+---@param first integer past any sign: the first digit or the point
+---@return number? value nil when there are no digits
+---@return integer pos
+local function read_decimal(text, start, first)
+  local high, low_start = read_digits(text, first, 0, FULL)
+  local low, pos, char = read_digits(text, low_start, 0, INFINITY)
+  local digits, low_digits, power = pos - first, pos - low_start, 0
+  if char == POINT then
+    local fraction = pos + 1
+    high, low_start = read_digits(text, fraction, high, FULL)
+    low, pos, char = read_digits(text, low_start, low, INFINITY)
+    low_digits = low_digits + pos - low_start
+    power = fraction - pos
+    digits = digits - power
+  end
+  if digits == 0 then
+    return nil, start
+  end
+  if char == LOWER_E or char == UPPER_E then
+    local exponent
+    exponent, pos = read_exponent(text, pos)
+    power = power + exponent
+  end
+  local value = scale(high, low, low_digits, power)
+    or tonumber(sub(text, first, pos - 1))
+    -- tonumber gives up on exponents of many digits.
+    or (power < 0 or high == 0) and 0
+    or INFINITY
+  return byte(text, start) == MINUS and -value or value, pos
+end
+
+local function read_hexadecimal(text, start, pos)
+  local past = match(text, "^%x+%.?%x*()", pos + 2) or match(text, "^%.%x+()", pos + 2)
+  if not past then
+    return byte(text, start) == MINUS and -0.0 or 0, pos + 1
+  end
+  local value = tonumber(sub(text, pos, past - 1))
+  local exponent, end_of_exponent = match(text, "^[pP]([+-]?%d+)()", past)
+  if exponent then
+    -- tonumber gives up on exponents of many digits.
+    value = tonumber(sub(text, pos, end_of_exponent - 1)) or value * 2 ^ tonumber(exponent)
+  end
+  return byte(text, start) == MINUS and -value or value, end_of_exponent or past
+end
+
+local function read_infinity_or_nan(text, start, pos)
+  local past = match(text, "^[iI][nN][fF]()", pos)
+  if past then
+    past = match(text, "^[iI][nN][iI][tT][yY]()", past) or past
+    return byte(text, start) == MINUS and -INFINITY or INFINITY, past
+  end
+  past = match(text, "^[nN][aA][nN]()", pos)
+  if past then
+    return NAN, match(text, "^%([%w_]*%)()", past) or past
+  end
+  return nil, start
+end
+
+local reader = {}
+
+--- Reads the number at `start`, where a digit or a minus sign stands.
+---@param text string
+---@param start integer
+---@param lenient boolean take infinity, NaN, hexadecimal digits and leading zeros
+---@return number? value nil when there is no such number
+---@return integer pos past the number
+function reader.read(text, start, lenient)
+  local pos = byte(text, start) == MINUS and start + 1 or start
+  local char = byte(text, pos) or 0
+  if char == ZERO then
+    local after = byte(text, pos + 1) or 0
+    local is_hexadecimal = after == LOWER_X or after == UPPER_X
+    if not lenient and (is_hexadecimal or is_digit(after)) then
+      return nil, start
+    elseif is_hexadecimal then
+      return read_hexadecimal(text, start, pos)
+    end
+  elseif lenient and char > NINE then
+    return read_infinity_or_nan(text, start, pos)
+  end
+  return read_decimal(text, start, pos)
+end
+
+--- Reads what JSON has no number for at all: infinity, NaN, or any number with a plus sign.
+---@param text string
+---@param start integer
+---@return number? value nil when there is no such number
+---@return integer pos past the number
+function reader.read_irregular(text, start)
+  if byte(text, start) ~= PLUS then
+    return read_infinity_or_nan(text, start, start)
+  elseif find(text, "^%-", start + 1) then
+    return nil, start
+  end
+  return reader.read(text, start + 1, true)
+end
+
+return reader

@@ -1,0 +1,3 @@
+--- The same as `cjson`, but encode and decode return nil and an error instead of raising it.
+
+return require("cjson.instance").safe()

@@ -1,0 +1,191 @@
+-- Prepares a fresh Lua state for scripts: module search, os.exit, errors; runs once, before any script.
+
+---@class luaopenai.Settings
+---@field folder string the folder of the bundled Lua files
+---@field path string package.path
+---@field cpath string package.cpath
+
+local as_function, exports, settings = ...
+---@cast settings luaopenai.Settings
+
+local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
+local error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall =
+  error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall
+local getmetatable, loadfile, sethook, traceback = debug.getmetatable, loadfile, debug.sethook, debug.traceback
+
+-- Python objects stay out of scripts' hands: they could reach all of Python through one.
+rawset(_G, "python", nil)
+package.loaded.python = nil
+
+local function leave()
+  error("leaving Lua", 0)
+end
+
+-- Python keeps what it wants to raise (an exit, an interrupt) and says so with nil. The hook then throws after every
+-- instruction, so that no pcall on the way out can hold on.
+local function depart()
+  io.stdout:flush()
+  sethook(leave, "", 1)
+  leave()
+end
+
+local function unwrap(ok, ...)
+  if ok then
+    return ...
+  end
+  if ok == nil then
+    depart()
+  end
+  error((...), 0)
+end
+
+local function unwrap_soft(ok, ...)
+  if ok == nil then
+    depart()
+  end
+  return ok, ...
+end
+
+-- A Python function as a Lua function that raises a string when Python fails.
+local function wrap(python_function)
+  local f = as_function(python_function)
+  return function(...)
+    return unwrap(f(...))
+  end
+end
+
+-- The same, but it returns `true, results` or `false, message`.
+local function wrap_soft(python_function)
+  local f = as_function(python_function)
+  return function(...)
+    return unwrap_soft(f(...))
+  end
+end
+
+---@class luaopenai.Bridge what every bundled file gets as its second argument
+local bridge = { wrap = wrap, wrap_soft = wrap_soft }
+for name, python_function in pairs(exports) do
+  bridge[name] = (name == "open" and wrap_soft or wrap)(python_function)
+end
+
+local templates = settings.folder .. "/?.lua;" .. settings.folder .. "/?/init.lua"
+local bundled_modules = {}
+
+-- A bundled module, whatever the script has installed or put into package.loaded.
+function bridge.bundled(name)
+  local module = bundled_modules[name]
+  if module == nil then
+    local chunk = assert(loadfile(assert(package.searchpath(name, templates))))
+    module = chunk(name, bridge)
+    bundled_modules[name] = module
+  end
+  return module
+end
+
+local always_ours = { ["socket.http"] = true, ["ssl.https"] = true }
+
+local function find_bundled(name)
+  if name:find("^luaopenai%.") then
+    return "\n\tno public module '" .. name .. "'"
+  end
+  if package.searchpath(name, templates) then
+    return bridge.bundled
+  end
+  return "\n\tno bundled module '" .. name .. "'"
+end
+
+local function find_ours(name)
+  if always_ours[name] or name == "openai" or name:find("^openai%.") then
+    return find_bundled(name)
+  end
+end
+
+package.path, package.cpath = settings.path, settings.cpath
+table.insert(package.loaders, 2, find_ours)
+table.insert(package.loaders, find_bundled)
+
+os.exit = bridge.exit
+
+local function show_field(value)
+  return type(value) == "string" and ("%q"):format(value) or tostring(value)
+end
+
+-- A table as error value, by its fields.
+local function show_table(value)
+  local fields = {}
+  for key, field in pairs(value) do
+    fields[#fields + 1] = (type(key) == "string" and key or "[" .. tostring(key) .. "]") .. " = " .. show_field(field)
+  end
+  table.sort(fields)
+  return "{" .. table.concat(fields, ", ") .. "}"
+end
+
+local function show(value)
+  if type(value) ~= "table" then
+    return tostring(value)
+  end
+  local meta = getmetatable(value)
+  local ok, text = pcall((meta and rawget(meta, "__tostring")) and tostring or show_table, value)
+  return ok and type(text) == "string" and text or "(error object is a table)"
+end
+
+-- The innermost line of the script's own code.
+local function find_line()
+  for level = 3, 200 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then
+      return nil
+    end
+    if info.what ~= "C" and not info.source:find("@" .. settings.folder, 1, true) then
+      return info.short_src, info.currentline
+    end
+  end
+end
+
+-- The traceback without this file's own frames at its foot.
+local function trace()
+  local text = traceback("", 3):gsub("^\n", "")
+  return text:match("^(.*)\n\t%[C%]: in function 'xpcall'\n[^\n]*$") or text
+end
+
+local function describe(value)
+  local chunk, line = find_line()
+  return { message = show(value), traceback = trace(), chunk = chunk, line = line }
+end
+
+local function finish(ok, ...)
+  if ok then
+    return true, ...
+  end
+  local failure = ...
+  return false, failure.message, failure.chunk, failure.line, failure.traceback
+end
+
+local null = require("string.buffer").decode("\3")
+local array_mt = bridge.bundled("cjson.sentinels").array_mt
+
+return {
+  null = null,
+  is_null = function(value)
+    return value == null
+  end,
+  is_array = function(value)
+    return getmetatable(value) == array_mt
+  end,
+  empty_array = function()
+    return setmetatable({}, array_mt)
+  end,
+  wrap = wrap,
+  -- Calls a function; returns true and its results, or false, message, chunk, line and traceback.
+  run = function(f, ...)
+    return finish(xpcall(f, describe, ...))
+  end,
+  -- Called from Python without arguments, ends the throwing that `depart` began.
+  sethook = sethook,
+  loadfile = loadfile,
+  loadstring = loadstring,
+  require = require,
+  set_arg = function(arg)
+    rawset(_G, "arg", arg)
+  end,
+}

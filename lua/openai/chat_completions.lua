@@ -1,0 +1,177 @@
+-- Chat sessions: a conversation that keeps its history, over the chat completions API.
+
+local _, bridge = ...
+local class = bridge.bundled("openai.class")
+local json = bridge.bundled("openai.json")
+local session_parameters = bridge.constants().session_parameters
+
+---@class openai.Message
+---@field role "system"|"developer"|"user"|"assistant"|"function"|"tool"
+---@field content? string|table[] text, or a list of content parts
+---@field name? string
+---@field tool_call_id? string
+---@field function_call? table
+---@field tool_calls? table[]
+
+---@class openai.Chunk a piece of a streamed reply; `tostring` gives its text
+---@field content string
+---@field index integer
+---@field tool_calls? table[]
+
+---@class ChatSession.Options
+---@field messages? openai.Message[]
+---@field functions? table[]
+---@field tools? table[]
+---@field tool_choice? string|table
+---@field parallel_tool_calls? boolean
+---@field function_call? string|table
+---@field temperature? number
+---@field model? string
+---@field response_format? table
+
+local chunk_mt = {
+  __tostring = function(chunk)
+    return chunk.content
+  end,
+}
+
+---The chunk in a raw event of a stream, or nil where the event brings neither text nor tool calls.
+---@param event table
+---@return openai.Chunk?
+local function parse_completion_chunk(event)
+  local content, index, calls = bridge.read_chunk(json.encode(event, "event"))
+  if content then
+    return setmetatable({ content = content, index = index, tool_calls = calls and json.decode(calls) }, chunk_mt)
+  end
+end
+
+---@class ChatSession
+---@field client OpenAI
+---@field opts ChatSession.Options
+---@field messages openai.Message[] the history; a script may edit it between turns
+---@field functions? table[]
+---@field tools? table[]
+local methods = {}
+
+local function init(self, client, opts)
+  self.client = client
+  self.opts = opts or {}
+  self.messages = setmetatable({}, json.array_mt)
+  if type(self.opts.messages) == "table" then
+    self:append_message(unpack(self.opts.messages))
+  end
+  if type(self.opts.functions) == "table" then
+    self.functions = {}
+    for number, declaration in ipairs(self.opts.functions) do
+      bridge.check_function(json.encode(declaration, ("functions[%d]"):format(number)), number)
+      self.functions[number] = declaration
+    end
+  end
+  self.tools = self.opts.tools
+end
+
+---Checks each message and appends it to the history.
+---@param ... openai.Message
+function methods:append_message(...)
+  for number = 1, select("#", ...) do
+    local message = (select(number, ...))
+    bridge.check_message(json.encode(message, "message"))
+    table.insert(self.messages, message)
+  end
+end
+
+---@return openai.Message?
+function methods:last_message()
+  return self.messages[#self.messages]
+end
+
+---Appends a message and returns the model's reply.
+---@param message string|openai.Message a string is the user's
+---@param opts_or_callback? table|fun(chunk: openai.Chunk, event: table)
+---@return string|openai.Message|nil reply its text, or the whole message when it calls tools or a function
+---@return string? failure
+---@return any body what the server sent, on failure
+function methods:send(message, opts_or_callback)
+  if type(message) == "string" then
+    message = { role = "user", content = message }
+  end
+  self:append_message(message)
+  return self:generate_response(true, opts_or_callback)
+end
+
+local function request_parameters(self, opts)
+  local parameters = { functions = self.functions, tools = self.tools }
+  for _, name in ipairs(session_parameters) do
+    parameters[name] = self.opts[name]
+  end
+  for name, value in pairs(opts) do
+    parameters[name] = value
+  end
+  local callback = parameters.stream_callback
+  parameters.stream_callback = nil
+  parameters.stream = callback and true or parameters.stream
+  return parameters, callback
+end
+
+local function keep(self, append_response, message_json, is_plain, whole)
+  local message = json.decode(message_json)
+  if append_response then
+    self:append_message(message)
+  end
+  return is_plain and message.content or whole or message
+end
+
+-- What a call of `client:chat` came to, with a network failure given back instead of raised.
+local function settle(client, ok, status, body)
+  if ok then
+    return status, body
+  end
+  if status ~= bridge.network_failure(client) then
+    error(status, 0)
+  end
+  return nil, status
+end
+
+local function text_of(chunks)
+  return json.decode((bridge.assemble(json.encode(chunks, "chunks")))).content
+end
+
+---Returns the model's reply to the history as it stands.
+---@param append_response? boolean whether the reply joins the history; true when left out
+---@param opts_or_callback? table|fun(chunk: openai.Chunk, event: table) request parameters and `stream_callback`
+---@return string|openai.Message|nil reply
+---@return string? failure
+---@return any body
+function methods:generate_response(append_response, opts_or_callback)
+  local opts = opts_or_callback or {}
+  if type(opts) ~= "table" or opts.stream_callback == nil and (getmetatable(opts) or {}).__call then
+    opts = { stream_callback = opts }
+  end
+  local parameters, callback = request_parameters(self, opts)
+  local chunks = setmetatable({}, json.array_mt)
+  local function collect(chunk, event)
+    chunks[#chunks + 1] = chunk
+    return callback(chunk, event)
+  end
+
+  local client = self.client
+  local status, body =
+    settle(client, pcall(client.chat, client, self.messages, parameters, callback and collect or nil))
+  if not status then
+    return nil, body, callback and text_of(chunks)
+  end
+  append_response = append_response ~= false
+  if not callback or status ~= 200 then
+    local message, plain_or_failure = bridge.read_reply(status, json.encode(body, "body"))
+    if not message then
+      return nil, plain_or_failure, body
+    end
+    return keep(self, append_response, message, plain_or_failure, body.choices[1].message)
+  end
+  return keep(self, append_response, bridge.assemble(json.encode(chunks, "chunks")))
+end
+
+return {
+  ChatSession = class("ChatSession", methods, init),
+  parse_completion_chunk = parse_completion_chunk,
+}

@@ -1,0 +1,80 @@
+-- HTTP requests in LuaSocket's generic form, sent by Python over kept connections.
+
+local _, bridge = ...
+local ltn12 = bridge.bundled("ltn12")
+
+---@class openai.HttpRequest
+---@field url string
+---@field method? string GET when left out
+---@field headers? table<string, string|number>
+---@field source? ltn12.Source the request's body
+---@field sink? ltn12.Sink takes the answer's body as it arrives
+---@field step? fun(source: ltn12.Source, sink: ltn12.Sink): any, any moves one piece
+---@field timeout? number|table seconds, or `{connect=, read=}`
+---@field proxy? string URL of a proxy
+
+local function drain(source)
+  local pieces = {}
+  while true do
+    local piece, message = source()
+    if not piece then
+      return not message and table.concat(pieces), message
+    end
+    pieces[#pieces + 1] = piece
+  end
+end
+
+-- The body as an ltn12 source. Nothing of Python's is on the stack while a sink runs.
+local function as_source(read)
+  return function()
+    local ok, piece = read()
+    if not ok then
+      return nil, piece
+    end
+    return piece
+  end
+end
+
+local http = {}
+
+---Sends a request, and asks where the body shall go once the headers are there.
+---@param request openai.HttpRequest
+---@param on_headers fun(status: integer, headers: table<string, string>): ltn12.Sink
+---@return integer? # 1, or nil when the network failed
+---@return integer|string status the HTTP status code, or what failed
+---@return table<string, string>? headers names in lower case
+---@return string? status_line
+function http.send(request, on_headers)
+  local body, message
+  if request.source then
+    body, message = drain(request.source)
+    if not body then
+      return nil, message
+    end
+  end
+  local ok, status, reason, headers, read, close =
+    bridge.open(request.method or "GET", request.url, request.headers or {}, body, request.timeout, request.proxy)
+  if not ok then
+    return nil, status
+  end
+  local source = as_source(bridge.wrap_soft(read))
+  local poured, failure = ltn12.pump.all(source, on_headers(status, headers), request.step)
+  if not poured then
+    bridge.wrap(close)()
+    return nil, failure or "the sink refused the body"
+  end
+  return 1, status, headers, ("HTTP/1.1 %d %s"):format(status, reason)
+end
+
+---@param request openai.HttpRequest
+---@return integer? # 1, or nil when the network failed
+---@return integer|string status the HTTP status code, or what failed
+---@return table<string, string>? headers names in lower case
+---@return string? status_line
+function http.request(request)
+  return http.send(request, function()
+    return request.sink or ltn12.sink.null()
+  end)
+end
+
+return http

@@ -1,0 +1,33 @@
+-- Server-sent events: cuts a streamed body into the JSON objects that it carries.
+
+local _, bridge = ...
+local json = bridge.bundled("openai.json")
+
+local function is_callable(value)
+  local meta = type(value) == "table" and getmetatable(value)
+  return type(value) == "function" or (meta and meta.__call ~= nil) or false
+end
+
+local sse = {}
+
+---An ltn12 filter that calls `callback` with each event's decoded object as it comes by.
+---@param callback fun(event: table)
+---@return fun(...): ... # takes body pieces of any size, and nil at the end; returns what it is given
+function sse.create_stream_filter(callback)
+  if not is_callable(callback) then
+    error("Must provide chunk_callback function when streaming response", 0)
+  end
+  local feed = bridge.wrap(bridge.sse())
+  return function(...)
+    local piece = ...
+    local events = piece ~= "" and feed(piece)
+    if events then
+      for _, data in ipairs(events) do
+        callback(json.decode(data))
+      end
+    end
+    return ...
+  end
+end
+
+return sse

@@ -1,0 +1,11 @@
+-- The part of LuaSocket's `socket` that scripts use beside HTTP: the clock and a pause.
+
+local _, bridge = ...
+
+return {
+  _VERSION = "LuaSocket 3.1.0",
+  ---@return number # seconds since the epoch
+  gettime = bridge.now,
+  ---@type fun(seconds: number)
+  sleep = bridge.sleep,
+}

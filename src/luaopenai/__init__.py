@@ -1,0 +1,46 @@
+"""The public names of luaopenai, each loaded when it is first used."""
+
+from luaopenai._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from luaopenai.bridge.errors import LuaError
+    from luaopenai.bridge.runtime import Runtime
+    from luaopenai.client.chat import ChatSession
+    from luaopenai.client.errors import APIConnectionError, APIError
+    from luaopenai.client.openai import OpenAI, Response
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "ChatSession",
+    "LuaError",
+    "OpenAI",
+    "Response",
+    "Runtime",
+    "__version__",
+]
+
+_HOMES = {
+    "APIConnectionError": "luaopenai.client.errors",
+    "APIError": "luaopenai.client.errors",
+    "ChatSession": "luaopenai.client.chat",
+    "LuaError": "luaopenai.bridge.errors",
+    "OpenAI": "luaopenai.client.openai",
+    "Response": "luaopenai.client.openai",
+    "Runtime": "luaopenai.bridge.runtime",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,3 @@
+"""The version of this package, stated here and nowhere else."""
+
+__version__ = "1.1.0"

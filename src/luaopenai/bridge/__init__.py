@@ -1,0 +1,1 @@
+"""Lua inside Python: the only folder that imports lupa."""

@@ -1,0 +1,264 @@
+"""The Python functions that our Lua files call.
+
+Each takes and returns what crosses for little: numbers, byte strings, JSON text. Decisions are
+the client's; here they are only put into Lua's hands.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from luaopenai._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from luaopenai.bridge.values import Values
+    from luaopenai.client.transport import Answer, Transport
+
+
+class Defaults:
+    """What a Lua client starts from when the script does not say otherwise."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.api_key = api_key
+        self.transport = transport
+
+
+class Exports:
+    """One runtime's functions for Lua; every public method is exported under its own name."""
+
+    def __init__(self, values: Values, defaults: Defaults) -> None:
+        self._values = values
+        self._defaults = defaults
+        self._constants: object = None
+
+    def functions(self) -> dict[bytes, Callable[..., object]]:
+        """The exported functions by name."""
+        names = [name for name in vars(Exports) if not name.startswith("_") and name != "functions"]
+        return {name.encode(): getattr(self, name) for name in names}
+
+    def constants(self) -> object:
+        """Version, endpoints, defaults and session parameters, as one Lua table."""
+        if self._constants is None:
+            self._constants = self._values.to_lua(self._gather_constants())
+        return self._constants
+
+    def _gather_constants(self) -> dict[str, object]:
+        from luaopenai.client.chat import SESSION_PARAMETERS
+        from luaopenai.client.endpoints import BASE_URL, DEFAULT_MODEL, ENDPOINTS
+
+        base_url = self._defaults.base_url or os.environ.get("OPENAI_BASE_URL") or BASE_URL
+        return {
+            "version": __version__,
+            "api_base": base_url.rstrip("/"),
+            "api_key": self._defaults.api_key or False,
+            "default_model": DEFAULT_MODEL,
+            "session_parameters": SESSION_PARAMETERS,
+            "endpoints": {
+                name: {
+                    "method": endpoint.method,
+                    "path": endpoint.path,
+                    "argument": endpoint.argument or False,
+                    "required": endpoint.required,
+                    "chat_model": endpoint.chat_model,
+                    "defaults": dict(endpoint.defaults),
+                    "headers": dict(endpoint.headers),
+                }
+                for name, endpoint in ENDPOINTS.items()
+            },
+        }
+
+    def check_messages(self, text: bytes) -> None:
+        """Raise unless the JSON text is a list of valid messages."""
+        from luaopenai.client.messages import check_messages
+
+        check_messages(_loads(text, "messages"), 1)
+
+    def check_message(self, text: bytes) -> None:
+        """Raise unless the JSON text is a valid message."""
+        from luaopenai.client.messages import check_message
+
+        check_message(_loads(text, "message"), base=1)
+
+    def check_function(self, text: bytes, number: int) -> None:
+        """Raise unless the JSON text is a function declaration."""
+        from luaopenai.client.messages import check_function
+
+        check_function(_loads(text, "function"), f"functions[{number}]")
+
+    def explain(self, value: object, where: bytes) -> str:
+        """Why a Lua value cannot be sent as JSON."""
+        from luaopenai.client.payload import fault
+
+        try:
+            return fault(self._values.to_python(value, where.decode()), where.decode(), 1)
+        except (TypeError, ValueError) as error:
+            return str(error)
+
+    def read_reply(self, status: int, text: bytes) -> tuple[object, ...]:
+        """What the body of a chat completion means.
+
+        Returns ``None, MESSAGE`` for a failure, else the history's message as JSON and whether it
+        is text only.
+        """
+        from luaopenai.client import chat
+        from luaopenai.client.errors import APIError
+        from luaopenai.client.payload import encode
+
+        body = _loads(text, "body")
+        try:
+            chat.check_status(status, body)
+            message = chat.find_message(status, body)
+        except APIError as error:
+            return None, str(error)
+        return encode(chat.history_message(message)), chat.is_plain(message)
+
+    def read_failure(self, status: int, text: bytes) -> str | None:
+        """What a status other than 200 means, or nothing."""
+        from luaopenai.client import chat
+        from luaopenai.client.errors import APIError
+
+        try:
+            chat.check_status(status, _loads(text, "body"))
+        except APIError as error:
+            return str(error)
+        return None
+
+    def read_chunk(self, text: bytes) -> tuple[object, ...]:
+        """The content, index and tool calls (as JSON) of a stream's event, if it is a chunk."""
+        from luaopenai.client.chat import read_chunk
+        from luaopenai.client.payload import encode
+
+        chunk = read_chunk(_loads(text, "event"))
+        if chunk is None:
+            return ()
+        calls = chunk.get("tool_calls")
+        return chunk["content"], chunk["index"], encode(calls) if calls else None
+
+    def assemble(self, text: bytes) -> tuple[object, ...]:
+        """The message that a stream's chunks make, as JSON, and whether it is text only."""
+        from luaopenai.client import chat
+        from luaopenai.client.payload import encode
+
+        message = chat.assemble(_loads(text, "chunks") or ())
+        return encode(chat.history_message(message)), chat.is_plain(message)
+
+    def sse(self) -> Callable[[bytes | None], object]:
+        """A function that takes a body piece, nil for the end, and returns a list of events."""
+        from luaopenai.client.sse import Decoder
+
+        found: list[bytes] = []
+
+        def accept(data: bytes) -> bool:
+            if _is_object(data):
+                found.append(data)
+                return True
+            return False
+
+        decoder = Decoder(accept)
+
+        def feed(piece: bytes | None) -> object:
+            if piece is None:
+                decoder.close()
+            else:
+                decoder.feed(piece)
+            if not found:
+                return None
+            events = self._values.to_lua(found)
+            found.clear()
+            return events
+
+        return feed
+
+    def open(
+        self,
+        method: bytes,
+        url: bytes,
+        headers: object,
+        body: bytes | None,
+        timeout: object = None,
+        proxy: bytes | None = None,
+    ) -> tuple[object, ...]:
+        """Send a request; returns status, reason, headers, and functions to read and close."""
+        named = self._values.to_python(headers, "headers")
+        answer = self._transport().open(
+            method.decode("latin-1"),
+            url.decode("utf-8", "replace"),
+            {str(name): _header(value) for name, value in named.items()},
+            body,
+            timeout=self._values.to_python(timeout, "timeout"),
+            proxy=proxy.decode() if proxy else None,
+        )
+        return (
+            answer.status,
+            answer.reason,
+            self._values.to_lua(answer.headers, "headers"),
+            _reader(answer),
+            answer.close,
+        )
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(max(0.0, seconds))
+
+    def exit(self, code: object = None) -> None:
+        """Leave Lua, then Python: ``os.exit``."""
+        if isinstance(code, bool) or not isinstance(code, int):
+            code = 1 if code is False else 0
+        raise SystemExit(code)
+
+    def _transport(self) -> Transport:
+        if self._defaults.transport is None:
+            from luaopenai.client.transport import Transport
+
+            self._defaults.transport = Transport()
+        return self._defaults.transport
+
+
+def _reader(answer: Answer) -> Callable[[], bytes | None]:
+    def read() -> bytes | None:
+        return answer.read_piece() or None
+
+    return read
+
+
+def _header(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return f"{value:.14g}" if isinstance(value, float) else str(value)
+
+
+def _loads(text: bytes, where: str) -> Any:
+    """JSON text from our encoder; only a string that is not UTF-8 can be wrong with it."""
+    import json
+
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError:
+        from luaopenai.client.payload import fault
+
+        value = json.loads(text.decode("utf-8", "surrogateescape"))
+        raise ValueError(fault(value, where, 1)) from None
+
+
+def _is_object(data: bytes) -> bool:
+    import json
+
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,245 @@
+"""A LuaJIT state that runs trusted scripts."""
+
+from __future__ import annotations
+
+import os
+
+import lupa
+
+from luaopenai.bridge import search
+from luaopenai.bridge.errors import LuaError
+from luaopenai.bridge.exports import Defaults, Exports
+from luaopenai.bridge.values import LuaFunction, Values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from luaopenai.client.openai import OpenAI
+
+# C rocks look for Lua's own symbols in the process, so these must be global when LuaJIT loads.
+with lupa.allow_lua_module_loading():
+    import lupa.luajit21 as luajit
+
+
+class Runtime:
+    """Runs trusted Lua code with ``require("openai")`` and the bundled modules.
+
+    Args:
+        client: gives ``openai.new()`` its connections, and its base URL and key where the script
+            names none.
+        args: the script's arguments, as ``arg`` and ``...``.
+        lua_path: ``package.path`` templates to search first.
+        lua_cpath: ``package.cpath`` templates to search first.
+        rocks: whether to search ``./``, LuaRocks' trees and the system's folders too.
+        base_url: goes over the client's.
+        api_key: goes over the client's.
+
+    Values cross as the table in ``luaopenai.bridge.values`` says. Failing code raises
+    ``LuaError``; ``os.exit`` in a script raises ``SystemExit``. One thread at a time runs Lua.
+    """
+
+    def __init__(
+        self,
+        client: OpenAI | None = None,
+        args: Iterable[str] = (),
+        lua_path: str | None = None,
+        *,
+        lua_cpath: str | None = None,
+        rocks: bool = True,
+        base_url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self._args = tuple(args)
+        self._pending: BaseException | None = None
+        self._cause: tuple[str, Exception] | None = None
+        self._lua = luajit.LuaRuntime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+            attribute_filter=_refuse_attribute,
+        )
+        self._start(
+            Defaults(
+                base_url or (client.base_url if client else None),
+                api_key or (client._api_key if client else None),
+                client._transport if client else None,
+            ),
+            search.package_path(lua_path, rocks=rocks),
+            search.package_cpath(lua_cpath, rocks=rocks),
+        )
+        if self._args:
+            self.set_arg({0: "", **dict(enumerate(self._args, 1))})
+
+    def run_file(self, path: str, *args: object) -> Any:
+        """Run a Lua file and return what it returns; ``args`` are its ``...`` and ``arg``.
+
+        Raises ``LuaError`` when it cannot be read, is not Lua, or fails.
+        """
+        args = args or self._args
+        self.set_arg({0: path, **dict(enumerate(args, 1))})
+        return self._call(self._compile_file(path), args)
+
+    def run_string(self, code: str | bytes, name: str = "code", *args: object) -> Any:
+        """Run Lua code and return what it returns; ``name`` stands for it in messages."""
+        return self._call(self.compile(code, name), args or self._args)
+
+    def execute_file(self, path: str, *args: object) -> None:
+        """Run a Lua file for its effects alone: its results need no counterpart in Python."""
+        self._execute(self._compile_file(path), args)
+
+    def execute_string(self, code: str | bytes, name: str = "code", *args: object) -> None:
+        """Run Lua code for its effects alone."""
+        self._execute(self.compile(code, name), args)
+
+    def compile(self, code: str | bytes, name: str = "code") -> Any:
+        """A chunk for ``call``; raises ``LuaError`` for what is not Lua."""
+        source = code.encode() if isinstance(code, str) else code
+        return self._loaded(self._boot[b"loadstring"](source, f"={name}".encode()))
+
+    def require(self, name: str) -> Any:
+        """What Lua's ``require(name)`` returns."""
+        return self.call(self._boot[b"require"], name)
+
+    def call(self, function: Any, *args: object) -> Any:
+        """Call a Lua function; several results come as a tuple.
+
+        Args:
+            function: one that a script returned.
+            args: cross by the table in ``luaopenai.bridge.values``.
+        """
+        target = function.function if isinstance(function, LuaFunction) else function
+        return self._call(target, args)
+
+    def set_arg(self, arg: dict[int, object]) -> None:
+        """Set the global ``arg``."""
+        self._boot[b"set_arg"](self._values.to_lua(arg, "arg"))
+
+    def _start(self, defaults: Defaults, path: str, cpath: str) -> None:
+        self._values = Values(
+            self._lua, luajit.lua_type, self._function_to_python, self._function_to_lua
+        )
+        exports = Exports(self._values, defaults)
+        table = self._lua.table_from
+        globals_ = self._lua.globals()
+        folder = search.lua_folder()
+        boot = globals_[b"loadfile"](f"{folder}/luaopenai/boot.lua".encode())
+        self._boot = boot(
+            globals_[b"python"][b"as_function"],
+            table({name: self._guarded(f) for name, f in exports.functions().items()}),
+            table({b"folder": folder.encode(), b"path": path.encode(), b"cpath": cpath.encode()}),
+        )
+        self._values.learn(self._boot)
+        self._run = self._boot[b"run"]
+
+    def _call(self, function: Any, args: tuple[object, ...]) -> Any:
+        results = self._execute(function, args)
+        found = [self._values.to_python(value, "result") for value in results]
+        if not found:
+            return None
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def _execute(self, function: Any, args: tuple[object, ...]) -> tuple[Any, ...]:
+        """Call a Lua function; its results as lupa gives them."""
+        crossed = [self._values.to_lua(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
+        try:
+            results = self._run(function, *crossed)
+        except luajit.LuaError:
+            if self._pending is None:
+                raise
+        if self._pending is not None:
+            self._leave()
+        if results is True:
+            return ()
+        if not results[0]:
+            self._fail(*results[1:])
+        found: tuple[Any, ...] = results[1:]
+        return found
+
+    def _leave(self) -> None:
+        """Raise what Lua was left for."""
+        self._boot[b"sethook"]()
+        pending, self._pending = self._pending, None
+        assert pending is not None
+        raise pending
+
+    def _fail(
+        self, message: bytes, chunk: bytes | None, line: int | None, traceback: bytes
+    ) -> None:
+        text = message.decode("utf-8", "replace")
+        error = LuaError(
+            text,
+            chunk.decode("utf-8", "replace") if chunk else None,
+            line,
+            traceback.decode("utf-8", "replace"),
+        )
+        noted, self._cause = self._cause, None
+        raise error from (noted[1] if noted and noted[0] in text else None)
+
+    def _compile_file(self, path: str) -> Any:
+        return self._loaded(self._boot[b"loadfile"](os.fsencode(path)))
+
+    def _loaded(self, loaded: Any) -> Any:
+        """The chunk that Lua's loading functions made, or their error as ``LuaError``."""
+        if not isinstance(loaded, tuple):
+            return loaded
+        text = loaded[1].decode("utf-8", "replace")
+        chunk, _, rest = text.partition(":")
+        line, colon, _ = rest.partition(":")
+        known = bool(colon) and line.isdigit()
+        raise LuaError(text, chunk if known else None, int(line) if known else None)
+
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., tuple[object, ...]]:
+        """A function as the boot file expects it: it raises nothing, and says how it ended."""
+
+        def guarded(*args: object) -> tuple[object, ...]:
+            try:
+                result = function(*args)
+            except Exception as error:
+                return False, self._noted(error)
+            except BaseException as error:
+                self._pending = error
+                return (None,)
+            if not isinstance(result, tuple):
+                return True, self._crossing(result)
+            return (True, *map(self._crossing, result))
+
+        return guarded
+
+    def _crossing(self, result: Any) -> Any:
+        if isinstance(result, str):
+            return result.encode("utf-8", "replace")
+        if callable(result) and luajit.lua_type(result) is None:
+            return self._guarded(result)
+        return result
+
+    def _noted(self, error: Exception) -> bytes:
+        """The exception's text for Lua; the exception is kept in case Lua lets it through."""
+        self._cause = str(error), error
+        return str(error).encode("utf-8", "replace")
+
+    def _function_to_python(self, function: Any) -> LuaFunction:
+        return LuaFunction(function, self._call)
+
+    def _function_to_lua(self, function: Callable[..., object]) -> Any:
+        def call(*args: object) -> Any:
+            crossed = [
+                self._values.to_python(arg, f"argument {n}") for n, arg in enumerate(args, 1)
+            ]
+            try:
+                result = function(*crossed)
+            except LuaError:
+                raise
+            except Exception as error:
+                raise RuntimeError(f"{type(error).__name__}: {error}") from error
+            if isinstance(result, tuple):
+                return tuple(self._values.to_lua(value, "result") for value in result)
+            return self._values.to_lua(result, "result")
+
+        return self._boot[b"wrap"](self._guarded(call))
+
+
+def _refuse_attribute(obj: object, name: object, is_setting: bool) -> str:
+    raise AttributeError("Python objects are closed to Lua")

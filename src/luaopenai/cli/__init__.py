@@ -1,0 +1,64 @@
+"""The commands ``luaopenai`` and ``luaopenai-lua``; each subcommand is loaded when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+HELP = """\
+usage: luaopenai COMMAND ...
+
+  run [OPTIONS] SCRIPT [ARGS...]   run a Lua script that may require("openai")
+  test [BUSTED ARGS...]            run busted under this interpreter
+  model pull | path                fetch the embedded model, or tell where it lives
+
+  luaopenai COMMAND --help         what a command takes
+  luaopenai --version
+"""
+
+
+def main() -> None:
+    """Run ``luaopenai``."""
+    _exit(_dispatch(sys.argv[1:]))
+
+
+def lua_main() -> None:
+    """Run ``luaopenai-lua``, which takes what the ``lua`` command takes."""
+    from luaopenai.cli.run import run_lua
+
+    _exit(run_lua(sys.argv[1:]))
+
+
+def _dispatch(argv: list[str]) -> int:
+    command, rest = (argv[0], argv[1:]) if argv else ("", [])
+    if command == "run":
+        from luaopenai.cli.run import run
+
+        return run(rest)
+    if command == "test":
+        from luaopenai.cli.test import test
+
+        return test(rest)
+    if command == "model":
+        from luaopenai.cli.model import model
+
+        return model(rest)
+    if command in ("--version", "-V"):
+        from luaopenai.cli.run import version
+
+        print(version())
+        return 0
+    if command in ("--help", "-h", "help"):
+        print(HELP, end="")
+        return 0
+    wrong = f"no command {command!r}" if command else "a command is missing"
+    print(f"luaopenai: {wrong}\n\n{HELP}", end="", file=sys.stderr)
+    return 2
+
+
+def _exit(code: int) -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What reads our output is gone: nothing is left to say, here or at Python's own exit.
+        sys.stdout = None
+    sys.exit(code)

@@ -1,0 +1,207 @@
+"""Runs Lua scripts: ``luaopenai run`` and ``luaopenai-lua``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from luaopenai._version import __version__
+from luaopenai.bridge.errors import LuaError
+from luaopenai.cli.options import Options, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from luaopenai.bridge.runtime import Runtime
+
+HELP = """\
+usage: luaopenai run [OPTIONS] SCRIPT [ARGS...]
+
+Runs SCRIPT (- for standard input) as `lua SCRIPT ARGS` would.
+
+  -e CODE              run CODE first; without SCRIPT, run only that
+  -l MODULE            require MODULE first
+  --base-url URL       where openai.new() sends, unless the script says otherwise
+  --api-key-env NAME   the environment variable that holds the key
+  --local              use the model embedded in this program; no key, no network
+  --model-file FILE    with --local: another model, as a GGUF file
+  --lua-path PATH      templates for package.path, searched first
+  --lua-cpath PATH     templates for package.cpath, searched first
+  --no-rocks           search only what is named here, in LUA_PATH and LUA_CPATH, and
+                       the bundled modules
+  --version
+"""
+
+LUA_HELP = """\
+usage: luaopenai-lua [OPTIONS] [SCRIPT [ARGS...]]
+
+Takes what the lua command takes, for tools that want an interpreter.
+
+  -e CODE     run CODE first
+  -l MODULE   require MODULE first
+  -i          read lines from the terminal after SCRIPT
+  -v          tell the version
+  --          no more options
+  -           run standard input
+"""
+
+_VALUES = frozenset({"--base-url", "--api-key-env", "--model-file", "--lua-path", "--lua-cpath"})
+_FLAGS = frozenset({"--local", "--no-rocks"})
+
+
+def run(argv: list[str]) -> int:
+    """``luaopenai run``: returns the exit status."""
+    try:
+        options = parse(argv, _VALUES, _FLAGS)
+        if not (options.help or options.version):
+            _check(options)
+    except UsageError as error:
+        return _usage_error("luaopenai run", str(error))
+    if options.help:
+        print(HELP, end="")
+        return 0
+    if options.version:
+        print(version())
+        return 0
+    key_name = options.values.get("--api-key-env")
+    if key_name:
+        if key_name not in os.environ:
+            return _complain("luaopenai", f"the environment has no {key_name}")
+        os.environ["OPENAI_API_KEY"] = os.environ[key_name]
+    if "--local" in options.flags:
+        return _run_locally(options)
+    return _run_options("luaopenai", options, options.values.get("--base-url"))
+
+
+def run_lua(argv: list[str]) -> int:
+    """``luaopenai-lua``: returns the exit status."""
+    try:
+        options = parse(argv, frozenset(), frozenset())
+    except UsageError as error:
+        return _usage_error("luaopenai-lua", str(error))
+    if options.help:
+        print(LUA_HELP, end="")
+        return 0
+    if options.version:
+        print(version())
+    nothing = not (options.script or options.steps or options.version)
+    if nothing and not sys.stdin.isatty():
+        options.script = "-"
+    elif nothing:
+        options.interactive = True
+    return _run_options("luaopenai-lua", options)
+
+
+def version() -> str:
+    """The versions of all that runs a script."""
+    from luaopenai.bridge.runtime import Runtime
+
+    luajit = Runtime(rocks=False).run_string("return jit.version")
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"luaopenai {__version__} ({luajit}, Python {python})"
+
+
+def _check(options: Options) -> None:
+    if options.interactive:
+        raise UsageError("-i is for luaopenai-lua")
+    if options.script is None and not options.steps:
+        raise UsageError("a script is missing")
+    if "--model-file" in options.values and "--local" not in options.flags:
+        raise UsageError("--model-file goes with --local")
+    if "--base-url" in options.values and "--local" in options.flags:
+        raise UsageError("--base-url and --local exclude each other")
+
+
+def _run_locally(options: Options) -> int:
+    from pathlib import Path
+
+    from luaopenai.cli.signals import quit_now
+    from luaopenai.local import LocalModelError, LocalServer
+
+    file = options.values.get("--model-file")
+    try:
+        server = LocalServer(Path(file) if file else None)
+    except LocalModelError as error:
+        return _complain("luaopenai", str(error))
+    code = 1
+    try:
+        code = _run_options("luaopenai", options, server.base_url)
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 0
+    finally:
+        if not server.close():
+            quit_now(code)
+    return code
+
+
+def _run_options(program: str, options: Options, base_url: str | None = None) -> int:
+    from luaopenai.bridge.runtime import Runtime
+    from luaopenai.cli.signals import watch_signals
+
+    watch_signals()
+    runtime = Runtime(
+        lua_path=options.values.get("--lua-path"),
+        lua_cpath=options.values.get("--lua-cpath"),
+        rocks="--no-rocks" not in options.flags,
+        base_url=base_url,
+        api_key=os.environ.get(options.values.get("--api-key-env", "")),
+    )
+    runtime.set_arg(_arg(options))
+    try:
+        _run_steps(runtime, options)
+    except LuaError as error:
+        return _complain(program, error.message, error.traceback)
+    if options.interactive:
+        from luaopenai.cli.repl import Repl
+
+        Repl(runtime).loop()
+    return 0
+
+
+def _run_steps(runtime: Runtime, options: Options) -> None:
+    initial = os.environ.get("LUA_INIT", "")
+    if initial.startswith("@"):
+        runtime.execute_file(initial[1:])
+    elif initial:
+        runtime.execute_string(initial, "LUA_INIT")
+    for letter, text in options.steps:
+        if letter == "-e":
+            runtime.execute_string(text, "(command line)")
+        else:
+            runtime.execute_string(f"require({_quoted(text)})", "(command line)")
+    args = [os.fsencode(arg) for arg in options.args]
+    if options.script == "-":
+        runtime.execute_string(_without_shebang(sys.stdin.buffer.read()), "stdin", *args)
+    elif options.script is not None:
+        runtime.execute_file(options.script, *args)
+
+
+def _arg(options: Options) -> dict[int, object]:
+    """Lua's ``arg``: the script is number 0, what stands before it has negative numbers."""
+    words = list(sys.orig_argv)
+    script = len(words) - len(options.args) - (options.script is not None)
+    arg: dict[int, object] = {i - script: os.fsencode(word) for i, word in enumerate(words)}
+    return arg
+
+
+def _without_shebang(code: bytes) -> bytes:
+    """Code for Lua: a first line that starts with # is the shell's; the line numbers stay."""
+    if not code.startswith(b"#"):
+        return code
+    _, newline, rest = code.partition(b"\n")
+    return newline + rest
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(f"\\{byte:03d}" for byte in os.fsencode(text)) + '"'
+
+
+def _usage_error(program: str, text: str) -> int:
+    print(f"{program}: {text}; see {program} --help", file=sys.stderr)
+    return 2
+
+
+def _complain(program: str, message: str, traceback: str = "") -> int:
+    print(f"{program}: {message}", file=sys.stderr)
+    if traceback:
+        print(traceback, file=sys.stderr)
+    return 1

@@ -1,0 +1,59 @@
+"""Ctrl-C and closed pipes while Lua runs, when Python's own signal handlers have to wait.
+
+Python's C-level handler writes each signal's number to a pipe at once, whatever the main thread
+does; a thread reads it there and ends the process.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import signal
+
+_STDOUT = 1
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def watch_signals() -> None:
+    """From now on, Ctrl-C ends the process with 130, and a closed standard output with 141."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, _note)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    _thread.start_new_thread(_watch, (reader,))
+
+
+def quit_now(code: int) -> None:
+    """Leave the process at once, from any thread, with the output buffers written."""
+    import ctypes
+    import threading
+
+    # Lua's output is in C's buffers. Writing them can block where the main thread holds one.
+    flush = threading.Thread(target=ctypes.CDLL(None).fflush, args=(None,), daemon=True)
+    flush.start()
+    flush.join(0.5)
+    os._exit(code)
+
+
+def _note(_signal: int, _frame: FrameType | None) -> None:
+    """Take a signal, so that Python's C-level handler tells the watching thread of it."""
+
+
+def _watch(reader: int) -> None:
+    while number := os.read(reader, 1):
+        if number[0] == signal.SIGINT:
+            quit_now(130)
+        if number[0] == getattr(signal, "SIGPIPE", -1) and _is_broken(_STDOUT):
+            os._exit(141)
+
+
+def _is_broken(file: int) -> bool:
+    """Whether nobody reads the other end of a pipe; a closed socket raises SIGPIPE too."""
+    poll = select.poll()
+    poll.register(file, select.POLLOUT)
+    return any(events & select.POLLERR for _, events in poll.poll(0))

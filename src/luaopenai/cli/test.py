@@ -1,0 +1,32 @@
+"""Runs busted under our interpreter: ``luaopenai test``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from luaopenai.bridge.search import lua_folder
+
+HELP = """\
+usage: luaopenai test [BUSTED ARGS...]
+
+Runs busted, as installed by LuaRocks or the system, under this interpreter.
+"""
+
+
+def test(argv: list[str]) -> int:
+    """``luaopenai test``: returns busted's exit status."""
+    if argv in (["--help"], ["-h"]):
+        print(HELP, end="")
+        return 0
+    script = os.path.join(lua_folder(), "luaopenai", "busted.lua")
+    try:
+        return subprocess.run([*interpreter(), script, "--ignore-lua", *argv]).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+def interpreter() -> list[str]:
+    """The command that starts ``luaopenai-lua`` with this very Python."""
+    return [sys.executable, "-m", "luaopenai.cli.lua"]

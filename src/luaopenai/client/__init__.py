@@ -1,0 +1,1 @@
+"""The OpenAI client in Python; it knows nothing of Lua."""

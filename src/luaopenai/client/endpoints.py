@@ -1,0 +1,79 @@
+"""The endpoints of the API: where each client method sends, and with which defaults."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BASE_URL = "https://api.openai.com/v1"
+DEFAULT_MODEL = "gpt-4.1"
+
+
+class Endpoint:
+    """One endpoint. Plain slots: a NamedTuple or dataclass would slow every script's start.
+
+    Attributes:
+        method: the HTTP method.
+        path: below the base URL; may hold one ``{placeholder}`` for an id.
+        argument: the payload field that the client method's first argument fills.
+        required: whether that argument may not be left out.
+        chat_model: whether ``model`` defaults to the client's ``default_model``.
+        defaults: other payload fields; the caller's options go over them, key by key.
+        headers: extra request headers.
+    """
+
+    __slots__ = ("argument", "chat_model", "defaults", "headers", "method", "path", "required")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        argument: str | None = None,
+        *,
+        required: bool = False,
+        chat_model: bool = False,
+        defaults: Mapping[str, object] = {},
+        headers: Mapping[str, str] = {},
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.argument = argument
+        self.required = required
+        self.chat_model = chat_model
+        self.defaults = defaults
+        self.headers = headers
+
+
+_ASSISTANTS = {"OpenAI-Beta": "assistants=v1"}
+
+ENDPOINTS = {
+    "create_chat_completion": Endpoint("POST", "/chat/completions", "messages", chat_model=True),
+    "completion": Endpoint(
+        "POST",
+        "/completions",
+        "prompt",
+        defaults={"model": "text-davinci-003", "temperature": 0.5, "max_tokens": 600},
+    ),
+    "embedding": Endpoint(
+        "POST",
+        "/embeddings",
+        "input",
+        required=True,
+        defaults={"model": "text-embedding-ada-002"},
+    ),
+    "moderation": Endpoint("POST", "/moderations", "input", required=True),
+    "models": Endpoint("GET", "/models"),
+    "files": Endpoint("GET", "/files"),
+    "file": Endpoint("GET", "/files/{file_id}"),
+    "delete_file": Endpoint("DELETE", "/files/{file_id}"),
+    "assistants": Endpoint("GET", "/assistants", headers=_ASSISTANTS),
+    "threads": Endpoint("GET", "/threads", headers=_ASSISTANTS),
+    "thread_messages": Endpoint("GET", "/threads/{thread_id}/messages", headers=_ASSISTANTS),
+    "delete_thread": Endpoint("DELETE", "/threads/{thread_id}", headers=_ASSISTANTS),
+    "image_generation": Endpoint("POST", "/images/generations"),
+    "create_response": Endpoint("POST", "/responses", "input", chat_model=True),
+    "response": Endpoint("GET", "/responses/{response_id}"),
+    "delete_response": Endpoint("DELETE", "/responses/{response_id}"),
+    "cancel_response": Endpoint("POST", "/responses/{response_id}/cancel"),
+}

@@ -1,0 +1,262 @@
+"""The OpenAI client: one method per endpoint, over one transport."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from luaopenai.client import payload as _payload
+from luaopenai.client.chat import ChatSession, read_chunk
+from luaopenai.client.endpoints import BASE_URL, DEFAULT_MODEL, ENDPOINTS, Endpoint
+from luaopenai.client.messages import check_messages
+from luaopenai.client.sse import Decoder
+from luaopenai.client.transport import Timeout, Transport
+
+if TYPE_CHECKING:
+    from luaopenai.client.chat import StreamCallback
+
+EventCallback = Callable[[dict[str, Any]], object]
+
+NO_CALLBACK = "Must provide chunk_callback function when streaming response"
+
+
+class Response(NamedTuple):
+    """What an endpoint answered.
+
+    Attributes:
+        status: the HTTP status code, whichever it is.
+        body: decoded from JSON where it is JSON, else the text; a stream's whole raw text.
+        headers: names in lower case.
+    """
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class OpenAI:
+    """A client of an OpenAI-compatible server.
+
+    Args:
+        api_key: sent as a bearer token; ``OPENAI_API_KEY`` of the environment when None.
+        base_url: ``OPENAI_BASE_URL`` of the environment, or OpenAI's own, when None.
+        timeout: seconds for connecting and for each read, or ``{"connect": s, "read": s}``;
+            5 and 600 when None.
+
+    Every endpoint method returns a ``Response`` for any HTTP status, takes further payload
+    fields as keywords, and raises ``APIConnectionError`` when no complete answer comes and
+    ``ValueError`` for what cannot be sent.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        timeout: Timeout = None,
+    ) -> None:
+        self._api_key = api_key or os.environ.get("OPENAI_API_KEY")
+        self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or BASE_URL).rstrip("/")
+        self.default_model = DEFAULT_MODEL
+        self._transport = Transport(timeout)
+
+    def __repr__(self) -> str:
+        return f"<OpenAI {self.base_url}>"
+
+    def __enter__(self) -> OpenAI:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._transport.close()
+
+    def new_chat_session(self, **opts: Any) -> ChatSession:
+        """A ``ChatSession`` that speaks through this client."""
+        return ChatSession(self, **opts)
+
+    new_chat_completions_session = new_chat_session
+
+    def chat(
+        self,
+        messages: list[dict[str, Any]],
+        stream_callback: StreamCallback | None = None,
+        **opts: Any,
+    ) -> Response:
+        """``POST /chat/completions``; a callback asks for a stream and is given its chunks."""
+        if stream_callback is None:
+            return self.create_chat_completion(messages, **opts)
+        callback = stream_callback
+
+        def on_event(event: dict[str, Any]) -> object:
+            chunk = read_chunk(event)
+            return None if chunk is None else callback(chunk, event)
+
+        return self.create_chat_completion(messages, on_event, **opts)
+
+    def create_chat_completion(
+        self,
+        messages: list[dict[str, Any]],
+        stream_callback: EventCallback | None = None,
+        **opts: Any,
+    ) -> Response:
+        """``POST /chat/completions``; a callback is given every event of the stream, raw."""
+        check_messages(messages)
+        return self._call("create_chat_completion", messages, opts, stream_callback)
+
+    def completion(self, prompt: str, **opts: Any) -> Response:
+        """``POST /completions``."""
+        return self._call("completion", prompt, opts)
+
+    def embedding(self, input: str | list[str], **opts: Any) -> Response:
+        """``POST /embeddings``."""
+        return self._call("embedding", input, opts)
+
+    def moderation(self, input: str | list[Any], **opts: Any) -> Response:
+        """``POST /moderations``."""
+        return self._call("moderation", input, opts)
+
+    def models(self) -> Response:
+        """``GET /models``."""
+        return self._call("models")
+
+    def files(self) -> Response:
+        """``GET /files``."""
+        return self._call("files")
+
+    def file(self, file_id: str) -> Response:
+        """``GET /files/ID``."""
+        return self._call("file", file_id)
+
+    def delete_file(self, file_id: str) -> Response:
+        """``DELETE /files/ID``."""
+        return self._call("delete_file", file_id)
+
+    def assistants(self) -> Response:
+        """``GET /assistants``."""
+        return self._call("assistants")
+
+    def threads(self) -> Response:
+        """``GET /threads``."""
+        return self._call("threads")
+
+    def thread_messages(self, thread_id: str) -> Response:
+        """``GET /threads/ID/messages``."""
+        return self._call("thread_messages", thread_id)
+
+    def delete_thread(self, thread_id: str) -> Response:
+        """``DELETE /threads/ID``."""
+        return self._call("delete_thread", thread_id)
+
+    def image_generation(self, **params: Any) -> Response:
+        """``POST /images/generations``; the payload is the keywords as given."""
+        return self._call("image_generation", None, params)
+
+    def create_response(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: EventCallback | None = None,
+        **opts: Any,
+    ) -> Response:
+        """``POST /responses``; a callback asks for a stream and is given every event."""
+        return self._call("create_response", input, opts, stream_callback)
+
+    def response(self, response_id: str) -> Response:
+        """``GET /responses/ID``."""
+        return self._call("response", response_id)
+
+    def delete_response(self, response_id: str) -> Response:
+        """``DELETE /responses/ID``."""
+        return self._call("delete_response", response_id)
+
+    def cancel_response(self, response_id: str) -> Response:
+        """``POST /responses/ID/cancel``."""
+        return self._call("cancel_response", response_id)
+
+    def _call(
+        self,
+        name: str,
+        argument: Any = None,
+        opts: dict[str, Any] | None = None,
+        callback: EventCallback | None = None,
+    ) -> Response:
+        endpoint = ENDPOINTS[name]
+        path = _path(endpoint.path, argument)
+        payload = self._payload(endpoint, argument, opts or {})
+        if callback is not None:
+            payload["stream"] = True
+        if payload.get("stream") and callback is None:
+            raise ValueError(NO_CALLBACK)
+        return self._request(endpoint.method, path, payload or None, endpoint.headers, callback)
+
+    def _payload(self, endpoint: Endpoint, argument: Any, opts: dict[str, Any]) -> dict[str, Any]:
+        payload = dict(endpoint.defaults)
+        if endpoint.chat_model:
+            payload["model"] = self.default_model
+        if endpoint.argument:
+            if endpoint.required and argument is None:
+                raise ValueError(f"{endpoint.argument} must be provided")
+            payload[endpoint.argument] = argument
+        return {**payload, **opts}
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        payload: dict[str, Any] | None = None,
+        more_headers: Any = (),
+        on_event: EventCallback | None = None,
+    ) -> Response:
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        headers.update(more_headers)
+        body = None if payload is None else _payload.encode(payload)
+        answer = self._transport.open(method, self.base_url + path, headers, body)
+        if on_event is None:
+            return Response(answer.status, _payload.decode(answer.read()), answer.headers)
+        try:
+            raw = _read_events(answer, on_event)
+        finally:
+            answer.close()
+        whole = raw.decode("utf-8", "replace") if answer.status == 200 else _payload.decode(raw)
+        return Response(answer.status, whole, answer.headers)
+
+
+def _read_events(pieces: Any, on_event: EventCallback) -> bytes:
+    """Hand each event of a stream to the callback as it arrives; returns the raw text."""
+    events: list[dict[str, Any]] = []
+
+    def accept(data: bytes) -> bool:
+        event = _payload.decode(data)
+        if isinstance(event, dict):
+            events.append(event)
+        return isinstance(event, dict)
+
+    def deliver() -> None:
+        for event in events:
+            on_event(event)
+        events.clear()
+
+    decoder, raw = Decoder(accept), []
+    for piece in pieces:
+        raw.append(piece)
+        decoder.feed(piece)
+        deliver()
+    decoder.close()
+    deliver()
+    return b"".join(raw)
+
+
+def _path(path: str, argument: Any) -> str:
+    before, brace, rest = path.partition("{")
+    if not brace:
+        return path
+    name, _, after = rest.partition("}")
+    if argument is None:
+        raise ValueError(f"{name} is required")
+    return before + quote(str(argument), safe="") + after

@@ -1,0 +1,72 @@
+"""JSON on the wire: payloads out, bodies in, and what cannot be sent, by name."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def encode(payload: object) -> bytes:
+    """JSON text of a payload as UTF-8; raises ``ValueError`` that names what JSON cannot carry."""
+    try:
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(fault(payload) or f"payload: {error}") from None
+
+
+def decode(body: bytes) -> Any:
+    """A body decoded from JSON, or as text where it is not JSON.
+
+    Bytes that are not UTF-8 become U+FFFD.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def fault(value: object, where: str = "payload", base: int = 0) -> str:
+    """What in a value JSON cannot carry and where it stands, or "".
+
+    Args:
+        value: what should be sent.
+        where: what to call the value.
+        base: the number of a list's first item.
+    """
+    return _fault(value, where, base, ())
+
+
+def _fault(value: object, where: str, base: int, parents: tuple[int, ...]) -> str:
+    if isinstance(value, str):
+        return "" if _is_utf8(value) else f"{where}: the string is not valid UTF-8"
+    if isinstance(value, bytes):
+        return f"{where}: the string is not valid UTF-8"
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else f"{where}: JSON has no {value!r}"
+    if value is None or isinstance(value, bool | int):
+        return ""
+    if isinstance(value, dict):
+        items = [(f"{where}.{key}", key, item) for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(f"{where}[{number}]", "", item) for number, item in enumerate(value, base)]
+    else:
+        kind = "function" if callable(value) else type(value).__name__
+        return f"{where}: JSON has no {kind}"
+    if id(value) in parents:
+        return f"{where}: the table contains itself"
+    for inner, key, item in items:
+        found = _fault(key, inner, base, ())
+        found = found or _fault(item, inner, base, (*parents, id(value)))
+        if found:
+            return found
+    return ""
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,78 @@
+"""An incremental decoder for server-sent events; it does no I/O.
+
+Follows the event-stream format of the HTML standard (section 9.2), with two liberties that real
+servers and their clients take: white space may stand before a line, and an object that stands
+whole on one ``data:`` line is an event at once, without waiting for the blank line.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Decoder:
+    """Cuts body pieces of any size into events.
+
+    Args:
+        accept: is given the data of each event, as bytes; returns whether it could be decoded.
+    """
+
+    def __init__(self, accept: Callable[[bytes], bool]) -> None:
+        self._accept = accept
+        self._partial: list[bytes] = []
+        self._data: list[bytes] = []
+        self._after_cr = False
+        self._first = True
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece of the body, cut anywhere."""
+        if not piece:
+            return
+        after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r")
+        if after_cr and piece.startswith(b"\n"):
+            piece = piece[1:]
+        if b"\r" in piece:
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        head, newline, rest = piece.partition(b"\n")
+        self._partial.append(head)
+        if not newline:
+            return
+        lines = rest.split(b"\n")
+        self._partial, line = [lines.pop()], b"".join(self._partial)
+        self._line(line)
+        for line in lines:
+            self._line(line)
+
+    def close(self) -> None:
+        """Take the end of the body: the last line may lack its newline."""
+        line, self._partial = b"".join(self._partial), []
+        if line:
+            self._line(line)
+        self._dispatch()
+
+    def _line(self, line: bytes) -> None:
+        line = line.lstrip()
+        if self._first:
+            self._first = False
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line:
+            self._dispatch()
+        elif line.startswith(b"data:"):
+            self._field(line[6:] if line[5:6] == b" " else line[5:])
+
+    def _field(self, data: bytes) -> None:
+        if data.rstrip() == b"[DONE]":
+            self._dispatch()
+        elif self._data or not (_is_whole(data) and self._accept(data)):
+            self._data.append(data)
+
+    def _dispatch(self) -> None:
+        if self._data:
+            data, self._data = b"\n".join(self._data), []
+            self._accept(data)
+
+
+def _is_whole(data: bytes) -> bool:
+    return data[:1] == b"{" and data.rstrip()[-1:] == b"}"

