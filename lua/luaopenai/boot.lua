@@ -21,10 +21,16 @@ local function leave()
   error("leaving Lua", 0)
 end
 
+-- What C holds back of a script's output would come after what Python prints next. A script may have closed it.
+local stdout = io.stdout
+local function flush()
+  pcall(stdout.flush, stdout)
+end
+
 -- Python keeps what it wants to raise (an exit, an interrupt) and says so with nil. The hook then throws after every
 -- instruction, so that no pcall on the way out can hold on.
 local function depart()
-  io.stdout:flush()
+  flush()
   sethook(leave, "", 1)
   leave()
 end
@@ -129,31 +135,54 @@ local function show(value)
   return ok and type(text) == "string" and text or "(error object is a table)"
 end
 
--- The innermost line of the script's own code.
-local function find_line()
-  for level = 3, 200 do
-    local info = debug.getinfo(level, "Sl")
-    if not info then
-      return nil
-    end
-    if info.what ~= "C" and not info.source:find("@" .. settings.folder, 1, true) then
-      return info.short_src, info.currentline
-    end
+-- The innermost line of the script's own code, from a level of the stack outwards.
+local function find_line(level)
+  local info = debug.getinfo(level + 1, "Sl")
+  while info and (info.what == "C" or info.source:find("@" .. settings.folder, 1, true)) do
+    level = level + 1
+    info = debug.getinfo(level + 1, "Sl")
+  end
+  if info then
+    return info.short_src, info.currentline
   end
 end
 
--- The traceback without this file's own frames at its foot.
-local function trace()
-  local text = traceback("", 3):gsub("^\n", "")
-  return text:match("^(.*)\n\t%[C%]: in function 'xpcall'\n[^\n]*$") or text
+-- Where an error was raised; a handler of xpcall asks with level 2.
+local function locate(level)
+  local chunk, line = find_line(level + 1)
+  local text = traceback("", level + 1):gsub("^\n", "")
+  -- Without this file's own frames at its foot.
+  text = text:match("^(.*)\n\t%[C%]: in function 'xpcall'\n[^\n]*$") or text
+  return { traceback = text, chunk = chunk, line = line }
+end
+
+-- The origin of the error that `bridge.protect` caught last, and of the one that `bridge.rethrow` passes on.
+local caught, passing
+
+---Does what pcall does, and remembers where the error came from.
+function bridge.protect(f, ...)
+  return xpcall(f, function(value)
+    caught = passing and rawequal(passing.value, value) and passing or locate(2)
+    caught.value, passing = value, nil
+    return value
+  end, ...)
+end
+
+---Raises what `bridge.protect` caught last, as if it had never been caught.
+function bridge.rethrow(value)
+  passing = caught
+  error(value, 0)
 end
 
 local function describe(value)
-  local chunk, line = find_line()
-  return { message = show(value), traceback = trace(), chunk = chunk, line = line }
+  local origin = passing and rawequal(passing.value, value) and passing or locate(2)
+  passing = nil
+  origin.message = show(value)
+  return origin
 end
 
 local function finish(ok, ...)
+  flush()
   if ok then
     return true, ...
   end

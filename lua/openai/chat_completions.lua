@@ -45,6 +45,10 @@ local function parse_completion_chunk(event)
   end
 end
 
+local function check_message(message, where)
+  bridge.check_message(json.encode(message, where), where)
+end
+
 ---@class ChatSession
 ---@field client OpenAI
 ---@field opts ChatSession.Options
@@ -73,9 +77,10 @@ end
 ---Checks each message and appends it to the history.
 ---@param ... openai.Message
 function methods:append_message(...)
-  for number = 1, select("#", ...) do
+  local count = select("#", ...)
+  for number = 1, count do
     local message = (select(number, ...))
-    bridge.check_message(json.encode(message, "message"))
+    check_message(message, count > 1 and ("messages[%d]"):format(number) or "message")
     table.insert(self.messages, message)
   end
 end
@@ -127,7 +132,7 @@ local function settle(client, ok, status, body)
     return status, body
   end
   if status ~= bridge.network_failure(client) then
-    error(status, 0)
+    bridge.rethrow(status)
   end
   return nil, status
 end
@@ -156,7 +161,7 @@ function methods:generate_response(append_response, opts_or_callback)
 
   local client = self.client
   local status, body =
-    settle(client, pcall(client.chat, client, self.messages, parameters, callback and collect or nil))
+    settle(client, bridge.protect(client.chat, client, self.messages, parameters, callback and collect or nil))
   if not status then
     return nil, body, callback and text_of(chunks)
   end

@@ -57,10 +57,15 @@ function http.send(request, on_headers)
   if not ok then
     return nil, status
   end
-  local source = as_source(bridge.wrap_soft(read))
-  local poured, failure = ltn12.pump.all(source, on_headers(status, headers), request.step)
-  if not poured then
+  local ended, poured, failure =
+    bridge.protect(ltn12.pump.all, as_source(bridge.wrap_soft(read)), on_headers(status, headers), request.step)
+  if not (ended and poured) then
     bridge.wrap(close)()
+  end
+  if not ended then
+    bridge.rethrow(poured)
+  end
+  if not poured then
     return nil, failure or "the sink refused the body"
   end
   return 1, status, headers, ("HTTP/1.1 %d %s"):format(status, reason)

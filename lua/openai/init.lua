@@ -177,6 +177,33 @@ function methods:image_generation(params)
   return call(self, "image_generation", nil, params)
 end
 
+---`POST /responses`. In a stream (`opts.stream`), the callback is given every event.
+---@param input string|table[]
+---@param opts? table further payload fields
+---@param callback? fun(event: table)
+function methods:create_response(input, opts, callback)
+  local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
+  return call(self, "create_response", input, opts, filter)
+end
+
+---`GET /responses/ID`
+---@param response_id string
+function methods:response(response_id)
+  return call(self, "response", response_id)
+end
+
+---`DELETE /responses/ID`
+---@param response_id string
+function methods:delete_response(response_id)
+  return call(self, "delete_response", response_id)
+end
+
+---`POST /responses/ID/cancel`
+---@param response_id string
+function methods:cancel_response(response_id)
+  return call(self, "cancel_response", response_id)
+end
+
 -- Remembers a network failure, so that a session can tell it from other errors, and raises it.
 local function fail(self, message)
   failures[self] = tostring(message)
@@ -211,6 +238,9 @@ end
 ---@return table<string, string> headers
 function methods:_request(method, path, payload, more_headers, stream_fn)
   local body = payload and json.encode(payload, "payload")
+  if body then
+    bridge.check_text(body, "payload")
+  end
   local headers = {
     ["Host"] = url.parse(self.api_base).host,
     ["Accept"] = "application/json",

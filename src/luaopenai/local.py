@@ -209,10 +209,10 @@ class LocalServer:
         self._stop = weakref.finalize(self, _stop, server)
 
     def close(self) -> bool:
-        """Cut this process's connections to the server and end it; a second call does nothing.
+        """End the server; a second call does nothing.
 
-        False if an unstreamed answer is still being computed, which llama.cpp finishes even for a
-        client that has gone: then the server lives on, and the process should leave by `os._exit`,
+        False if an answer is still being computed, which llama.cpp finishes even for a client
+        that has gone: then the server lives on, and the process should leave by `os._exit`,
         because running C++ exit handlers under its threads can crash.
         """
         return self._stop() is not False
@@ -298,7 +298,6 @@ def _stop(server: Any) -> bool:
     from urllib.parse import urlsplit
 
     port = urlsplit(server.listening_address).port or 0
-    _hang_up(port)
     deadline = time.monotonic() + CLOSING_SECONDS
     while _busy(port):
         if time.monotonic() > deadline:
@@ -306,18 +305,6 @@ def _stop(server: Any) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _hang_up(port: int) -> None:
-    """Shut this process's sockets that are connected to `port` of 127.0.0.1."""
-    import gc
-    import socket
-
-    for sock in gc.get_objects():
-        if type(sock) is socket.socket:
-            with suppress(OSError):  # not connected
-                if sock.getpeername() == ("127.0.0.1", port):
-                    sock.shutdown(socket.SHUT_RDWR)
 
 
 def _busy(port: int) -> bool:

@@ -420,16 +420,15 @@ def test_a_closed_server_is_gone_and_closing_again_does_nothing(model):
 
 
 @pytest.mark.model
-def test_closing_cuts_off_a_stream_that_is_being_read(model):
+def test_closing_under_a_stream_that_is_being_read_gives_up_in_bounded_time(model):
     server = LocalServer(model)
-    endless = hello(stream=True, max_tokens=3000, ignore_eos=True)
+    endless = hello(stream=True, max_tokens=600, ignore_eos=True)
     with request(server, "POST", "chat/completions", endless) as response:
         response.read(10)
         before = time.monotonic()
-        assert server.close()
+        assert not server.close()
         assert time.monotonic() - before < 5
-        with pytest.raises((http.client.HTTPException, ConnectionError)):
-            response.read()
+        response.read()
 
 
 USE_THE_SERVER = """
@@ -453,7 +452,8 @@ connection.getresponse().read()
     [
         "server.close(); sys.exit(3)",
         "sys.exit(3)",
-        "post(stream=True, max_tokens=2000); connection.getresponse().read(1); sys.exit(3)",
+        "post(stream=True, max_tokens=2000); connection.getresponse().read(1);"
+        "assert not server.close(); os._exit(3)",
         "post(max_tokens=2000); os._exit(3)",
         "post(max_tokens=2000); assert not server.close(); os._exit(3)",
     ],

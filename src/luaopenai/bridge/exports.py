@@ -84,17 +84,22 @@ class Exports:
 
         check_messages(_loads(text, "messages"), 1)
 
-    def check_message(self, text: bytes) -> None:
+    def check_message(self, text: bytes, where: bytes) -> None:
         """Raise unless the JSON text is a valid message."""
         from luaopenai.client.messages import check_message
 
-        check_message(_loads(text, "message"), base=1)
+        check_message(_loads(text, where.decode()), where.decode(), 1)
 
     def check_function(self, text: bytes, number: int) -> None:
         """Raise unless the JSON text is a function declaration."""
         from luaopenai.client.messages import check_function
 
         check_function(_loads(text, "function"), f"functions[{number}]")
+
+    def check_text(self, text: bytes, where: bytes) -> None:
+        """Raise unless the JSON text is UTF-8."""
+        if not _is_utf8(text):
+            _loads(text, where.decode())
 
     def explain(self, value: object, where: bytes) -> str:
         """Why a Lua value cannot be sent as JSON."""
@@ -115,7 +120,7 @@ class Exports:
         from luaopenai.client.errors import APIError
         from luaopenai.client.payload import encode
 
-        body = _loads(text, "body")
+        body = _loads_answer(text)
         try:
             chat.check_status(status, body)
             message = chat.find_message(status, body)
@@ -129,7 +134,7 @@ class Exports:
         from luaopenai.client.errors import APIError
 
         try:
-            chat.check_status(status, _loads(text, "body"))
+            chat.check_status(status, _loads_answer(text))
         except APIError as error:
             return str(error)
         return None
@@ -253,6 +258,21 @@ def _loads(text: bytes, where: str) -> Any:
 
         value = json.loads(text.decode("utf-8", "surrogateescape"))
         raise ValueError(fault(value, where, 1)) from None
+
+
+def _loads_answer(text: bytes) -> Any:
+    """A server's JSON; bytes that are not UTF-8 become U+FFFD, as they do for Python's client."""
+    import json
+
+    return json.loads(text.decode("utf-8", "replace"))
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_object(data: bytes) -> bool:

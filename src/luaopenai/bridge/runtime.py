@@ -119,7 +119,7 @@ class Runtime:
 
     def _start(self, defaults: Defaults, path: str, cpath: str) -> None:
         self._values = Values(
-            self._lua, luajit.lua_type, self._function_to_python, self._function_to_lua
+            self._lua, _lua_type, self._function_to_python, self._function_to_lua
         )
         exports = Exports(self._values, defaults)
         table = self._lua.table_from
@@ -191,14 +191,16 @@ class Runtime:
         known = bool(colon) and line.isdigit()
         raise LuaError(text, chunk if known else None, int(line) if known else None)
 
-    def _guarded(self, function: Callable[..., Any]) -> Callable[..., tuple[object, ...]]:
+    def _guarded(
+        self, function: Callable[..., Any], describe: Callable[[Exception], str] = str
+    ) -> Callable[..., tuple[object, ...]]:
         """A function as the boot file expects it: it raises nothing, and says how it ended."""
 
         def guarded(*args: object) -> tuple[object, ...]:
             try:
                 result = function(*args)
             except Exception as error:
-                return False, self._noted(error)
+                return False, self._noted(error, describe(error))
             except BaseException as error:
                 self._pending = error
                 return (None,)
@@ -215,10 +217,10 @@ class Runtime:
             return self._guarded(result)
         return result
 
-    def _noted(self, error: Exception) -> bytes:
+    def _noted(self, error: Exception, text: str) -> bytes:
         """The exception's text for Lua; the exception is kept in case Lua lets it through."""
-        self._cause = str(error), error
-        return str(error).encode("utf-8", "replace")
+        self._cause = text, error
+        return text.encode("utf-8", "replace")
 
     def _function_to_python(self, function: Any) -> LuaFunction:
         return LuaFunction(function, self._call)
@@ -228,17 +230,24 @@ class Runtime:
             crossed = [
                 self._values.to_python(arg, f"argument {n}") for n, arg in enumerate(args, 1)
             ]
-            try:
-                result = function(*crossed)
-            except LuaError:
-                raise
-            except Exception as error:
-                raise RuntimeError(f"{type(error).__name__}: {error}") from error
+            result = function(*crossed)
             if isinstance(result, tuple):
                 return tuple(self._values.to_lua(value, "result") for value in result)
             return self._values.to_lua(result, "result")
 
-        return self._boot[b"wrap"](self._guarded(call))
+        return self._boot[b"wrap"](self._guarded(call, _named))
+
+
+def _named(error: Exception) -> str:
+    """A callback's exception for Lua: with its type, unless it is Lua's own."""
+    return str(error) if isinstance(error, LuaError) else f"{type(error).__name__}: {error}"
+
+
+def _lua_type(value: object) -> str | None:
+    """The Lua type of a lupa object; lupa shows a coroutine that has not begun as a function."""
+    is_coroutine = type(value).__name__ == "_LuaCoroutineFunction"
+    kind: str | None = "thread" if is_coroutine else luajit.lua_type(value)
+    return kind
 
 
 def _refuse_attribute(obj: object, name: object, is_setting: bool) -> str:

@@ -83,7 +83,7 @@ def run_lua(argv: list[str]) -> int:
         return 0
     if options.version:
         print(version())
-    nothing = not (options.script or options.steps or options.version)
+    nothing = not (options.script or options.steps or options.version or options.interactive)
     if nothing and not sys.stdin.isatty():
         options.script = "-"
     elif nothing:

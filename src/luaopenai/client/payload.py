@@ -35,7 +35,10 @@ def fault(value: object, where: str = "payload", base: int = 0) -> str:
         where: what to call the value.
         base: the number of a list's first item.
     """
-    return _fault(value, where, base, ())
+    try:
+        return _fault(value, where, base, ())
+    except RecursionError:
+        return f"{where}: nested too deeply"
 
 
 def _fault(value: object, where: str, base: int, parents: tuple[int, ...]) -> str:

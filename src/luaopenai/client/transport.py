@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -201,10 +202,12 @@ def _connection_error(
         text = f"TLS failed: {_tls_reason(chain, cause)} ({where})"
     elif seen(urllib3.exceptions.ProxyError, requests.exceptions.ProxyError):
         text = f"proxy failed: {where}"
-    elif seen(urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength):
+    elif seen(IncompleteRead):
         text = f"the answer was cut off: {where}"
     elif seen(urllib3.exceptions.DecodeError):
         text = f"the answer's compression is broken: {where}"
+    elif seen(HTTPException) and not seen(ConnectionError):
+        text = f"not an HTTP answer: {where}"
     elif seen(
         ConnectionError, urllib3.exceptions.ProtocolError, requests.exceptions.ConnectionError
     ):

@@ -1,0 +1,99 @@
+"""The Lua specs, each file run by busted under our interpreter, and how `luaopenai test` behaves."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from luaopenai import __version__
+from support.openai_server import OpenAIServer
+
+ROOT = Path(__file__).parents[2]
+SPECS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "lua").glob("*_spec.lua"))
+MODULE = [sys.executable, "-m", "luaopenai"]
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the checkout, with nothing of the user's own API settings."""
+    inherited = {name: value for name, value in os.environ.items() if "OPENAI_" not in name}
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=120,
+    )
+
+
+def busted(*args: object) -> list[str]:
+    return [*MODULE, "test", "-o", "plainTerminal", *map(str, args)]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that tells the specs where real servers listen."""
+    authority = trustme.CA()
+    bundle = tmp_path_factory.mktemp("tls") / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with OpenAIServer() as plain, OpenAIServer(tls) as secure:
+        yield {
+            "LUAOPENAI_TEST_SERVER": plain.address,
+            "LUAOPENAI_TEST_TLS_SERVER": secure.address,
+            "SSL_CERT_FILE": str(bundle),
+        }
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.stem)
+def test_spec(spec: Path, servers: dict[str, str]) -> None:
+    done = run(busted(spec), **servers)
+    print(done.stdout)
+    if done.returncode or done.stderr or not re.search(r"[1-9]\d* success", done.stdout):
+        pytest.fail(f"{spec}\n{done.stdout}{done.stderr}".rstrip(), pytrace=False)
+
+
+def test_there_are_specs() -> None:
+    assert SPECS
+
+
+def test_a_failing_spec_makes_the_command_fail_and_names_the_line(tmp_path: Path) -> None:
+    spec = tmp_path / "wrong_spec.lua"
+    spec.write_text('it("adds up", function()\n  assert.equal(5, 2 + 2)\nend)\n')
+    done = run(busted(spec))
+    assert done.returncode == 1
+    assert f"{spec} @ 1\nadds up\n{spec}:2: Expected objects to be equal." in done.stdout
+
+
+def test_busted_itself_runs_specs_under_our_interpreter(tmp_path: Path) -> None:
+    script = shutil.which("busted")
+    assert script, "busted is not on PATH"
+    spec = tmp_path / "where_spec.lua"
+    spec.write_text(f'it("is ours", function()\n  assert.equal("{__version__}", VERSION)\nend)\n')
+    spec.write_text(f'VERSION = require("openai").VERSION\n{spec.read_text()}')
+    folder = os.path.dirname(sys.executable)
+    assert shutil.which("luaopenai-lua", path=folder), "the package's commands are not installed"
+    done = run([script, str(spec)], PATH=folder + os.pathsep + os.environ["PATH"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 success" in done.stdout
+
+
+def test_a_missing_busted_is_one_line_that_tells_where_to_get_it() -> None:
+    done = run([*MODULE, "run", "--no-rocks", "lua/luaopenai/busted.lua"])
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "luaopenai: busted is not installed;"
+        " get it with `luarocks install busted` or `apt install lua-busted`\n"
+    )
