@@ -2,3 +2,4 @@ std = "luajit"
 max_line_length = 120
 files["tests/lua"] = { std = "luajit+busted" }
 files["lua/luaopenai/boot.lua"] = { globals = { "os" } }
+exclude_files = { ".venv", "lua_modules", "build", "dist" }

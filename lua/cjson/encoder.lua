@@ -4,7 +4,8 @@ local buffer = require("string.buffer")
 local ffi = require("ffi")
 local sentinels = require("cjson.sentinels")
 
-local byte, floor, huge, next, rawget, type = string.byte, math.floor, math.huge, next, rawget, type
+local byte, floor, huge, next, rawget, tonumber, type =
+  string.byte, math.floor, math.huge, next, rawget, tonumber, type
 local null, empty_array = sentinels.null, sentinels.empty_array
 local array_mt, empty_array_mt = sentinels.array_mt, sentinels.empty_array_mt
 
@@ -14,7 +15,7 @@ local LAST_INDEX = 2 ^ 31 - 1
 -- The precision at which string.buffer itself writes numbers.
 local NATIVE_PRECISION = 14
 local FORMATS = {}
-for digits = 1, 16 do
+for digits = 1, 17 do
   FORMATS[digits] = ("%%.%dg"):format(digits)
 end
 
@@ -63,8 +64,22 @@ local function put_string(out, text, settings)
   out:put('"', text, '"')
 end
 
+-- With as few digits as read back as the same number.
+local function put_exact(out, number)
+  local digits = NATIVE_PRECISION
+  local text = FORMATS[digits]:format(number)
+  while tonumber(text) ~= number do
+    digits = digits + 1
+    text = FORMATS[digits]:format(number)
+  end
+  out:put(text)
+end
+
 local function put_number(out, number, settings)
   if number - number == 0 then
+    if settings.encode_exact_numbers and (floor(number) ~= number or number > 1e14 or number < -1e14) then
+      return put_exact(out, number)
+    end
     local precision = settings.encode_number_precision
     if precision == NATIVE_PRECISION then
       out:put(number)

@@ -26,6 +26,8 @@ local sentinels = require("cjson.sentinels")
 ---@field encode_escape_forward_slash fun(escape?: boolean|string): boolean
 ---@field encode_mixed_tables fun(allow?: boolean|string): boolean luaopenai's own: false refuses a table that has
 --- both array elements and other keys, which lua-cjson makes an object
+---@field encode_exact_numbers fun(exact?: boolean|string): boolean luaopenai's own: true writes as many digits as it
+--- takes to read back the same number, whatever the precision
 ---@field _NAME string
 ---@field _VERSION string of the lua-cjson release whose behaviour this is
 
@@ -84,6 +86,7 @@ local SETTINGS = {
   encode_empty_table_as_object = { { key = "encode_empty_table_as_object", default = true, check = boolean } },
   decode_array_with_array_mt = { { key = "decode_array_with_array_mt", default = false, check = boolean } },
   encode_escape_forward_slash = { { key = "encode_escape_forward_slash", default = true, check = boolean } },
+  encode_exact_numbers = { { key = "encode_exact_numbers", default = false, check = boolean } },
   encode_mixed_tables = { { key = "encode_mixed_tables", default = true, check = boolean } },
 }
 

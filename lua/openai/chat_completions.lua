@@ -3,6 +3,7 @@
 local _, bridge = ...
 local class = bridge.bundled("openai.class")
 local json = bridge.bundled("openai.json")
+local session = bridge.bundled("openai.session")
 local session_parameters = bridge.constants().session_parameters
 
 ---@class openai.Message
@@ -29,19 +30,13 @@ local session_parameters = bridge.constants().session_parameters
 ---@field model? string
 ---@field response_format? table
 
-local chunk_mt = {
-  __tostring = function(chunk)
-    return chunk.content
-  end,
-}
-
 ---The chunk in a raw event of a stream, or nil where the event brings neither text nor tool calls.
 ---@param event table
 ---@return openai.Chunk?
 local function parse_completion_chunk(event)
   local content, index, calls = bridge.read_chunk(json.encode(event, "event"))
   if content then
-    return setmetatable({ content = content, index = index, tool_calls = calls and json.decode(calls) }, chunk_mt)
+    return session.chunk({ content = content, index = index, tool_calls = calls and json.decode(calls) })
   end
 end
 
@@ -104,7 +99,7 @@ function methods:send(message, opts_or_callback)
   return self:generate_response(true, opts_or_callback)
 end
 
-local function request_parameters(self, opts)
+local function request_parameters(self, opts, callback)
   local parameters = { functions = self.functions, tools = self.tools }
   for _, name in ipairs(session_parameters) do
     parameters[name] = self.opts[name]
@@ -112,10 +107,8 @@ local function request_parameters(self, opts)
   for name, value in pairs(opts) do
     parameters[name] = value
   end
-  local callback = parameters.stream_callback
-  parameters.stream_callback = nil
   parameters.stream = callback and true or parameters.stream
-  return parameters, callback
+  return parameters
 end
 
 local function keep(self, append_response, message_json, is_plain, whole)
@@ -124,17 +117,6 @@ local function keep(self, append_response, message_json, is_plain, whole)
     self:append_message(message)
   end
   return is_plain and message.content or whole or message
-end
-
--- What a call of `client:chat` came to, with a network failure given back instead of raised.
-local function settle(client, ok, status, body)
-  if ok then
-    return status, body
-  end
-  if status ~= bridge.network_failure(client) then
-    bridge.rethrow(status)
-  end
-  return nil, status
 end
 
 local function text_of(chunks)
@@ -148,20 +130,15 @@ end
 ---@return string? failure
 ---@return any body
 function methods:generate_response(append_response, opts_or_callback)
-  local opts = opts_or_callback or {}
-  if type(opts) ~= "table" or opts.stream_callback == nil and (getmetatable(opts) or {}).__call then
-    opts = { stream_callback = opts }
-  end
-  local parameters, callback = request_parameters(self, opts)
+  local opts, callback = session.options(opts_or_callback)
   local chunks = setmetatable({}, json.array_mt)
   local function collect(chunk, event)
     chunks[#chunks + 1] = chunk
     return callback(chunk, event)
   end
 
-  local client = self.client
-  local status, body =
-    settle(client, bridge.protect(client.chat, client, self.messages, parameters, callback and collect or nil))
+  local parameters = request_parameters(self, opts, callback)
+  local status, body = session.ask(self.client, "chat", self.messages, parameters, callback and collect)
   if not status then
     return nil, body, callback and text_of(chunks)
   end
@@ -176,7 +153,37 @@ function methods:generate_response(append_response, opts_or_callback)
   return keep(self, append_response, bridge.assemble(json.encode(chunks, "chunks")))
 end
 
-return {
+local function check(checker, what)
+  return require("tableshape").types.custom(function(value)
+    local ok, failure = pcall(function()
+      checker(json.encode(value, what), what)
+    end)
+    return ok or nil, failure
+  end)
+end
+
+-- Made when they are asked for: few scripts do, and all would wait for tableshape.
+local checks = {
+  test_message = function()
+    return check(bridge.check_message, "message")
+  end,
+  tool_call_shape = function()
+    return check(bridge.check_tool_call, "tool_call")
+  end,
+}
+
+---@class openai.chat_completions
+---@field ChatSession ChatSession
+---@field parse_completion_chunk fun(event: table): openai.Chunk?
+---@field test_message table a tableshape type that checks a message
+---@field tool_call_shape table a tableshape type that checks a tool call
+return setmetatable({
   ChatSession = class("ChatSession", methods, init),
   parse_completion_chunk = parse_completion_chunk,
-}
+}, {
+  __index = function(module, name)
+    local make = checks[name]
+    module[name] = make and make()
+    return rawget(module, name)
+  end,
+})

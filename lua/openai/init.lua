@@ -72,6 +72,13 @@ function methods:new_chat_completions_session(opts)
   return require("openai.chat_completions").ChatSession(self, opts)
 end
 
+---A session over the Responses API, whose history the server keeps.
+---@param opts? ResponsesChatSession.Options
+---@return ResponsesChatSession
+function methods:new_responses_chat_session(opts)
+  return require("openai.responses").ResponsesChatSession(self, opts)
+end
+
 ---`POST /chat/completions`. In a stream (`opts.stream`), the callback is given each piece of the reply.
 ---@param messages openai.Message[]
 ---@param opts? table further payload fields
@@ -147,6 +154,25 @@ end
 ---@param file_id string
 function methods:delete_file(file_id)
   return call(self, "delete_file", file_id)
+end
+
+-- Sends a form with a file.
+local function upload(self, name, params)
+  local endpoint = constants.endpoints[name]
+  local body, content_type = bridge.multipart(params or {})
+  return self:_request(endpoint.method, endpoint.path, body, { ["Content-Type"] = content_type })
+end
+
+---`POST /files`, an upload.
+---@param params {file: string|{name: string, content: string}, purpose: string} `file` is a path, or a name and content
+function methods:create_file(params)
+  return upload(self, "create_file", params)
+end
+
+---`POST /audio/transcriptions`, an upload.
+---@param params {file: string|{name: string, content: string}, model: string} `file` is a path, or a name and content
+function methods:transcription(params)
+  return upload(self, "transcription", params)
 end
 
 ---`GET /assistants`
@@ -227,17 +253,40 @@ local function collector(stream_fn)
   return stream_fn and ltn12.sink.chain(filter, sink) or sink, finish
 end
 
+---Any other endpoint.
+---@param method string
+---@param path string below `api_base`, with its leading slash
+---@param payload? table|string a table is sent as JSON, a string as it is
+---@param headers? table<string, string>
+---@param callback? fun(event: table) is given each event of the answer, a stream
+---@return integer status
+---@return any body
+---@return table<string, string> headers
+function methods:request(method, path, payload, headers, callback)
+  local filter = callback and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
+  return self:_request(method, path, payload, headers, filter)
+end
+
+-- A body for the caller: as it came where it is sound, a picture or a file, else decoded where it is JSON.
+local function read_body(text, headers)
+  local content_type = type(headers) == "table" and headers["content-type"]
+  if content_type and bridge.is_binary(content_type) then
+    return text
+  end
+  return json.decode_or_text(text)
+end
+
 ---Sends a request: the one place that does.
 ---@param method string
 ---@param path string below `api_base`
----@param payload? table sent as JSON
+---@param payload? table|string a table is sent as JSON, a string as it is
 ---@param more_headers? table<string, string>
 ---@param stream_fn? fun(piece?: string): string? an ltn12 filter, fed the answer's body as it arrives
 ---@return integer status
 ---@return any body decoded from JSON where it is JSON, else the text
 ---@return table<string, string> headers
 function methods:_request(method, path, payload, more_headers, stream_fn)
-  local body = payload and json.encode(payload, "payload")
+  local body = type(payload) == "table" and json.encode(payload, "payload") or payload
   if body then
     bridge.check_text(body, "payload")
   end
@@ -261,7 +310,7 @@ function methods:_request(method, path, payload, more_headers, stream_fn)
   if not sent then
     fail(self, status)
   end
-  return status, json.decode_or_text(finish()), answer_headers
+  return status, read_body(finish(), answer_headers), answer_headers
 end
 
 -- A module that a script or a test put in the place of ours, or whose `request` it replaced.
@@ -285,7 +334,8 @@ end
 ---@param api_key? string
 ---@param config? openai.Config
 local function init(self, api_key, config)
-  self.api_key = api_key or constants.api_key or nil
+  -- The host program's key is for the host program's server.
+  self.api_key = api_key or (self.api_base == constants.api_base and constants.api_key) or nil
   self.config = copy({}, config)
 end
 
@@ -301,4 +351,5 @@ return {
   OpenAI = OpenAI,
   VERSION = constants.version,
   ChatSession = bridge.bundled("openai.chat_completions").ChatSession,
+  ResponsesChatSession = bridge.bundled("openai.responses").ResponsesChatSession,
 }

@@ -6,6 +6,7 @@ local cjson = bridge.bundled("cjson.instance").raising()
 cjson.decode_array_with_array_mt(true)
 cjson.encode_sparse_array(true)
 cjson.encode_mixed_tables(false)
+cjson.encode_exact_numbers(true)
 cjson.encode_escape_forward_slash(false)
 
 local json = { null = cjson.null, array_mt = cjson.array_mt }

@@ -8,15 +8,20 @@ if TYPE_CHECKING:
     from luaopenai.bridge.runtime import Runtime
     from luaopenai.client.chat import ChatSession
     from luaopenai.client.errors import APIConnectionError, APIError
-    from luaopenai.client.openai import OpenAI, Response
+    from luaopenai.client.openai import Gemini, OpenAI, OpenRouter, Response
+    from luaopenai.client.responses import ResponseObject, ResponsesChatSession
 
 __all__ = [
     "APIConnectionError",
     "APIError",
     "ChatSession",
+    "Gemini",
     "LuaError",
     "OpenAI",
+    "OpenRouter",
     "Response",
+    "ResponseObject",
+    "ResponsesChatSession",
     "Runtime",
     "__version__",
 ]
@@ -25,9 +30,13 @@ _HOMES = {
     "APIConnectionError": "luaopenai.client.errors",
     "APIError": "luaopenai.client.errors",
     "ChatSession": "luaopenai.client.chat",
+    "Gemini": "luaopenai.client.openai",
     "LuaError": "luaopenai.bridge.errors",
     "OpenAI": "luaopenai.client.openai",
+    "OpenRouter": "luaopenai.client.openai",
     "Response": "luaopenai.client.openai",
+    "ResponseObject": "luaopenai.client.responses",
+    "ResponsesChatSession": "luaopenai.client.responses",
     "Runtime": "luaopenai.bridge.runtime",
 }
 

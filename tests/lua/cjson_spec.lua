@@ -167,6 +167,7 @@ local OUR_SETTINGS = {
   encode_empty_table_as_object = { true, { false, false }, { "yes", "invalid option 'yes'" } },
   decode_array_with_array_mt = { false, { "on", true }, { {}, "string expected, got table" } },
   encode_escape_forward_slash = { true, { "off", false }, { "null", "invalid option 'null'" } },
+  encode_exact_numbers = { false, { true, true }, { {}, "string expected, got table" } },
   encode_mixed_tables = { true, { false, false }, { 0, "invalid option '0'" } },
 }
 
@@ -580,6 +581,16 @@ describe("ours, as OpenResty's lua-cjson", function()
       assert.equal("Cannot serialise table: mixed array and object keys", failure(json.encode, mixed))
     end
     assert.equal('[{"a":1},[2],{"1.5":3},{}]', json.encode({ { a = 1 }, { 2 }, { [1.5] = 3 }, {} }))
+  end)
+
+  it("writes numbers with as few digits as read back the same when told to", function()
+    local json = cjson.new()
+    assert.equal("0.3", json.encode(0.1 + 0.2))
+    json.encode_exact_numbers(true)
+    local texts = { "0.1", "0.30000000000000004", "9007199254740992", "1e+300", "0.12345678901234568", "-1.5", "3" }
+    for _, text in ipairs(texts) do
+      assert.equal(text, json.encode(tonumber(text)))
+    end
   end)
 
   it("writes keys too large for an array as an object's", function()

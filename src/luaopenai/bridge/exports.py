@@ -55,7 +55,8 @@ class Exports:
 
     def _gather_constants(self) -> dict[str, object]:
         from luaopenai.client.chat import SESSION_PARAMETERS
-        from luaopenai.client.endpoints import BASE_URL, DEFAULT_MODEL, ENDPOINTS
+        from luaopenai.client.endpoints import BASE_URL, DEFAULT_MODEL, ENDPOINTS, PROVIDERS
+        from luaopenai.client.responses import SESSION_PARAMETERS as RESPONSE_PARAMETERS
 
         base_url = self._defaults.base_url or os.environ.get("OPENAI_BASE_URL") or BASE_URL
         return {
@@ -64,6 +65,11 @@ class Exports:
             "api_key": self._defaults.api_key or False,
             "default_model": DEFAULT_MODEL,
             "session_parameters": SESSION_PARAMETERS,
+            "response_session_parameters": RESPONSE_PARAMETERS,
+            "providers": {
+                name: {"api_base": provider.base_url, "default_model": provider.default_model}
+                for name, provider in PROVIDERS.items()
+            },
             "endpoints": {
                 name: {
                     "method": endpoint.method,
@@ -89,6 +95,18 @@ class Exports:
         from luaopenai.client.messages import check_message
 
         check_message(_loads(text, where.decode()), where.decode(), 1)
+
+    def check_tool_call(self, text: bytes, where: bytes) -> None:
+        """Raise unless the JSON text is a tool call; ``where`` is what errors call it."""
+        from luaopenai.client.messages import check_tool_call
+
+        check_tool_call(_loads(text, where.decode()), where.decode())
+
+    def check_input(self, text: bytes) -> None:
+        """Raise unless the JSON text is what the Responses API takes as input."""
+        from luaopenai.client.messages import check_input
+
+        check_input(_loads(text, "input"), 1)
 
     def check_function(self, text: bytes, number: int) -> None:
         """Raise unless the JSON text is a function declaration."""
@@ -128,17 +146,6 @@ class Exports:
             return None, str(error)
         return encode(chat.history_message(message)), chat.is_plain(message)
 
-    def read_failure(self, status: int, text: bytes) -> str | None:
-        """What a status other than 200 means, or nothing."""
-        from luaopenai.client import chat
-        from luaopenai.client.errors import APIError
-
-        try:
-            chat.check_status(status, _loads_answer(text))
-        except APIError as error:
-            return str(error)
-        return None
-
     def read_chunk(self, text: bytes) -> tuple[object, ...]:
         """The content, index and tool calls (as JSON) of a stream's event, if it is a chunk."""
         from luaopenai.client.chat import read_chunk
@@ -157,6 +164,50 @@ class Exports:
 
         message = chat.assemble(_loads(text, "chunks") or ())
         return encode(chat.history_message(message)), chat.is_plain(message)
+
+    def response_failure(self, status: int, text: bytes) -> str | None:
+        """Why a body is no response of the Responses API, or nothing."""
+        from luaopenai.client import responses
+        from luaopenai.client.errors import APIError
+
+        body = _loads(text, "body")
+        try:
+            responses.check_response_status(status, body)
+            responses.find_response(status, body)
+        except APIError as error:
+            return str(error)
+        return None
+
+    def read_response_event(self, text: bytes) -> tuple[object, ...]:
+        """What an event of a Responses stream brings: its kind and its text."""
+        from luaopenai.client.responses import read_event
+
+        return read_event(_loads(text, "event"))
+
+    def output_text(self, text: bytes) -> str:
+        """A response's text."""
+        from luaopenai.client.responses import output_text
+
+        return output_text(_loads(text, "response"))
+
+    def output_images(self, text: bytes) -> bytes:
+        """A response's images, as JSON."""
+        from luaopenai.client.payload import encode
+        from luaopenai.client.responses import output_images
+
+        return encode(output_images(_loads(text, "response")))
+
+    def multipart(self, fields: object) -> tuple[object, ...]:
+        """A form's body and content type."""
+        from luaopenai.client.multipart import encode
+
+        return encode(self._values.to_python(fields, "params"))
+
+    def is_binary(self, content_type: bytes) -> bool:
+        """Whether a body of this type is for the caller as it came."""
+        from luaopenai.client.payload import is_binary
+
+        return is_binary(content_type.decode("latin-1"))
 
     def sse(self) -> Callable[[bytes | None], object]:
         """A function that takes a body piece, nil for the end, and returns a list of events."""

@@ -118,9 +118,7 @@ class Runtime:
         self._boot[b"set_arg"](self._values.to_lua(arg, "arg"))
 
     def _start(self, defaults: Defaults, path: str, cpath: str) -> None:
-        self._values = Values(
-            self._lua, _lua_type, self._function_to_python, self._function_to_lua
-        )
+        self._values = Values(self._lua, _lua_type, self._function_to_python, self._function_to_lua)
         exports = Exports(self._values, defaults)
         table = self._lua.table_from
         globals_ = self._lua.globals()

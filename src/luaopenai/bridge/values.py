@@ -97,6 +97,8 @@ class Values:
             inner = f"{where}[{key!r}]"
             if isinstance(key, bool) or not isinstance(key, str | bytes | int | float):
                 raise TypeError(f"{inner}: a Lua key is a string or a number")
+            if key != key:
+                raise ValueError(f"{inner}: a Lua key cannot be NaN")
             table[self._to_lua(key, inner, 0)] = self._to_lua(item, inner, depth + 1)
         return table
 

@@ -177,15 +177,15 @@ def _reply_fault(body: object) -> str:
     trail, value = "", body
     for key in ("choices", 0, "message"):
         if not isinstance(value, dict | list):
-            return f'{trail}expected type "table", got "{_lua_type(value)}"'
+            return f'{trail}expected type "table", got "{lua_type(value)}"'
         trail += f'field "{key}": ' if isinstance(key, str) else f"field {key + 1}: "
         value = _field(value, key)
     if not isinstance(value, dict):
-        return f'{trail}expected type "table", got "{_lua_type(value)}"'
+        return f'{trail}expected type "table", got "{lua_type(value)}"'
     content = value.get("content", _MISSING)
     if isinstance(content, str) or (content in (None, _MISSING) and not is_plain(value)):
         return ""
-    return f'{trail}field "content": expected type "string", got "{_lua_type(content)}"'
+    return f'{trail}field "content": expected type "string", got "{lua_type(content)}"'
 
 
 def _field(table: dict[str, Any] | list[Any], key: str | int) -> object:
@@ -194,7 +194,8 @@ def _field(table: dict[str, Any] | list[Any], key: str | int) -> object:
     return table.get(key, _MISSING) if isinstance(key, str) else _MISSING
 
 
-def _lua_type(value: object) -> str:
+def lua_type(value: object) -> str:
+    """What Lua's ``type`` says of a decoded JSON value."""
     if value is _MISSING:
         return "nil"
     if value is None:

@@ -73,7 +73,36 @@ ENDPOINTS = {
     "delete_thread": Endpoint("DELETE", "/threads/{thread_id}", headers=_ASSISTANTS),
     "image_generation": Endpoint("POST", "/images/generations"),
     "create_response": Endpoint("POST", "/responses", "input", chat_model=True),
+    "create_file": Endpoint("POST", "/files", "file"),
+    "transcription": Endpoint("POST", "/audio/transcriptions", "file"),
     "response": Endpoint("GET", "/responses/{response_id}"),
     "delete_response": Endpoint("DELETE", "/responses/{response_id}"),
     "cancel_response": Endpoint("POST", "/responses/{response_id}/cancel"),
+}
+
+
+class Provider:
+    """Another company's OpenAI-compatible server.
+
+    Attributes:
+        base_url: where it is.
+        default_model: the model when the caller names none.
+        key_variable: the environment variable that holds its key.
+    """
+
+    __slots__ = ("base_url", "default_model", "key_variable")
+
+    def __init__(self, base_url: str, default_model: str, key_variable: str) -> None:
+        self.base_url = base_url
+        self.default_model = default_model
+        self.key_variable = key_variable
+
+
+PROVIDERS = {
+    "gemini": Provider(
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "gemini-2.5-flash",
+        "GEMINI_API_KEY",
+    ),
+    "openrouter": Provider("https://openrouter.ai/api/v1", "openai/gpt-4.1", "OPENROUTER_API_KEY"),
 }

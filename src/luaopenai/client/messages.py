@@ -64,6 +64,56 @@ def check_function(function: object, where: str = "function") -> None:
         raise ValueError(f"{where}.parameters: expected a table, got {_kind(parameters)}")
 
 
+def check_input(input: object, base: int = 0) -> None:
+    """Raise ``ValueError`` unless ``input`` is what the Responses API takes.
+
+    Args:
+        input: a string, or a list of messages and items; an item has a string ``type``, and a
+            ``function_call_output`` needs ``call_id`` and ``output``.
+        base: the number of the first item in the error's text.
+    """
+    if input is None:
+        raise ValueError("input must be provided")
+    if isinstance(input, str):
+        return
+    if not isinstance(input, list | tuple):
+        raise ValueError(f"input: expected a string or a list, got {_kind(input)}")
+    for number, item in enumerate(input, base):
+        where = f"input[{number}]"
+        kind = item.get("type") if isinstance(item, dict) else None
+        if kind is None or kind == "message":
+            check_message(item, where, base)
+        elif not isinstance(kind, str):
+            raise ValueError(f"{where}.type: expected a string, got {_kind(kind)}")
+        elif kind == "function_call_output":
+            _check_call_output(item, where)
+
+
+def _check_call_output(item: dict[str, object], where: str) -> None:
+    if not isinstance(item.get("call_id"), str):
+        raise ValueError(f"{where}.call_id: expected a string, got {_kind(item.get('call_id'))}")
+    output = item.get("output")
+    if not isinstance(output, str | list):
+        raise ValueError(f"{where}.output: expected a string or a list, got {_kind(output)}")
+
+
+def check_tool_call(call: object, where: str = "tool_call") -> None:
+    """Raise ``ValueError`` unless ``call`` is ``{id, type, function: {name, arguments}}``."""
+    if not isinstance(call, dict):
+        raise ValueError(f"{where}: expected a table with id and function, got {_kind(call)}")
+    function = call.get("function")
+    if not isinstance(function, dict):
+        raise ValueError(f"{where}.function: expected a table, got {_kind(function)}")
+    for name, value in (
+        ("id", call.get("id")),
+        ("type", call.get("type")),
+        ("function.name", function.get("name")),
+        ("function.arguments", function.get("arguments")),
+    ):
+        if not isinstance(value, str):
+            raise ValueError(f"{where}.{name}: expected a string, got {_kind(value)}")
+
+
 def _check_content(content: object, where: str, base: int) -> None:
     if content is None or isinstance(content, str):
         return

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from luaopenai.client import payload as _payload
+from luaopenai.client import multipart
 from luaopenai.client.chat import ChatSession, read_chunk
-from luaopenai.client.endpoints import BASE_URL, DEFAULT_MODEL, ENDPOINTS, Endpoint
+from luaopenai.client.endpoints import (
+    BASE_URL,
+    DEFAULT_MODEL,
+    ENDPOINTS,
+    PROVIDERS,
+    Endpoint,
+    Provider,
+)
 from luaopenai.client.messages import check_messages
+from luaopenai.client.payload import decode, encode
+from luaopenai.client.responses import ResponsesChatSession
 from luaopenai.client.sse import Decoder
 from luaopenai.client.transport import Timeout, Transport
 
@@ -57,13 +66,18 @@ class OpenAI:
         *,
         timeout: Timeout = None,
     ) -> None:
-        self._api_key = api_key or os.environ.get("OPENAI_API_KEY")
-        self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or BASE_URL).rstrip("/")
-        self.default_model = DEFAULT_MODEL
+        home = self._home()
+        self._api_key = api_key or os.environ.get(home.key_variable)
+        self.base_url = (base_url or home.base_url).rstrip("/")
+        self.default_model = home.default_model
         self._transport = Transport(timeout)
 
+    def _home(self) -> Provider:
+        base_url = os.environ.get("OPENAI_BASE_URL") or BASE_URL
+        return Provider(base_url, DEFAULT_MODEL, "OPENAI_API_KEY")
+
     def __repr__(self) -> str:
-        return f"<OpenAI {self.base_url}>"
+        return f"<{type(self).__name__} {self.base_url}>"
 
     def __enter__(self) -> OpenAI:
         return self
@@ -80,6 +94,29 @@ class OpenAI:
         return ChatSession(self, **opts)
 
     new_chat_completions_session = new_chat_session
+
+    def new_responses_chat_session(self, **opts: Any) -> ResponsesChatSession:
+        """A ``ResponsesChatSession`` that speaks through this client."""
+        return ResponsesChatSession(self, **opts)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        payload: dict[str, Any] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream_callback: EventCallback | None = None,
+    ) -> Response:
+        """Any other endpoint.
+
+        Args:
+            method: the HTTP method.
+            path: below the base URL, with its leading slash.
+            payload: sent as JSON; bytes are sent as they are.
+            headers: go over the client's own.
+            stream_callback: is given each event of the answer, a stream.
+        """
+        return self._request(method, path, payload, headers or {}, stream_callback)
 
     def chat(
         self,
@@ -135,6 +172,20 @@ class OpenAI:
     def delete_file(self, file_id: str) -> Response:
         """``DELETE /files/ID``."""
         return self._call("delete_file", file_id)
+
+    def create_file(self, file: Any, purpose: str, **fields: Any) -> Response:
+        """``POST /files``, an upload.
+
+        Args:
+            file: a path, a pair of name and content, or an open binary file.
+            purpose: what the file is for, such as ``batch``.
+            fields: further form fields.
+        """
+        return self._upload("create_file", {"file": file, "purpose": purpose, **fields})
+
+    def transcription(self, file: Any, model: str, **fields: Any) -> Response:
+        """``POST /audio/transcriptions``, an upload; ``file`` is as in ``create_file``."""
+        return self._upload("transcription", {"file": file, "model": model, **fields})
 
     def assistants(self) -> Response:
         """``GET /assistants``."""
@@ -193,6 +244,11 @@ class OpenAI:
             raise ValueError(NO_CALLBACK)
         return self._request(endpoint.method, path, payload or None, endpoint.headers, callback)
 
+    def _upload(self, name: str, fields: dict[str, Any]) -> Response:
+        endpoint = ENDPOINTS[name]
+        body, content_type = multipart.encode(fields)
+        return self._request(endpoint.method, endpoint.path, body, {"Content-Type": content_type})
+
     def _payload(self, endpoint: Endpoint, argument: Any, opts: dict[str, Any]) -> dict[str, Any]:
         payload = dict(endpoint.defaults)
         if endpoint.chat_model:
@@ -207,24 +263,39 @@ class OpenAI:
         self,
         method: str,
         path: str,
-        payload: dict[str, Any] | None = None,
-        more_headers: Any = (),
+        payload: dict[str, Any] | bytes | None,
+        more_headers: Mapping[str, str],
         on_event: EventCallback | None = None,
     ) -> Response:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
         headers.update(more_headers)
-        body = None if payload is None else _payload.encode(payload)
+        body = payload if payload is None or isinstance(payload, bytes) else encode(payload)
         answer = self._transport.open(method, self.base_url + path, headers, body)
+        content_type = answer.headers.get("content-type", "")
         if on_event is None:
-            return Response(answer.status, _payload.decode(answer.read()), answer.headers)
+            return Response(answer.status, decode(answer.read(), content_type), answer.headers)
         try:
             raw = _read_events(answer, on_event)
         finally:
             answer.close()
-        whole = raw.decode("utf-8", "replace") if answer.status == 200 else _payload.decode(raw)
+        whole = raw.decode("utf-8", "replace") if answer.status == 200 else decode(raw)
         return Response(answer.status, whole, answer.headers)
+
+
+class Gemini(OpenAI):
+    """A client of Google's Gemini, through its OpenAI-compatible API; key: ``GEMINI_API_KEY``."""
+
+    def _home(self) -> Provider:
+        return PROVIDERS["gemini"]
+
+
+class OpenRouter(OpenAI):
+    """A client of OpenRouter; key: ``OPENROUTER_API_KEY``."""
+
+    def _home(self) -> Provider:
+        return PROVIDERS["openrouter"]
 
 
 def _read_events(pieces: Any, on_event: EventCallback) -> bytes:
@@ -232,7 +303,7 @@ def _read_events(pieces: Any, on_event: EventCallback) -> bytes:
     events: list[dict[str, Any]] = []
 
     def accept(data: bytes) -> bool:
-        event = _payload.decode(data)
+        event = decode(data)
         if isinstance(event, dict):
             events.append(event)
         return isinstance(event, dict)

@@ -16,15 +16,23 @@ def encode(payload: object) -> bytes:
         raise ValueError(fault(payload) or f"payload: {error}") from None
 
 
-def decode(body: bytes) -> Any:
-    """A body decoded from JSON, or as text where it is not JSON.
+def decode(body: bytes, content_type: str = "") -> Any:
+    """A body decoded from JSON, as text where it is not JSON, as it came where it is binary.
 
-    Bytes that are not UTF-8 become U+FFFD.
+    In text, bytes that are not UTF-8 become U+FFFD.
     """
+    if is_binary(content_type):
+        return body
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
+
+
+def is_binary(content_type: str) -> bool:
+    """Whether a body of this type is for the caller as it came: sound, pictures, files."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/octet-stream" or kind.startswith(("audio/", "image/", "video/"))
 
 
 def fault(value: object, where: str = "payload", base: int = 0) -> str:

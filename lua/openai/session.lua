@@ -1,0 +1,61 @@
+-- What both kinds of session share: options or a callback, chunks, network failures.
+
+local _, bridge = ...
+
+local session = {}
+
+local chunk_mt = {
+  __tostring = function(chunk)
+    return chunk.content
+  end,
+}
+
+---Gives a chunk of a stream its `tostring`.
+---@generic T: {content: string}
+---@param chunk T
+---@return T
+function session.chunk(chunk)
+  return setmetatable(chunk, chunk_mt)
+end
+
+---A function, or a table that can be called, stands for `{stream_callback = it}`.
+---@param opts_or_callback? table|function
+---@return table opts without the callback
+---@return function? callback
+function session.options(opts_or_callback)
+  if type(opts_or_callback) == "table" then
+    local meta = getmetatable(opts_or_callback)
+    if not (meta and meta.__call) then
+      local opts = {}
+      for name, value in pairs(opts_or_callback) do
+        opts[name] = value
+      end
+      local callback = opts.stream_callback
+      opts.stream_callback = nil
+      return opts, callback
+    end
+  end
+  return {}, opts_or_callback
+end
+
+-- What a client's method came to, with a network failure given back as nil and its message.
+local function settle(client, ok, status, body)
+  if ok then
+    return status, body
+  end
+  if status ~= bridge.network_failure(client) then
+    bridge.rethrow(status)
+  end
+  return nil, status
+end
+
+---Calls a method of the client: each hop can be overridden.
+---@param client OpenAI
+---@param method string
+---@return integer? status nil when the network failed
+---@return any body or the failure's message
+function session.ask(client, method, ...)
+  return settle(client, bridge.protect(client[method], client, ...))
+end
+
+return session

@@ -1,0 +1,198 @@
+"""Sessions over the Responses API: what may be sent, what an answer and its events mean."""
+
+from __future__ import annotations
+
+from luaopenai.client.chat import error_text, lua_type
+from luaopenai.client.errors import APIError
+from luaopenai.client.messages import check_input
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from luaopenai.client.openai import OpenAI
+
+    TextCallback = Callable[["TextChunk", dict[str, Any]], object]
+
+SESSION_PARAMETERS = ("instructions", "model", "tools")
+"""The session options that are sent with every request, where they are set."""
+
+
+class TextChunk(dict):  # type: ignore[type-arg]
+    """A piece of a streamed answer: ``{"content": TEXT}``; ``str(chunk)`` is its text."""
+
+    def __str__(self) -> str:
+        return str(self["content"])
+
+
+class ResponseObject(dict):  # type: ignore[type-arg]
+    """A response of the API, as a dict; ``str(response)`` is its text."""
+
+    def get_output_text(self) -> str:
+        """All ``output_text`` parts, joined."""
+        return output_text(self)
+
+    def get_images(self) -> list[dict[str, str]]:
+        """The generated images, as ``{"b64_json": DATA}``."""
+        return output_images(self)
+
+    def __str__(self) -> str:
+        return output_text(self)
+
+
+class ResponsesChatSession:
+    """A conversation whose history the server keeps.
+
+    Attributes:
+        client: the ``OpenAI`` client that it speaks through.
+        opts: the options that it was made with: ``model``, ``instructions``, ``tools``.
+        response_history: the responses so far, a live list.
+        current_response_id: what the next request continues from; None at the start.
+    """
+
+    def __init__(
+        self, client: OpenAI, *, previous_response_id: str | None = None, **opts: Any
+    ) -> None:
+        unknown = sorted(set(opts).difference(SESSION_PARAMETERS))
+        if unknown:
+            raise TypeError(f"ResponsesChatSession: unknown option {unknown[0]!r}")
+        self.client = client
+        self.opts = opts
+        self.response_history: list[ResponseObject] = []
+        self.current_response_id = previous_response_id
+
+    def send(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: TextCallback | None = None,
+        **opts: Any,
+    ) -> ResponseObject | str:
+        """Send input that continues the conversation.
+
+        Args:
+            input: text, or a list of messages and items such as ``function_call_output``.
+            stream_callback: called with each ``TextChunk`` and its raw event as it arrives.
+            opts: request parameters for this call, over the session's own.
+
+        Returns:
+            The response; for a stream, its text.
+
+        Raises:
+            ValueError: the input cannot be sent.
+            APIError: the server refused, or its answer cannot be used.
+            APIConnectionError: no complete answer came.
+        """
+        return self.create_response(input, stream_callback, **opts)
+
+    def create_response(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: TextCallback | None = None,
+        **opts: Any,
+    ) -> ResponseObject | str:
+        """Create a response with the parameters given; see ``send``."""
+        check_input(input)
+        parameters = {"previous_response_id": self.current_response_id, **self.opts, **opts}
+        parameters = {name: value for name, value in parameters.items() if value is not None}
+        if stream_callback is None:
+            answer = self.client.create_response(input, **parameters)
+            check_response_status(answer.status, answer.body)
+            return self._keep(ResponseObject(find_response(answer.status, answer.body)))
+        return self._stream(input, stream_callback, parameters)
+
+    def _stream(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: TextCallback,
+        parameters: dict[str, Any],
+    ) -> str:
+        texts: list[str] = []
+        ended: dict[str, Any] = {}
+
+        def on_event(event: dict[str, Any]) -> object:
+            kind, value = read_event(event)
+            if kind != "text":
+                ended.setdefault(kind, (value, event))
+                return None
+            texts.append(value)
+            return stream_callback(TextChunk(content=value), event)
+
+        answer = self.client.create_response(input, on_event, **parameters)
+        check_response_status(answer.status, answer.body)
+        if "failed" in ended:
+            text, event = ended["failed"]
+            raise APIError(text, status=answer.status, body=event)
+        if "done" in ended:
+            self._keep(ResponseObject(find_response(answer.status, ended["done"][1]["response"])))
+        return "".join(texts)
+
+    def _keep(self, response: ResponseObject) -> ResponseObject:
+        self.current_response_id = response["id"]
+        self.response_history.append(response)
+        return response
+
+
+def check_response_status(status: int, body: object) -> None:
+    """Raise ``APIError`` unless ``status`` is 200; its text holds the server's own words."""
+    if status != 200:
+        text = f"Request failed with status: {status}{error_text(body)}"
+        raise APIError(text, status=status, body=body)
+
+
+def find_response(status: int, body: Any) -> dict[str, Any]:
+    """The body, when it is a response; raises ``APIError`` where it is not."""
+    fault = ""
+    if not isinstance(body, dict):
+        fault = f'expected type "table", got "{lua_type(body)}"'
+    elif not isinstance(body.get("id"), str):
+        fault = f'field "id": expected type "string", got "{_field_type(body, "id")}"'
+    elif not isinstance(body.get("output"), list) and body.get("output") != {}:
+        fault = f'field "output": expected type "table", got "{_field_type(body, "output")}"'
+    if fault:
+        raise APIError(f"Failed to parse response: {fault}", status=status, body=body)
+    found: dict[str, Any] = body
+    return found
+
+
+def _field_type(body: dict[str, Any], name: str) -> str:
+    return lua_type(body[name]) if name in body else "nil"
+
+
+def read_event(event: object) -> tuple[str, Any]:
+    """What an event of a stream brings.
+
+    Returns:
+        ``("text", TEXT)``, ``("done", None)`` for the event with the whole response,
+        ``("failed", MESSAGE)``, or ``("", None)`` for any other.
+    """
+    if not isinstance(event, dict):
+        return "", None
+    kind, response = event.get("type"), event.get("response")
+    if kind == "response.output_text.delta" and isinstance(event.get("delta"), str):
+        return "text", event["delta"]
+    if kind in ("response.completed", "response.incomplete") and isinstance(response, dict):
+        return "done", None
+    if kind == "response.failed":
+        return "failed", f"Response failed{error_text(response)}"
+    if kind == "error":
+        return "failed", f"Response failed{error_text({'error': event.get('error') or event})}"
+    return "", None
+
+
+def output_text(response: object) -> str:
+    """All ``output_text`` parts of a response, joined."""
+    parts = (part for item in _items(response, "output") for part in _items(item, "content"))
+    texts = (part.get("text") for part in parts if part.get("type") == "output_text")
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def output_images(response: object) -> list[dict[str, str]]:
+    """The results of a response's image generation calls, as ``{"b64_json": DATA}``."""
+    calls = (i for i in _items(response, "output") if i.get("type") == "image_generation_call")
+    return [{"b64_json": call["result"]} for call in calls if isinstance(call.get("result"), str)]
+
+
+def _items(parent: object, field: str) -> list[dict[str, Any]]:
+    found = parent.get(field) if isinstance(parent, dict) else None
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
