@@ -29,7 +29,8 @@ format: $(READY)
 	$(BIN)/ruff format
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m benchmarks $(CASES)
 
 clean:
 	rm -rf $(VENV) lua_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

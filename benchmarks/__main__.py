@@ -4,25 +4,76 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from benchmarks import cjson, startup
+from benchmarks import calls, cjson, startup
+from benchmarks.peers import environment, installed
+from benchmarks.report import print_table
 
-CASES = {"startup": startup.main, "cjson": cjson.main}
+NAMES = ["startup", *calls.CASES, "cjson"]
+PACKAGES = ("luaopenai", "lupa", "requests", "urllib3", "openai")
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(CASES)
-    unknown = [name for name in names if name not in CASES]
+    names = sys.argv[1:] or NAMES
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        sys.exit(f"no benchmark {unknown[0]}; there are {', '.join(CASES)}")
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("luaopenai", "lupa", "requests")
-    )
-    print(f"{platform.platform()}, Python {platform.python_version()}, {versions}")
-    for name in names:
-        print(f"\n## {name}\n", flush=True)
-        CASES[name]()
+        sys.exit(f"no benchmark {unknown[0]}; there are {', '.join(NAMES)}")
+    print(machine(), flush=True)
+    if set(names) - {"cjson"}:
+        compare(names)
+    if "cjson" in names:
+        print("\n## cjson\n", flush=True)
+        cjson.main()
+
+
+def compare(names: list[str]) -> None:
+    """Print the table of what is done against the server."""
+    peers = installed()
+    cases = [case for name in names for case in calls.CASES.get(name, ())]
+    rows, remark = [], ""
+    with serving() as server:
+        if "startup" in names:
+            rows += startup.measure(peers, server)
+            remark = startup.compare_with_python(server)
+        if cases:
+            rows += calls.measure(cases, peers, server)
+    print()
+    print_table(rows)
+    if remark:
+        print(f"\n{remark}")
+
+
+@contextmanager
+def serving() -> Iterator[calls.Server]:
+    """Our server, in another process."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.server", folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                http, https = map(int, process.stdout.readline().split())
+                yield calls.Server(http, https, environment(Path(folder, "ca.pem")))
+            finally:
+                process.terminate()
+
+
+def machine() -> str:
+    """The machine and the versions, in a line."""
+    versions = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
+    return f"{platform.platform()}, Python {platform.python_version()}, {versions}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

@@ -19,13 +19,25 @@ local function inherit(base, parent)
   end
 end
 
+-- `new` is a plain function, so each class needs its own; subclasses get theirs as MoonScript tells of them.
+local function add_new(class)
+  class.new = rawget(class, "new") or function(...)
+    return class(...)
+  end
+  return class
+end
+
+local function inherited(_, child)
+  add_new(child)
+end
+
 ---@param name string
 ---@param base table its methods and the instances' default fields
 ---@param init? fun(self: table, ...) the constructor; the parent's when left out
 ---@param parent? openai.Class
 ---@return openai.Class
 return function(name, base, init, parent)
-  local class = { __name = name, __base = base, __parent = parent }
+  local class = { __name = name, __base = base, __parent = parent, __inherited = inherited }
   class.__init = init or function(self, ...)
     return parent.__init(self, ...)
   end
@@ -39,8 +51,5 @@ return function(name, base, init, parent)
       return instance
     end,
   })
-  function class.new(...)
-    return class(...)
-  end
-  return class
+  return add_new(class)
 end

@@ -10,8 +10,7 @@ local ltn12 = bridge.bundled("ltn12")
 ---@field source? ltn12.Source the request's body
 ---@field sink? ltn12.Sink takes the answer's body as it arrives
 ---@field step? fun(source: ltn12.Source, sink: ltn12.Sink): any, any moves one piece
----@field timeout? number|table seconds, or `{connect=, read=}`
----@field proxy? string URL of a proxy
+---@field settings? openai.Settings
 
 local function drain(source)
   local pieces = {}
@@ -40,10 +39,10 @@ local http = {}
 ---Sends a request, and asks where the body shall go once the headers are there.
 ---@param request openai.HttpRequest
 ---@param on_headers fun(status: integer, headers: table<string, string>): ltn12.Sink
----@return integer? # 1, or nil when the network failed
+---@return integer? # 1, or nil when the network failed or the sink refused
 ---@return integer|string status the HTTP status code, or what failed
----@return table<string, string>? headers names in lower case
----@return string? status_line
+---@return table<string, string>|integer|nil headers names in lower case; the status when the sink refused
+---@return string|table|nil status_line the headers when the sink refused
 function http.send(request, on_headers)
   local body, message
   if request.source then
@@ -53,7 +52,7 @@ function http.send(request, on_headers)
     end
   end
   local ok, status, reason, headers, read, close =
-    bridge.open(request.method or "GET", request.url, request.headers or {}, body, request.timeout, request.proxy)
+    bridge.open(request.method or "GET", request.url, request.headers or {}, body, request.settings)
   if not ok then
     return nil, status
   end
@@ -66,7 +65,7 @@ function http.send(request, on_headers)
     bridge.rethrow(poured)
   end
   if not poured then
-    return nil, failure or "the sink refused the body"
+    return nil, failure or "the sink refused the body", status, headers
   end
   return 1, status, headers, ("HTTP/1.1 %d %s"):format(status, reason)
 end

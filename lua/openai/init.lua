@@ -3,16 +3,24 @@
 local _, bridge = ...
 local class = bridge.bundled("openai.class")
 local json = bridge.bundled("openai.json")
-local ltn12 = bridge.bundled("ltn12")
-local url = bridge.bundled("socket.url")
+local request = bridge.bundled("openai.request")
 local constants = bridge.constants()
 
--- The network failures that `_request` raised last, by client: sessions give them back instead of raising.
-local failures = setmetatable({}, { __mode = "k" })
+---@class openai.Settings
+---@field timeout? number|{connect: number, read: number} seconds; 5 to connect and 600 for each read when left out
+---@field max_retries? integer 2 when left out
+---@field proxy? string URL of a proxy; the environment's when left out
+---@field verify? boolean false trusts any certificate
+---@field ca_bundle? string a file of certificates to trust
+---@field pool_size? integer how many idle connections to a server are kept; 10 when left out
 
----@class openai.Config
+---@class openai.Config: openai.Settings
 ---@field http_provider? string a Lua module with LuaSocket's generic `request`
----@field timeout? number|table seconds, or `{connect=, read=}`
+---@field base_url? string
+---@field headers? table<string, string> sent with every request
+---@field query? table<string, string> added to every URL
+---@field organization? string
+---@field project? string
 
 ---@class OpenAI
 ---@field api_key? string
@@ -20,9 +28,11 @@ local failures = setmetatable({}, { __mode = "k" })
 ---@field default_model string
 ---@field config openai.Config
 ---@field headers? table<string, string> sent with every request
+---@field account_headers table<string, string> name the organization and the project
 local methods = {
   api_base = constants.api_base,
   default_model = constants.default_model,
+  account_headers = constants.account_headers,
 }
 
 local function endpoint_path(endpoint, id)
@@ -30,7 +40,9 @@ local function endpoint_path(endpoint, id)
     if id == nil then
       error(name .. " is required", 0)
     end
-    return url.escape(tostring(id))
+    return (tostring(id):gsub("[^%w%-._~]", function(character)
+      return ("%%%02X"):format(character:byte())
+    end))
   end))
 end
 
@@ -108,6 +120,9 @@ end
 ---@return table|string body
 ---@return table<string, string> headers
 function methods:create_chat_completion(messages, opts, callback)
+  if type(messages) == "table" and next(messages) == nil then
+    messages = setmetatable({}, json.array_mt)
+  end
   bridge.check_messages(json.encode(messages, "messages"))
   local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
   return call(self, "create_chat_completion", messages, opts, filter)
@@ -230,29 +245,6 @@ function methods:cancel_response(response_id)
   return call(self, "cancel_response", response_id)
 end
 
--- Remembers a network failure, so that a session can tell it from other errors, and raises it.
-local function fail(self, message)
-  failures[self] = tostring(message)
-  error(failures[self], 0)
-end
-
--- An ltn12 sink into a list, through the stream's filter; `finish` tells the filter of the end if nobody has.
-local function collector(stream_fn)
-  local pieces, ended = {}, not stream_fn
-  local sink = ltn12.sink.table(pieces)
-  local function filter(piece, ...)
-    ended = ended or piece == nil
-    return stream_fn(piece, ...)
-  end
-  local function finish()
-    if not ended then
-      filter(nil)
-    end
-    return table.concat(pieces)
-  end
-  return stream_fn and ltn12.sink.chain(filter, sink) or sink, finish
-end
-
 ---Any other endpoint.
 ---@param method string
 ---@param path string below `api_base`, with its leading slash
@@ -267,15 +259,6 @@ function methods:request(method, path, payload, headers, callback)
   return self:_request(method, path, payload, headers, filter)
 end
 
--- A body for the caller: as it came where it is sound, a picture or a file, else decoded where it is JSON.
-local function read_body(text, headers)
-  local content_type = type(headers) == "table" and headers["content-type"]
-  if content_type and bridge.is_binary(content_type) then
-    return text
-  end
-  return json.decode_or_text(text)
-end
-
 ---Sends a request: the one place that does.
 ---@param method string
 ---@param path string below `api_base`
@@ -286,49 +269,31 @@ end
 ---@return any body decoded from JSON where it is JSON, else the text
 ---@return table<string, string> headers
 function methods:_request(method, path, payload, more_headers, stream_fn)
-  local body = type(payload) == "table" and json.encode(payload, "payload") or payload
-  if body then
-    bridge.check_text(body, "payload")
-  end
-  local headers = {
-    ["Host"] = url.parse(self.api_base).host,
-    ["Accept"] = "application/json",
-    ["Content-Type"] = "application/json",
-    ["Content-Length"] = body and #body,
-    ["Authorization"] = self.api_key and "Bearer " .. self.api_key,
-  }
-  copy(copy(headers, self.headers), more_headers)
-  local sink, finish = collector(stream_fn)
-  local sent, status, answer_headers = self:get_http().request({
-    url = self.api_base .. path,
-    method = method,
-    headers = headers,
-    source = body and ltn12.source.string(body),
-    sink = sink,
-    timeout = self.config.timeout,
-  })
-  if not sent then
-    fail(self, status)
-  end
-  return status, read_body(finish(), answer_headers), answer_headers
-end
-
--- A module that a script or a test put in the place of ours, or whose `request` it replaced.
-local function replaced(name)
-  local module, ours = package.loaded[name], bridge.bundled(name)
-  if module and (module ~= ours or ours.request ~= ours.own_request) then
-    return module
-  end
+  return request.send(self, method, path, payload, more_headers, stream_fn)
 end
 
 ---The HTTP module in use.
 ---@return {request: fun(request: table): integer?, integer|string, table?}
 function methods:get_http()
-  local provider = self.config.http_provider or (rawget(_G, "ngx") and "lapis.nginx.http")
-  if provider then
-    return require(provider)
-  end
-  return replaced("ssl.https") or replaced("socket.http") or bridge.bundled("openai.http")
+  return request.http_module(self)
+end
+
+---A client like this one with other settings, for a request or a few:
+---`client:with_options({ timeout = 5 }):models()`. Headers and query are added to this client's.
+---@param changes openai.Config
+---@return OpenAI
+function methods:with_options(changes)
+  local other = setmetatable(copy({}, self), getmetatable(self))
+  other.config = copy(copy({}, self.config), changes)
+  other.config.headers = copy(copy({}, self.config.headers), changes.headers)
+  other.config.query = copy(copy({}, self.config.query), changes.query)
+  request.configure(other, changes)
+  return other
+end
+
+---Closes the connections that are not in use; all clients of a script share them.
+function methods:close() -- luacheck: no unused args
+  bridge.close_connections()
 end
 
 ---@param api_key? string
@@ -337,14 +302,10 @@ local function init(self, api_key, config)
   -- The host program's key is for the host program's server.
   self.api_key = api_key or (self.api_base == constants.api_base and constants.api_key) or nil
   self.config = copy({}, config)
+  request.configure(self, self.config)
 end
 
 local OpenAI = class("OpenAI", methods, init)
-
--- The message of the network failure that a client raised last.
-function bridge.network_failure(client)
-  return failures[client]
-end
 
 return {
   new = OpenAI,

@@ -8,26 +8,36 @@ local function is_callable(value)
   return type(value) == "function" or (meta and meta.__call ~= nil) or false
 end
 
+-- Filters whose callback returned false.
+local stopped = setmetatable({}, { __mode = "k" })
+
 local sse = {}
 
 ---An ltn12 filter that calls `callback` with each event's decoded object as it comes by.
----@param callback fun(event: table)
+---@param callback fun(event: table): any false for no more events
 ---@return fun(...): ... # takes body pieces of any size, and nil at the end; returns what it is given
 function sse.create_stream_filter(callback)
   if not is_callable(callback) then
     error("Must provide chunk_callback function when streaming response", 0)
   end
   local feed = bridge.wrap(bridge.sse())
-  return function(...)
+  local function filter(...)
     local piece = ...
-    local events = piece ~= "" and feed(piece)
-    if events then
-      for _, data in ipairs(events) do
-        callback(json.decode(data))
+    local events = piece ~= "" and not stopped[filter] and feed(piece) or {}
+    for _, data in ipairs(events) do
+      if callback(json.decode(data)) == false then
+        stopped[filter] = true
+        break
       end
     end
     return ...
   end
+  return filter
+end
+
+-- Whether the filter's callback has asked for no more.
+function bridge.is_stopped(filter)
+  return stopped[filter] == true
 end
 
 return sse

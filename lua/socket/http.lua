@@ -47,8 +47,7 @@ local function send(request, redirects)
     headers = with_user_agent(request.headers),
     source = request.source,
     step = request.step,
-    timeout = http.TIMEOUT,
-    proxy = request.proxy or http.PROXY,
+    settings = { timeout = http.TIMEOUT, proxy = request.proxy or http.PROXY, max_retries = 0 },
   }, on_headers)
   if not ok or not followed then
     return ok, status, headers, line

@@ -2,9 +2,11 @@
 
 local NULL = require("string.buffer").decode("\3")
 
+local OUR_FOLDER = os.getenv("LUAOPENAI_LUA_DIR") or "lua"
+
 --- Ours, found by its Lua file: `require` may find lua-cjson.
 local function ours(name)
-  return dofile(assert(package.searchpath(name, package.path)))
+  return dofile(assert(package.searchpath(name, OUR_FOLDER .. "/?.lua")))
 end
 
 local c_library = package.searchpath("cjson", package.cpath)

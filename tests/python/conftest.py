@@ -5,21 +5,23 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
-from support.fault_server import FaultServer, Script
 
 from luaopenai import OpenAI
+from luaopenai.local import LocalServer, pull_model
+from support.fault_server import FaultServer, Script
 
 API_KEY = "sk-test-0123456789"
 
 
 @pytest.fixture(autouse=True)
 def _no_client_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("API_KEY", "BASE_URL", "ORG_ID", "PROJECT_ID", "LOG"):
+        monkeypatch.delenv(f"OPENAI_{name}", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +38,18 @@ def base_url(httpserver: HTTPServer) -> str:
 
 @pytest.fixture
 def connect() -> Iterator[Callable[..., OpenAI]]:
-    """Makes clients, and closes their connections at the end of the test."""
+    """Makes clients that send each request once, and closes them at the end of the test."""
     with ExitStack() as clients:
 
-        def make(base_url: str | None, api_key: str | None = API_KEY, **options: Any) -> OpenAI:
-            return clients.enter_context(OpenAI(api_key, base_url, **options))
+        def make(
+            base_url: str | None,
+            api_key: str | None = API_KEY,
+            *,
+            max_retries: int = 0,
+            **options: Any,
+        ) -> OpenAI:
+            client = OpenAI(api_key, base_url, max_retries=max_retries, **options)
+            return clients.enter_context(client)
 
         yield make
 
@@ -69,3 +78,17 @@ def refusing_url() -> Iterator[str]:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{holder.getsockname()[1]}/v1"
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """The embedded model's file, fetched if need be."""
+    pytest.importorskip("xllamacpp")
+    return pull_model()
+
+
+@pytest.fixture(scope="session")
+def model_server(model: Path) -> Iterator[LocalServer]:
+    """llama.cpp's server on the embedded model."""
+    with LocalServer(model) as running:
+        yield running

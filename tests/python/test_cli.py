@@ -141,12 +141,16 @@ def test_a_failing_script_shows_its_message_and_the_lua_traceback(script):
         ("{code = 5, why = 'x'}", 'luaopenai: {code = 5, why = "x"}'),
         ("setmetatable({}, {__tostring = function() return 'mine' end})", "luaopenai: mine"),
         ("setmetatable({}, {__tostring = error})", "luaopenai: (error object is a table)"),
-        ("nil", "luaopenai: nil"),
     ],
 )
 def test_an_error_value_that_is_no_string_is_shown_by_what_is_in_it(value, shown):
     done = start([*RUN, "-e", f"error({value})"])
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, shown)
+
+
+def test_error_without_a_value_ends_a_script_without_a_word_as_under_lua():
+    done = start([*RUN, "-e", "error()"])
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 def test_a_syntax_error_is_one_line():

@@ -12,7 +12,6 @@ import sys
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -300,16 +299,9 @@ def test_without_xllamacpp_the_error_says_what_to_install(tmp_path, monkeypatch)
 # --- The real server, on the real model ---
 
 
-@pytest.fixture(scope="session")
-def model() -> Path:
-    pytest.importorskip("xllamacpp")
-    return pull_model()
-
-
-@pytest.fixture(scope="session")
-def server(model: Path) -> Iterator[LocalServer]:
-    with LocalServer(model) as running:
-        yield running
+@pytest.fixture
+def server(model_server: LocalServer) -> LocalServer:
+    return model_server
 
 
 @contextmanager

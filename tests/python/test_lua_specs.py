@@ -1,4 +1,4 @@
-"""The Lua specs, each file run by busted under our interpreter, and how `luaopenai test` behaves."""
+"""The Lua specs, run by busted under our interpreter, and how `luaopenai test` behaves."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from luaopenai import __version__
+from luaopenai.bridge.search import lua_folder
 from support.openai_server import OpenAIServer
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +23,15 @@ SPECS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "lua").glob(
 MODULE = [sys.executable, "-m", "luaopenai"]
 
 
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the checkout, with nothing of the user's own API settings."""
+def run(
+    command: list[str], *, folder: Path = ROOT, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, by default in the checkout, with nothing of the user's own API settings."""
     inherited = {name: value for name, value in os.environ.items() if "OPENAI_" not in name}
     return subprocess.run(
         command,
-        cwd=ROOT,
-        env=inherited | environment,
+        cwd=folder,
+        env=inherited | (environment or {}),
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -42,7 +45,7 @@ def busted(*args: object) -> list[str]:
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment that tells the specs where real servers listen."""
+    """What tells the specs where real servers listen, and where the bundled modules lie."""
     authority = trustme.CA()
     bundle = tmp_path_factory.mktemp("tls") / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -50,15 +53,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with OpenAIServer() as plain, OpenAIServer(tls) as secure:
         yield {
+            "LUAOPENAI_LUA_DIR": lua_folder(),
             "LUAOPENAI_TEST_SERVER": plain.address,
             "LUAOPENAI_TEST_TLS_SERVER": secure.address,
-            "SSL_CERT_FILE": str(bundle),
+            "REQUESTS_CA_BUNDLE": str(bundle),
         }
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.stem)
 def test_spec(spec: Path, servers: dict[str, str]) -> None:
-    done = run(busted(spec), **servers)
+    done = run(busted(spec), environment=servers)
     print(done.stdout)
     if done.returncode or done.stderr or not re.search(r"[1-9]\d* success", done.stdout):
         pytest.fail(f"{spec}\n{done.stdout}{done.stderr}".rstrip(), pytrace=False)
@@ -71,20 +75,23 @@ def test_there_are_specs() -> None:
 def test_a_failing_spec_makes_the_command_fail_and_names_the_line(tmp_path: Path) -> None:
     spec = tmp_path / "wrong_spec.lua"
     spec.write_text('it("adds up", function()\n  assert.equal(5, 2 + 2)\nend)\n')
-    done = run(busted(spec))
-    assert done.returncode == 1
-    assert f"{spec} @ 1\nadds up\n{spec}:2: Expected objects to be equal." in done.stdout
+    done = run(busted(spec.name), folder=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "wrong_spec.lua @ 1\nadds up\nwrong_spec.lua:2: Expected objects" in done.stdout
 
 
 def test_busted_itself_runs_specs_under_our_interpreter(tmp_path: Path) -> None:
     script = shutil.which("busted")
     assert script, "busted is not on PATH"
     spec = tmp_path / "where_spec.lua"
-    spec.write_text(f'it("is ours", function()\n  assert.equal("{__version__}", VERSION)\nend)\n')
-    spec.write_text(f'VERSION = require("openai").VERSION\n{spec.read_text()}')
+    spec.write_text(
+        'local openai = require("openai")\n'
+        f'it("is ours", function() assert.equal("{__version__}", openai.VERSION) end)\n'
+    )
     folder = os.path.dirname(sys.executable)
     assert shutil.which("luaopenai-lua", path=folder), "the package's commands are not installed"
-    done = run([script, str(spec)], PATH=folder + os.pathsep + os.environ["PATH"])
+    path = folder + os.pathsep + os.environ["PATH"]
+    done = run([script, str(spec)], environment={"PATH": path})
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 success" in done.stdout
 

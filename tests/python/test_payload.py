@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luaopenai.client.payload import decode, encode, fault
+from support import exactly
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
@@ -63,18 +67,17 @@ REFUSED = [
 
 @pytest.mark.parametrize(("value", "text"), REFUSED, ids=[text for _, text in REFUSED])
 def test_what_json_cannot_carry_is_refused_by_its_place(value: object, text: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=exactly(text)):
         encode(value)
-    assert str(caught.value) == text
 
 
 def test_a_key_that_is_not_unicode_is_refused() -> None:
-    with pytest.raises(ValueError, match="the string is not valid UTF-8$"):
+    with pytest.raises(ValueError, match=r"the string is not valid UTF-8$"):
         encode({"a": {"\ud800": 1}})
 
 
 def test_a_key_that_json_cannot_carry_is_refused() -> None:
-    with pytest.raises(ValueError, match="^payload: keys must be str"):
+    with pytest.raises(ValueError, match=r"^payload: keys must be str"):
         encode({("a", "b"): 1})
 
 
@@ -82,7 +85,7 @@ def test_a_payload_of_bottomless_depth_is_refused() -> None:
     value: object = []
     for _ in range(100_000):
         value = [value]
-    with pytest.raises(ValueError, match="^payload: nested too deeply$"):
+    with pytest.raises(ValueError, match=r"^payload: nested too deeply$"):
         encode(value)
 
 
@@ -97,7 +100,7 @@ def test_places_are_named_as_the_caller_counts_and_calls_them() -> None:
 
 
 def test_the_error_does_not_drag_the_encoders_own_behind_it() -> None:
-    with pytest.raises(ValueError, match="JSON has no nan") as caught:
+    with pytest.raises(ValueError, match=r"JSON has no nan") as caught:
         encode(math.nan)
     assert caught.value.__suppress_context__
 

@@ -9,6 +9,7 @@ local provider = bridge.constants().providers.gemini
 local Gemini = class("Gemini", {
   api_base = provider.api_base,
   default_model = provider.default_model,
+  account_headers = {},
 }, nil, OpenAI)
 
 return { Gemini = Gemini, new = Gemini }

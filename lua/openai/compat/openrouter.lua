@@ -9,6 +9,7 @@ local provider = bridge.constants().providers.openrouter
 local OpenRouter = class("OpenRouter", {
   api_base = provider.api_base,
   default_model = provider.default_model,
+  account_headers = {},
 }, nil, OpenAI)
 
 return { OpenRouter = OpenRouter, new = OpenRouter }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from luaopenai.bridge.values import Values
+    from luaopenai.client.settings import Settings
     from luaopenai.client.transport import Answer, Transport
 
 
@@ -41,6 +42,8 @@ class Exports:
         self._values = values
         self._defaults = defaults
         self._constants: object = None
+        self._transports: dict[int | None, Transport] = {}
+        """By pool size; None is the default one's key."""
 
     def functions(self) -> dict[bytes, Callable[..., object]]:
         """The exported functions by name."""
@@ -55,7 +58,14 @@ class Exports:
 
     def _gather_constants(self) -> dict[str, object]:
         from luaopenai.client.chat import SESSION_PARAMETERS
-        from luaopenai.client.endpoints import BASE_URL, DEFAULT_MODEL, ENDPOINTS, PROVIDERS
+        from luaopenai.client.endpoints import (
+            BASE_URL,
+            DEFAULT_MODEL,
+            ENDPOINTS,
+            PROVIDERS,
+            SETTING_NAMES,
+            account_headers,
+        )
         from luaopenai.client.responses import SESSION_PARAMETERS as RESPONSE_PARAMETERS
 
         base_url = self._defaults.base_url or os.environ.get("OPENAI_BASE_URL") or BASE_URL
@@ -64,6 +74,8 @@ class Exports:
             "api_base": base_url.rstrip("/"),
             "api_key": self._defaults.api_key or False,
             "default_model": DEFAULT_MODEL,
+            "account_headers": account_headers(),
+            "setting_names": SETTING_NAMES,
             "session_parameters": SESSION_PARAMETERS,
             "response_session_parameters": RESPONSE_PARAMETERS,
             "providers": {
@@ -83,6 +95,13 @@ class Exports:
                 for name, endpoint in ENDPOINTS.items()
             },
         }
+
+    def account_headers(self, organization: bytes | None, project: bytes | None) -> object:
+        """The headers that name an organization and a project."""
+        from luaopenai.client.endpoints import account_headers
+
+        named = (None if value is None else value.decode() for value in (organization, project))
+        return self._values.to_lua(account_headers(*named))
 
     def check_messages(self, text: bytes) -> None:
         """Raise unless the JSON text is a list of valid messages."""
@@ -146,16 +165,23 @@ class Exports:
             return None, str(error)
         return encode(chat.history_message(message)), chat.is_plain(message)
 
-    def read_chunk(self, text: bytes) -> tuple[object, ...]:
-        """The content, index and tool calls (as JSON) of a stream's event, if it is a chunk."""
+    def chunk_reader(self) -> Callable[[bytes], tuple[object, ...]]:
+        """A function that takes a stream's event as JSON.
+
+        It returns the content, index and tool calls (as JSON) of a chunk, nothing for another.
+        """
         from luaopenai.client.chat import read_chunk
         from luaopenai.client.payload import encode
 
-        chunk = read_chunk(_loads(text, "event"))
-        if chunk is None:
-            return ()
-        calls = chunk.get("tool_calls")
-        return chunk["content"], chunk["index"], encode(calls) if calls else None
+        def read(text: bytes) -> tuple[object, ...]:
+            chunk = read_chunk(_loads(text, "event"))
+            if chunk is None:
+                return ()
+            calls = chunk.get("tool_calls")
+            content: str = chunk["content"]
+            return content.encode(), chunk["index"], encode(calls) if calls else None
+
+        return read
 
     def assemble(self, text: bytes) -> tuple[object, ...]:
         """The message that a stream's chunks make, as JSON, and whether it is text only."""
@@ -197,6 +223,19 @@ class Exports:
 
         return encode(output_images(_loads(text, "response")))
 
+    def read_stream(self, text: bytes) -> tuple[object, ...]:
+        """What a chat completion's stream comes to, read again from its raw text.
+
+        Returns ``MESSAGE`` of a failure or None, the message as JSON, and whether it is text only.
+        """
+        from luaopenai.client import chat, streams
+        from luaopenai.client.payload import encode
+
+        body = text.decode("utf-8", "replace")
+        message = chat.assemble(streams.read_chunks(body))
+        failure = streams.stream_failure(body) or None
+        return failure, encode(chat.history_message(message)), chat.is_plain(message)
+
     def multipart(self, fields: object) -> tuple[object, ...]:
         """A form's body and content type."""
         from luaopenai.client.multipart import encode
@@ -230,7 +269,7 @@ class Exports:
                 decoder.feed(piece)
             if not found:
                 return None
-            events = self._values.to_lua(found)
+            events = self._values.byte_list(found)
             found.clear()
             return events
 
@@ -242,18 +281,20 @@ class Exports:
         url: bytes,
         headers: object,
         body: bytes | None,
-        timeout: object = None,
-        proxy: bytes | None = None,
+        given: object = None,
     ) -> tuple[object, ...]:
-        """Send a request; returns status, reason, headers, and functions to read and close."""
+        """Send a request; returns status, reason, headers, and functions to read and close.
+
+        ``given`` holds settings for this request.
+        """
         named = self._values.to_python(headers, "headers")
-        answer = self._transport().open(
+        transport, settings = self._settled(given)
+        answer = transport.open(
             method.decode("latin-1"),
             url.decode("utf-8", "replace"),
             {str(name): _header(value) for name, value in named.items()},
             body,
-            timeout=self._values.to_python(timeout, "timeout"),
-            proxy=proxy.decode() if proxy else None,
+            settings,
         )
         return (
             answer.status,
@@ -277,12 +318,30 @@ class Exports:
             code = 1 if code is False else 0
         raise SystemExit(code)
 
-    def _transport(self) -> Transport:
-        if self._defaults.transport is None:
+    def close_connections(self) -> None:
+        """Close the connections that are not in use."""
+        for transport in self._transports.values():
+            transport.close()
+
+    def _settled(self, given: object) -> tuple[Transport, Settings | None]:
+        """The transport for a request, and the settings that it was given."""
+        transport = self._transports.get(None)
+        if transport is None:
             from luaopenai.client.transport import Transport
 
-            self._defaults.transport = Transport()
-        return self._defaults.transport
+            transport = self._transports[None] = self._defaults.transport or Transport()
+        if given is None:
+            return transport, None
+        from luaopenai.client.settings import read_settings
+
+        settings = read_settings(self._values.to_python(given, "config"), transport.settings)
+        size = settings.pool_size
+        if size != transport.settings.pool_size:
+            from luaopenai.client.transport import Transport
+
+            transport = self._transports.get(size) or Transport(settings)
+            self._transports[size] = transport
+        return transport, settings
 
 
 def _reader(answer: Answer) -> Callable[[], bytes | None]:
@@ -303,7 +362,7 @@ def _loads(text: bytes, where: str) -> Any:
     import json
 
     try:
-        return json.loads(text)
+        return json.loads(text.decode())
     except UnicodeDecodeError:
         from luaopenai.client.payload import fault
 
@@ -330,6 +389,6 @@ def _is_object(data: bytes) -> bool:
     import json
 
     try:
-        return isinstance(json.loads(data), dict)
+        return isinstance(json.loads(data.decode()), dict)
     except (ValueError, RecursionError):
         return False

@@ -23,6 +23,10 @@ with lupa.allow_lua_module_loading():
     import lupa.luajit21 as luajit
 
 
+_READY = (bytes, int, float, bool, type(None))
+"""The types that lupa hands to Lua as they are."""
+
+
 class Runtime:
     """Runs trusted Lua code with ``require("openai")`` and the bundled modules.
 
@@ -202,9 +206,9 @@ class Runtime:
             except BaseException as error:
                 self._pending = error
                 return (None,)
-            if not isinstance(result, tuple):
-                return True, self._crossing(result)
-            return (True, *map(self._crossing, result))
+            if type(result) is not tuple:
+                result = (result,)
+            return (True, *[r if type(r) in _READY else self._crossing(r) for r in result])
 
         return guarded
 

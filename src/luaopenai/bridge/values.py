@@ -43,6 +43,7 @@ class Values:
         function_to_lua: Callable[[Callable[..., object]], Any],
     ) -> None:
         self._table = lua.table
+        self._table_from = lua.table_from
         self._type_of = type_of
         self._function_to_python = function_to_python
         self._function_to_lua = function_to_lua
@@ -57,6 +58,10 @@ class Values:
     def to_lua(self, value: object, where: str = "value") -> Any:
         """The Lua value for a Python one; ``TypeError`` or ``ValueError`` names what has none."""
         return None if value is None else self._to_lua(value, where, 0)
+
+    def byte_list(self, items: list[bytes]) -> Any:
+        """A Lua table of byte strings, for little."""
+        return self._table_from(items)
 
     def _to_lua(self, value: object, where: str, depth: int) -> Any:
         if value is None:

@@ -149,7 +149,8 @@ def _run_options(program: str, options: Options, base_url: str | None = None) ->
     try:
         _run_steps(runtime, options)
     except LuaError as error:
-        return _complain(program, error.message, error.traceback)
+        # `error(nil)` ends a script without a word, as under lua: so busted leaves when specs fail.
+        return 1 if error.message == "nil" else _complain(program, error.message, error.traceback)
     if options.interactive:
         from luaopenai.cli.repl import Repl
 

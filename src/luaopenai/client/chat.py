@@ -117,19 +117,28 @@ class ChatSession:
             check_status(response.status, response.body)
             whole = find_message(response.status, response.body)
         else:
-            chunks: list[Chunk] = []
-
-            def collect(chunk: Chunk, event: dict[str, Any]) -> object:
-                chunks.append(chunk)
-                return stream_callback(chunk, event)
-
-            response = self.client.chat(self.messages, collect, **parameters)
-            check_status(response.status, response.body)
-            whole = assemble(chunks)
+            whole = self._stream(stream_callback, parameters)
         reply = history_message(whole)
         if append_response:
             self.append_message(reply)
         return reply["content"] if is_plain(whole) else whole
+
+    def _stream(self, stream_callback: StreamCallback, parameters: dict[str, Any]) -> Message:
+        from luaopenai.client.streams import stream_failure
+
+        chunks: list[Chunk] = []
+
+        def collect(chunk: Chunk, event: dict[str, Any]) -> object:
+            chunks.append(chunk)
+            return stream_callback(chunk, event)
+
+        response = self.client.chat(self.messages, collect, **parameters)
+        check_status(response.status, response.body)
+        whole = assemble(chunks)
+        failure = stream_failure(response.body)
+        if failure:
+            raise APIError(failure, status=response.status, body=whole["content"])
+        return whole
 
     def _parameters(self, opts: dict[str, Any]) -> dict[str, Any]:
         parameters = {"functions": self.functions, "tools": self.tools, **self.opts, **opts}
@@ -232,10 +241,11 @@ def read_chunk(event: object) -> Chunk | None:
     if not isinstance(delta, dict):
         return None
     content, calls = delta.get("content"), delta.get("tool_calls")
+    calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     chunk = Chunk(
         content=content if isinstance(content, str) else "", index=choices[0].get("index", 0)
     )
-    if isinstance(calls, list) and calls:
+    if calls:
         chunk["tool_calls"] = calls
     return chunk if chunk["content"] or calls else None
 
@@ -258,11 +268,15 @@ def assemble(chunks: Iterable[Mapping[str, Any]]) -> Message:
 
 def _add_call(calls: dict[int, dict[str, Any]], piece: Mapping[str, Any]) -> None:
     """Join one delta of a tool call to what came before of the call with its index."""
-    index = piece.get("index", len(calls))
+    index = piece.get("index")
+    if not isinstance(index, int):
+        index = len(calls)
     call = calls.setdefault(index, {"type": "function", "function": {"name": "", "arguments": ""}})
     for field in ("id", "type"):
         if piece.get(field):
             call[field] = piece[field]
-    function = piece.get("function") or {}
+    function = piece.get("function")
     for field in ("name", "arguments"):
-        call["function"][field] += function.get(field) or ""
+        text = function.get(field) if isinstance(function, dict) else None
+        if isinstance(text, str):
+            call["function"][field] += text

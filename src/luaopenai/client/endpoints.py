@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BASE_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4.1"
+SETTING_NAMES = ("timeout", "max_retries", "proxy", "verify", "ca_bundle", "pool_size")
+"""The settings of a client, or of one request, that say how it is sent."""
 
 
 class Endpoint:
@@ -82,20 +86,33 @@ ENDPOINTS = {
 
 
 class Provider:
-    """Another company's OpenAI-compatible server.
+    """A server of the API.
 
     Attributes:
         base_url: where it is.
         default_model: the model when the caller names none.
         key_variable: the environment variable that holds its key.
+        has_accounts: whether it knows OpenAI's organizations and projects.
     """
 
-    __slots__ = ("base_url", "default_model", "key_variable")
+    __slots__ = ("base_url", "default_model", "has_accounts", "key_variable")
 
-    def __init__(self, base_url: str, default_model: str, key_variable: str) -> None:
+    def __init__(
+        self, base_url: str, default_model: str, key_variable: str, *, has_accounts: bool = False
+    ) -> None:
         self.base_url = base_url
         self.default_model = default_model
         self.key_variable = key_variable
+        self.has_accounts = has_accounts
+
+
+def account_headers(organization: str | None = None, project: str | None = None) -> dict[str, str]:
+    """The headers that name OpenAI's organization and project; the environment's when None."""
+    named = {
+        "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
+        "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 PROVIDERS = {

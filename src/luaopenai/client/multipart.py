@@ -9,6 +9,8 @@ from typing import Any
 
 from urllib3.filepost import encode_multipart_formdata
 
+NO_FILE = "file must be provided, as a path or as a name and its content"
+
 
 def encode(fields: Mapping[str, Any]) -> tuple[bytes, str]:
     """The body and content type of a form.
@@ -20,6 +22,8 @@ def encode(fields: Mapping[str, Any]) -> tuple[bytes, str]:
     Raises:
         ValueError: the file cannot be read, or a value has no place in a form.
     """
+    if not isinstance(fields, Mapping) or fields.get("file") is None:
+        raise ValueError(NO_FILE)
     parts: list[tuple[str, Any]] = []
     for name, value in fields.items():
         if name == "file":
@@ -46,7 +50,7 @@ def _file(value: Any) -> tuple[str, bytes]:
             raise ValueError(f"file: cannot read {value}: {error.strerror}") from None
     if hasattr(value, "read"):
         return Path(str(getattr(value, "name", "file"))).name, value.read()
-    raise ValueError("file must be provided, as a path or as a name and its content")
+    raise ValueError(NO_FILE)
 
 
 def _text(value: Any, name: str) -> str:

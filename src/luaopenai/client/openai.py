@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from luaopenai.client import multipart
 from luaopenai.client.chat import ChatSession, read_chunk
@@ -16,17 +17,18 @@ from luaopenai.client.endpoints import (
     PROVIDERS,
     Endpoint,
     Provider,
+    account_headers,
 )
+from luaopenai.client.failures import public_url
 from luaopenai.client.messages import check_messages
 from luaopenai.client.payload import decode, encode
 from luaopenai.client.responses import ResponsesChatSession
-from luaopenai.client.sse import Decoder
-from luaopenai.client.transport import Timeout, Transport
+from luaopenai.client.settings import Timeout, read_settings
+from luaopenai.client.streams import EventCallback, deliver_events
+from luaopenai.client.transport import Transport
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
-
-EventCallback = Callable[[dict[str, Any]], object]
 
 NO_CALLBACK = "Must provide chunk_callback function when streaming response"
 
@@ -53,10 +55,21 @@ class OpenAI:
         base_url: ``OPENAI_BASE_URL`` of the environment, or OpenAI's own, when None.
         timeout: seconds for connecting and for each read, or ``{"connect": s, "read": s}``;
             5 and 600 when None.
+        max_retries: how often a request is sent again that found no server, was refused for now
+            (408, 409, 429, 5xx), or lost its connection and is safe to repeat; 2 when None.
+        headers: sent with every request.
+        query: added to every URL.
+        organization: ``OPENAI_ORG_ID`` of the environment when None.
+        project: ``OPENAI_PROJECT_ID`` of the environment when None.
+        proxy: the URL of a proxy; the environment's when None.
+        verify: False trusts any certificate.
+        ca_bundle: the file of certificates to trust; ``REQUESTS_CA_BUNDLE`` or ``SSL_CERT_FILE``
+            of the environment when None.
+        pool_size: how many idle connections to a server are kept; 10 when None.
 
     Every endpoint method returns a ``Response`` for any HTTP status, takes further payload
     fields as keywords, and raises ``APIConnectionError`` when no complete answer comes and
-    ``ValueError`` for what cannot be sent.
+    ``ValueError`` for what cannot be sent. A stream's callback that returns False ends the stream.
     """
 
     def __init__(
@@ -65,19 +78,63 @@ class OpenAI:
         base_url: str | None = None,
         *,
         timeout: Timeout = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        proxy: str | None = None,
+        verify: bool | None = None,
+        ca_bundle: str | None = None,
+        pool_size: int | None = None,
     ) -> None:
         home = self._home()
         self._api_key = api_key or os.environ.get(home.key_variable)
         self.base_url = (base_url or home.base_url).rstrip("/")
         self.default_model = home.default_model
-        self._transport = Transport(timeout)
+        accounts = account_headers(organization, project) if home.has_accounts else {}
+        self._headers = {**accounts, **(headers or {})}
+        self._query = dict(query or {})
+        self._settings = read_settings(
+            {
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "proxy": proxy,
+                "verify": verify,
+                "ca_bundle": ca_bundle,
+                "pool_size": pool_size,
+            }
+        )
+        self._transport = Transport(self._settings)
+
+    def with_options(
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> OpenAI:
+        """A client like this one, over the same connections, for a request or a few.
+
+        ``client.with_options(timeout=5, max_retries=0).models()``
+
+        Args:
+            headers: added to this client's.
+            query: added to this client's.
+            settings: ``timeout``, ``max_retries``, ``proxy``, ``verify`` or ``ca_bundle``.
+        """
+        other = copy(self)
+        other._headers = {**self._headers, **(headers or {})}
+        other._query = {**self._query, **(query or {})}
+        other._settings = read_settings(settings, self._settings)
+        return other
 
     def _home(self) -> Provider:
         base_url = os.environ.get("OPENAI_BASE_URL") or BASE_URL
-        return Provider(base_url, DEFAULT_MODEL, "OPENAI_API_KEY")
+        return Provider(base_url, DEFAULT_MODEL, "OPENAI_API_KEY", has_accounts=True)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.base_url}>"
+        return f"<{type(self).__name__} {public_url(self.base_url)}>"
 
     def __enter__(self) -> OpenAI:
         return self
@@ -270,14 +327,16 @@ class OpenAI:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
+        headers.update(self._headers)
         headers.update(more_headers)
+        url = self.base_url + path + (f"?{urlencode(self._query)}" if self._query else "")
         body = payload if payload is None or isinstance(payload, bytes) else encode(payload)
-        answer = self._transport.open(method, self.base_url + path, headers, body)
+        answer = self._transport.open(method, url, headers, body, self._settings)
         content_type = answer.headers.get("content-type", "")
         if on_event is None:
             return Response(answer.status, decode(answer.read(), content_type), answer.headers)
         try:
-            raw = _read_events(answer, on_event)
+            raw = deliver_events(answer, on_event)
         finally:
             answer.close()
         whole = raw.decode("utf-8", "replace") if answer.status == 200 else decode(raw)
@@ -296,31 +355,6 @@ class OpenRouter(OpenAI):
 
     def _home(self) -> Provider:
         return PROVIDERS["openrouter"]
-
-
-def _read_events(pieces: Any, on_event: EventCallback) -> bytes:
-    """Hand each event of a stream to the callback as it arrives; returns the raw text."""
-    events: list[dict[str, Any]] = []
-
-    def accept(data: bytes) -> bool:
-        event = decode(data)
-        if isinstance(event, dict):
-            events.append(event)
-        return isinstance(event, dict)
-
-    def deliver() -> None:
-        for event in events:
-            on_event(event)
-        events.clear()
-
-    decoder, raw = Decoder(accept), []
-    for piece in pieces:
-        raw.append(piece)
-        decoder.feed(piece)
-        deliver()
-    decoder.close()
-    deliver()
-    return b"".join(raw)
 
 
 def _path(path: str, argument: Any) -> str:

@@ -6,6 +6,13 @@ import json
 import math
 from typing import Any
 
+_BINARY = {
+    "application/gzip",
+    "application/octet-stream",
+    "application/pdf",
+    "application/zip",
+}
+
 
 def encode(payload: object) -> bytes:
     """JSON text of a payload as UTF-8; raises ``ValueError`` that names what JSON cannot carry."""
@@ -32,7 +39,7 @@ def decode(body: bytes, content_type: str = "") -> Any:
 def is_binary(content_type: str) -> bool:
     """Whether a body of this type is for the caller as it came: sound, pictures, files."""
     kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/octet-stream" or kind.startswith(("audio/", "image/", "video/"))
+    return kind in _BINARY or kind.startswith(("audio/", "image/", "video/"))
 
 
 def fault(value: object, where: str = "payload", base: int = 0) -> str:

@@ -175,7 +175,7 @@ def read_event(event: object) -> tuple[str, Any]:
         return "done", None
     if kind == "response.failed":
         return "failed", f"Response failed{error_text(response)}"
-    if kind == "error":
+    if kind == "error" or (kind is None and "error" in event):
         return "failed", f"Response failed{error_text({'error': event.get('error') or event})}"
     return "", None
 

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def looks_complete(tail: bytes) -> bool:
+    """Whether a stream that ended in these bytes was at its end.
+
+    Needed where HTTP does not tell: a body without a length ends with the connection, cut or not.
+    """
+    import re
+
+    end = rb'\[DONE\]|"finish_reason"\s*:\s*"|"response\.(completed|incomplete|failed)"'
+    return re.search(end, tail) is not None
+
+
 class Decoder:
     """Cuts body pieces of any size into events.
 

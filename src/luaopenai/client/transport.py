@@ -1,44 +1,65 @@
-"""The only file that sends: HTTP over one pooled ``requests`` session."""
+"""The only file that sends: HTTP over the pooled connections of a ``requests`` session."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException, IncompleteRead
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from http.client import IncompleteRead
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from luaopenai._version import __version__
-from luaopenai.client.errors import APIConnectionError
+from luaopenai.client import retries
+from luaopenai.client.chunked import POOL_CLASSES
+from luaopenai.client.failures import (
+    connection_error,
+    is_hang_up,
+    is_worth_a_retry,
+    public_url,
+    was_sent,
+)
+from luaopenai.client.settings import Settings, read_settings
+from luaopenai.client.sse import looks_complete
 
-CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 600.0
-USER_AGENT = f"luaopenai/{__version__}"
-_PIECE = 65536
+_HEADERS = {
+    "User-Agent": f"luaopenai/{__version__}",
+    "Accept-Encoding": "gzip, deflate",
+}
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_PIECE = 1 << 20
+_ROUTES = 256
+_TAIL = 65536
 
-Timeout = float | Mapping[str, float] | tuple[float, float] | None
+_log = logging.getLogger("luaopenai")
 
 
 class Answer:
     """A status, the headers (names in lower case), and a body that has yet to be read."""
 
     def __init__(
-        self, response: requests.Response, url: str, timeouts: tuple[float, float]
+        self, raw: urllib3.BaseHTTPResponse, url: str, timeouts: tuple[float, float]
     ) -> None:
-        self.status: int = response.status_code
-        self.reason: str = response.reason or ""
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
-        self._raw = response.raw
-        self._response = response
+        self.status: int = raw.status
+        self.reason: str = raw.reason or ""
+        self.headers = {name.lower(): value for name, value in raw.headers.items()}
+        self._raw = raw
         self._url = url
         self._timeouts = timeouts
+        self._tail: bytes | None = b"" if self._ends_with_the_connection() else None
+
+    def _ends_with_the_connection(self) -> bool:
+        """Whether HTTP itself cannot tell the end of this event stream from a cut."""
+        streams = self.headers.get("content-type", "").startswith("text/event-stream")
+        framed = {"transfer-encoding", "content-length"} & self.headers.keys()
+        return streams and not framed
 
     def read_piece(self) -> bytes:
         """The next piece of the body as it arrives; empty at the end.
@@ -49,9 +70,13 @@ class Answer:
             piece: bytes = self._raw.read1(_PIECE, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
-            raise _connection_error(error, self._url, self._timeouts) from None
+            raise connection_error(error, self._url, self._timeouts) from None
         if not piece:
-            self._response.close()
+            self._raw.release_conn()
+        if self._tail is not None:
+            if not piece and not looks_complete(self._tail):
+                raise connection_error(IncompleteRead(b""), self._url, self._timeouts)
+            self._tail = (self._tail + piece)[-_TAIL:]
         return piece
 
     def read(self) -> bytes:
@@ -62,31 +87,34 @@ class Answer:
         while piece := self.read_piece():
             yield piece
 
+    def discard(self) -> None:
+        """Pass over the body, so that the connection can be used again."""
+        self._raw.drain_conn()
+        self._raw.release_conn()
+
     def close(self) -> None:
         """Let go of the connection; one whose body was not read to the end is closed."""
         self._raw.close()
-        self._response.close()
+        self._raw.release_conn()
 
 
 class Transport:
-    """Sends requests over kept connections.
+    """Sends requests over kept connections, and again where that is sound.
 
     Args:
-        timeout: seconds for both connecting and each read, or ``{"connect": s, "read": s}``.
+        settings: how; the defaults, with the environment's certificates, when None.
 
-    The environment's proxies and certificate bundles (``HTTPS_PROXY``, ``NO_PROXY``,
-    ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``) are read once. ``.netrc`` is not: it would put
-    another key in place of the caller's.
+    The environment's proxies (``HTTPS_PROXY``, ``NO_PROXY`` and so on) are read once for each
+    server. ``.netrc`` is not read: it would put another key in place of the caller's.
     """
 
-    def __init__(self, timeout: Timeout = None) -> None:
-        self._timeouts = _timeouts(timeout)
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or read_settings({})
         self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers["User-Agent"] = USER_AGENT
-        self._verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-        self._proxies: dict[str, dict[str, str]] = {}
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(pool_maxsize=self.settings.pool_size))
+        self._routes: dict[tuple[object, ...], _Route] = {}
+        _start_logging()
 
     def open(
         self,
@@ -94,79 +122,136 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         body: bytes | None = None,
-        *,
-        timeout: Timeout = None,
-        proxy: str | None = None,
+        settings: Settings | None = None,
     ) -> Answer:
-        """Send a request; returns once the answer's headers are there.
+        """Send a request; returns once the headers of an answer are there that is no refusal.
 
         Args:
             method: the HTTP method.
             url: the full URL.
             headers: go over the transport's own.
             body: what to send, if anything.
-            timeout: goes over the transport's own.
-            proxy: the URL of a proxy, in place of the environment's.
+            settings: for this request, in place of the transport's; its pool size has no effect.
 
         Raises:
             ValueError: the URL or a header cannot be sent.
             APIConnectionError: no answer came.
         """
         _check_headers(headers)
-        timeouts = self._timeouts if timeout is None else _timeouts(timeout)
-        try:
-            response = self._session.request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                stream=True,
-                timeout=timeouts,
-                proxies={"all": proxy} if proxy else self._proxies_for(url),
-                verify=self._verify or True,
-                allow_redirects=False,
-            )
-        except (
-            requests.exceptions.InvalidURL,
-            requests.exceptions.InvalidSchema,
-            requests.exceptions.MissingSchema,
-        ):
-            raise ValueError(f"not a URL that can be sent to: {public_url(url)}") from None
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _connection_error(error, url, timeouts) from None
-        return Answer(response, url, timeouts)
+        settings = settings or self.settings
+        route = self._route(url, settings)
+        sent = urllib3.HTTPHeaderDict({**_HEADERS, **route.headers})
+        sent.update(headers)
+        connect, read = settings.timeouts
+        timeout = urllib3.Timeout(connect=connect, read=read)
+        retry = 0
+        while True:
+            answer: Answer | None = None
+            failure: Exception | None = None
+            started = time.perf_counter()
+            kept = route.pool.num_connections
+            try:
+                raw = route.pool.urlopen(
+                    method,
+                    route.target,
+                    body=body,
+                    headers=sent,
+                    timeout=timeout,
+                    retries=False,
+                    redirect=False,
+                    assert_same_host=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                failure = error
+            else:
+                answer = Answer(raw, url, settings.timeouts)
+            _log_attempt(method, url, answer, failure, started, retry)
+            if failure and _was_stale(failure, route.pool.num_connections == kept, method, url):
+                continue
+            if retry >= settings.max_retries or not _is_to_be_repeated(
+                method, url, answer, failure
+            ):
+                if answer is None:
+                    assert failure is not None
+                    raise connection_error(failure, url, settings.timeouts) from None
+                return answer
+            pause = retries.pause(retry, answer.headers if answer else None)
+            if answer:
+                answer.discard()
+            time.sleep(pause)
+            retry += 1
 
     def close(self) -> None:
         """Close every connection that is not in use."""
+        self._routes.clear()
         self._session.close()
 
-    def _proxies_for(self, url: str) -> dict[str, str]:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._proxies:
-            self._proxies[origin] = get_environ_proxies(origin)
-        return self._proxies[origin]
+    def _route(self, url: str, settings: Settings) -> _Route:
+        key = (url, settings.proxy, settings.verify)
+        route = self._routes.get(key)
+        if route is None:
+            if len(self._routes) >= _ROUTES:
+                self._routes.clear()
+            route = self._routes[key] = self._find_route(url, settings)
+        return route
+
+    def _find_route(self, url: str, settings: Settings) -> _Route:
+        try:
+            prepared = requests.Request("GET", url).prepare()
+            adapter = self._session.get_adapter(url)
+        except requests.exceptions.RequestException:
+            raise ValueError(f"not a URL that can be sent to: {public_url(url)}") from None
+        assert isinstance(adapter, _Adapter)
+        proxies = {"all": settings.proxy} if settings.proxy else get_environ_proxies(url)
+        try:
+            pool = adapter.get_connection_with_tls_context(
+                prepared, settings.verify, proxies=proxies
+            )
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise ValueError(f"{public_url(url)}: {error}") from None
+        target = adapter.request_url(prepared, proxies)
+        proxy = requests.utils.select_proxy(url, proxies)
+        through = adapter.proxy_headers(proxy) if proxy and target.startswith("http:") else {}
+        return _Route(pool, target, through)
 
 
-def public_url(url: str) -> str:
-    """A URL for error texts: without the parts that may hold credentials."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return scheme + separator + host.rpartition("@")[2] + slash + path
+class _Route(NamedTuple):
+    """How a URL is reached: a pool of connections, the request's target, a proxy's headers."""
+
+    pool: Any
+    target: str
+    headers: Mapping[str, str]
 
 
-def _timeouts(timeout: Timeout) -> tuple[float, float]:
-    """Seconds to connect and to wait for each read."""
-    if timeout is None:
-        return CONNECT_TIMEOUT, READ_TIMEOUT
-    if isinstance(timeout, Mapping):
-        pair = timeout.get("connect", CONNECT_TIMEOUT), timeout.get("read", READ_TIMEOUT)
-    else:
-        pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    for seconds in pair:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-            raise ValueError(f"timeout: expected seconds above 0, got {seconds!r}")
-    return pair
+class _Adapter(HTTPAdapter):
+    """Requests' pools, with connections that read chunked bodies fast."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = POOL_CLASSES
+        return manager
+
+
+def _was_stale(error: BaseException, was_kept: bool, method: str, url: str) -> bool:
+    """Whether a kept connection had been closed by the server before the request reached it."""
+    return was_kept and is_hang_up(error) and retries.is_repeatable(method, url)
+
+
+def _is_to_be_repeated(
+    method: str, url: str, answer: Answer | None, failure: BaseException | None
+) -> bool:
+    if answer:
+        return retries.is_refusal(answer.status, answer.headers)
+    assert failure is not None
+    if not is_worth_a_retry(failure):
+        return False
+    return not was_sent(failure) or retries.is_repeatable(method, url)
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
@@ -179,60 +264,30 @@ def _check_headers(headers: Mapping[str, str]) -> None:
             )
 
 
-def _connection_error(
-    error: BaseException, url: str, timeouts: tuple[float, float]
-) -> APIConnectionError:
-    """The network's failure in one line: what failed, and where."""
-    where = public_url(url)
-    host = urlsplit(where).netloc
-    chain = list(_causes(error))
-
-    def seen(*kinds: type[BaseException]) -> BaseException | None:
-        return next((cause for cause in chain if isinstance(cause, kinds)), None)
-
-    if seen(urllib3.exceptions.NameResolutionError):
-        text = f"unknown host: {host} ({where})"
-    elif seen(ConnectionRefusedError):
-        text = f"connection refused: {where}"
-    elif seen(urllib3.exceptions.ConnectTimeoutError, requests.exceptions.ConnectTimeout):
-        text = f"timed out: no connection within {timeouts[0]:g} s to {where}"
-    elif seen(urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        text = f"timed out: no answer within {timeouts[1]:g} s from {where}"
-    elif cause := seen(urllib3.exceptions.SSLError, requests.exceptions.SSLError):
-        text = f"TLS failed: {_tls_reason(chain, cause)} ({where})"
-    elif seen(urllib3.exceptions.ProxyError, requests.exceptions.ProxyError):
-        text = f"proxy failed: {where}"
-    elif seen(IncompleteRead):
-        text = f"the answer was cut off: {where}"
-    elif seen(urllib3.exceptions.DecodeError):
-        text = f"the answer's compression is broken: {where}"
-    elif seen(HTTPException) and not seen(ConnectionError):
-        text = f"not an HTTP answer: {where}"
-    elif seen(
-        ConnectionError, urllib3.exceptions.ProtocolError, requests.exceptions.ConnectionError
-    ):
-        text = f"the server closed the connection: {where}"
-    else:
-        text = f"the request failed: {type(error).__name__}: {where}"
-    return APIConnectionError(text)
+def _log_attempt(
+    method: str,
+    url: str,
+    answer: Answer | None,
+    failure: BaseException | None,
+    started: float,
+    retry: int,
+) -> None:
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    took = (time.perf_counter() - started) * 1e3
+    path = urlsplit(url).path
+    status = answer.status if answer else type(failure).__name__
+    request_id = answer.headers.get("x-request-id", "-") if answer else "-"
+    _log.info("%s %s %s %.0f ms %s attempt %d", method, path, status, took, request_id, retry + 1)
+    if answer:
+        _log.debug("%s answered %s", public_url(url), answer.headers)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that lies beneath it, where urllib3 and requests keep it."""
-    seen: set[int] = set()
-    waiting: list[Any] = [error]
-    while waiting:
-        current = waiting.pop(0)
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            yield current
-            waiting += [getattr(current, "reason", None), current.__cause__, current.__context__]
-            waiting += current.args
-
-
-def _tls_reason(chain: list[BaseException], error: BaseException) -> str:
-    for cause in chain:
-        reason = getattr(cause, "verify_message", "")
-        if reason:
-            return f"certificate not trusted, {reason}"
-    return str(getattr(chain[-1], "reason", "") or error)
+def _start_logging() -> None:
+    """``OPENAI_LOG=info`` or ``debug`` writes a line for each request to standard error."""
+    level = {"info": logging.INFO, "debug": logging.DEBUG}.get(os.environ.get("OPENAI_LOG", ""))
+    if level and not _log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("luaopenai: %(message)s"))
+        _log.addHandler(handler)
+        _log.setLevel(level)

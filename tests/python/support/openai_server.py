@@ -1,8 +1,8 @@
 """A small OpenAI-like HTTP server on the loopback interface, for tests that want real requests.
 
 A chat completion repeats the last message; the model's name asks for another answer (see
-``ChatModels``). ``GET /_last`` tells of the request before it. The paths outside ``/v1`` are for
-tests of plain HTTP (see ``PlainPaths``).
+``ChatModels``). ``/v1/mirror`` sends the body back as it came. ``GET /_last`` tells of the
+request before it. The paths outside ``/v1`` are for tests of plain HTTP (see ``PlainPaths``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 0.6
 
 
 class OpenAIServer:
@@ -57,9 +57,11 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else the body waits 40 ms for the client's acknowledgement of the headers.
+    disable_nagle_algorithm = True
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server calls)
+    def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/_last":
             self.json(self.server.last)
@@ -67,7 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.last = request = {
             "method": self.command,
             "path": self.path,
-            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "headers": {
+                name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers
+            },
             "body": body.decode("utf-8", "replace"),
         }
         if self.path == "/v1/chat/completions":
@@ -77,12 +81,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.json({"object": "list", "data": [vector]})
         elif self.path == "/v1/models":
             self.json({"object": "list", "data": [{"id": "echo", "object": "model"}]})
+        elif self.path == "/v1/mirror":
+            kind = self.headers.get("Content-Type", "")
+            self.whole(body, kind=kind, headers={"X-Request-Id": "req_mirror"})
         elif self.path.startswith("/v1/"):
             self.json({"object": "echo", "request": request})
         else:
             PlainPaths(self, request).answer()
 
-    do_POST = do_PUT = do_DELETE = do_HEAD = do_GET
+    do_POST = do_PUT = do_DELETE = do_HEAD = do_GET  # noqa: N815 (http.server's names)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep standard error for the tests."""
@@ -91,11 +98,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.whole(json.dumps(value).encode(), status, "application/json")
 
     def whole(
-        self, body: bytes, status: int = 200, kind: str = "text/plain", **headers: str
+        self,
+        body: bytes,
+        status: int = 200,
+        kind: str = "text/plain",
+        headers: dict[str, str] | None = None,
     ) -> None:
         """Answer with a body of known length."""
         self.send_response(status)
-        for name, value in {"Content-Type": kind, **headers}.items():
+        for name, value in {"Content-Type": kind, **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -122,8 +133,8 @@ class ChatModels:
     """What ``/v1/chat/completions`` answers, by the model's name.
 
     ``status-N`` and ``status-N-number``: an error, its code a string or a number.
-    ``html``, ``html-latin-1``: a web page with status 200. ``not-utf8``: a reply with a stray byte.
-    ``cut``: hangs up half-way. ``slow``: answers after ``SLOW_SECONDS``. ``tools``: calls two tools.
+    ``html``: a web page. ``html-latin-1``: one with status 502. ``not-utf8``: a stray byte.
+    ``cut``: hangs up half-way. ``slow``: answers after ``SLOW_SECONDS``. ``tools``: two calls.
     ``null-first-delta``: streams as llama.cpp does. ``crlf``: streams with CRLF line ends.
     Any other: repeats the last message.
     """
@@ -239,9 +250,9 @@ class PlainPaths:
         elif name == "redirect":
             hops = int(argument)
             target = f"/redirect/{hops - 1}" if hops > 1 else "/echo"
-            self._handler.whole(b"moved", 302, Location=target)
+            self._handler.whole(b"moved", 302, headers={"Location": target})
         elif name == "see-other":
-            self._handler.whole(b"see there", 303, Location="/echo")
+            self._handler.whole(b"see there", 303, headers={"Location": "/echo"})
         elif name == "slow":
             time.sleep(SLOW_SECONDS)
             self._handler.whole(b"late")

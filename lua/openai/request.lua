@@ -1,0 +1,180 @@
+-- Sends the client's requests: URL, headers and body out, the answer's body in.
+
+local _, bridge = ...
+local json = bridge.bundled("openai.json")
+local ltn12 = bridge.bundled("ltn12")
+local socket_url = bridge.bundled("socket.url")
+local constants = bridge.constants()
+
+-- The network failures that were raised last, by client: sessions give them back instead of raising.
+local failures = setmetatable({}, { __mode = "k" })
+
+-- The message of the network failure that a client raised last.
+function bridge.network_failure(client)
+  return failures[client]
+end
+
+local function fail(client, message)
+  failures[client] = tostring(message)
+  error(failures[client], 0)
+end
+
+-- Header names are the same in any case: those of `more` take the place of those there.
+local function add_headers(headers, more)
+  for name, value in pairs(more or {}) do
+    for known in pairs(headers) do
+      if known:lower() == name:lower() then
+        headers[known] = nil
+      end
+    end
+    headers[name] = value
+  end
+end
+
+local function request_headers(client, body, more_headers)
+  local server = socket_url.parse(client.api_base) or {}
+  local headers = {
+    ["Host"] = server.host and server.port and server.host .. ":" .. server.port or server.host,
+    ["Accept"] = "application/json",
+    ["Content-Type"] = "application/json",
+    ["Content-Length"] = body and #body,
+    ["Authorization"] = client.api_key and "Bearer " .. client.api_key,
+  }
+  add_headers(headers, client.account_headers)
+  add_headers(headers, client.config.headers)
+  add_headers(headers, client.headers)
+  add_headers(headers, more_headers)
+  return headers
+end
+
+local function request_url(client, path)
+  local fields = {}
+  for name, value in pairs(client.config.query or {}) do
+    fields[#fields + 1] = socket_url.escape(name) .. "=" .. socket_url.escape(tostring(value))
+  end
+  if #fields == 0 then
+    return client.api_base .. path
+  end
+  table.sort(fields)
+  return client.api_base .. path .. "?" .. table.concat(fields, "&")
+end
+
+-- The settings that the client was given, or nil for none.
+local function request_settings(config)
+  local settings
+  for _, name in ipairs(constants.setting_names) do
+    if config[name] ~= nil then
+      settings = settings or {}
+      settings[name] = config[name]
+    end
+  end
+  return settings
+end
+
+local function encode_payload(payload)
+  local text = json.encode(payload, "payload")
+  bridge.check_text(text, "payload")
+  return text
+end
+
+-- An ltn12 sink into a list, through the stream's filter; `finish` tells the filter of the end if nobody has.
+local function collector(stream_fn)
+  local pieces, ended = {}, not stream_fn
+  local list = ltn12.sink.table(pieces)
+  local function finish()
+    if not ended and not bridge.is_stopped(stream_fn) then
+      stream_fn(nil)
+    end
+    return table.concat(pieces)
+  end
+  if not stream_fn then
+    return list, finish
+  end
+  local filtered = ltn12.sink.chain(function(piece, ...)
+    ended = ended or piece == nil
+    return stream_fn(piece, ...)
+  end, list)
+  local function sink(piece, failure)
+    local taken, message = filtered(piece, failure)
+    if taken and bridge.is_stopped(stream_fn) then
+      return nil, "stopped"
+    end
+    return taken, message
+  end
+  return sink, finish
+end
+
+-- A body for the caller: as it came where it is sound, a picture or a file, else decoded where it is JSON.
+local function read_body(text, headers)
+  local content_type = type(headers) == "table" and headers["content-type"]
+  if content_type and bridge.is_binary(content_type) then
+    return text
+  end
+  return json.decode_or_text(text)
+end
+
+local request = {}
+
+---What `OpenAI:_request` does.
+---@param client OpenAI
+---@param method string
+---@param path string
+---@param payload? table|string
+---@param more_headers? table<string, string>
+---@param stream_fn? function
+---@return integer status
+---@return any body
+---@return table<string, string> headers
+function request.send(client, method, path, payload, more_headers, stream_fn)
+  local body = type(payload) == "table" and encode_payload(payload) or payload
+  local sink, finish = collector(stream_fn)
+  local sent, status, headers, stopped_headers = client:get_http().request({
+    url = request_url(client, path),
+    method = method,
+    headers = request_headers(client, body, more_headers),
+    source = body and ltn12.source.string(body),
+    sink = sink,
+    settings = request_settings(client.config),
+  })
+  if not sent then
+    if not (stream_fn and bridge.is_stopped(stream_fn)) then
+      fail(client, status)
+    end
+    -- Our own HTTP module still tells what was answered; another's has only said that its sink refused.
+    status, headers = type(headers) == "number" and headers or 200, stopped_headers or {}
+  end
+  return status, read_body(finish(), headers), headers
+end
+
+-- A module that a script or a test put in the place of ours, or whose `request` it replaced.
+local function replaced(name)
+  local module, ours = package.loaded[name], bridge.bundled(name)
+  if module and (module ~= ours or ours.request ~= ours.own_request) then
+    return module
+  end
+end
+
+---What `OpenAI:get_http` does.
+---@param client OpenAI
+---@return table
+function request.http_module(client)
+  local provider = client.config.http_provider or (rawget(_G, "ngx") and "lapis.nginx.http")
+  if provider then
+    return require(provider)
+  end
+  return replaced("ssl.https") or replaced("socket.http") or bridge.bundled("openai.http")
+end
+
+---Takes from a configuration what a client keeps in fields of its own.
+---@param client OpenAI
+---@param config openai.Config
+function request.configure(client, config)
+  if config.base_url then
+    client.api_base = config.base_url:gsub("/+$", "")
+  end
+  if config.organization or config.project then
+    client.account_headers = bridge.account_headers(config.organization, config.project)
+  end
+end
+
+return request

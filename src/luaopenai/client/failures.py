@@ -1,0 +1,101 @@
+"""What went wrong on the network, in one line without credentials."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from luaopenai.client.errors import APIConnectionError
+
+
+def was_sent(error: BaseException) -> bool:
+    """Whether the server may have seen the request: False when no connection came about."""
+    return not _find(
+        error, urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError
+    )
+
+
+def is_worth_a_retry(error: BaseException) -> bool:
+    """Whether another try could fare better: not with a certificate or a name that is wrong."""
+    if _find(error, urllib3.exceptions.SSLError):
+        return False
+    lookup = _find(error, socket.gaierror)
+    return not (isinstance(lookup, socket.gaierror) and lookup.errno == socket.EAI_NONAME)
+
+
+def is_hang_up(error: BaseException) -> bool:
+    """Whether the server closed the connection before it sent anything."""
+    return bool(_find(error, RemoteDisconnected, ConnectionResetError, BrokenPipeError))
+
+
+def public_url(url: str) -> str:
+    """A URL for error texts: without the parts that may hold credentials."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return scheme + separator + host.rpartition("@")[2] + slash + path
+
+
+def connection_error(
+    error: BaseException, url: str, timeouts: tuple[float, float]
+) -> APIConnectionError:
+    """The network's failure in one line: what failed, and where."""
+    where = public_url(url)
+    host = urlsplit(where).netloc
+
+    def seen(*kinds: type[BaseException]) -> BaseException | None:
+        return _find(error, *kinds)
+
+    if seen(urllib3.exceptions.NameResolutionError):
+        text = f"unknown host: {host} ({where})"
+    elif seen(ConnectionRefusedError):
+        text = f"connection refused: {where}"
+    elif seen(urllib3.exceptions.ConnectTimeoutError):
+        text = f"timed out: no connection within {timeouts[0]:g} s to {where}"
+    elif seen(urllib3.exceptions.ReadTimeoutError, TimeoutError):
+        text = f"timed out: no answer within {timeouts[1]:g} s from {where}"
+    elif seen(urllib3.exceptions.SSLError):
+        text = f"TLS failed: {_tls_reason(error)} ({where})"
+    elif seen(urllib3.exceptions.ProxyError):
+        text = f"proxy failed: {where}"
+    elif seen(IncompleteRead):
+        text = f"the answer was cut off: {where}"
+    elif seen(urllib3.exceptions.DecodeError):
+        text = f"the answer's compression is broken: {where}"
+    elif seen(HTTPException) and not seen(ConnectionError):
+        text = f"not an HTTP answer: {where}"
+    elif seen(ConnectionError, urllib3.exceptions.ProtocolError):
+        text = f"the server closed the connection: {where}"
+    else:
+        text = f"the request failed: {type(error).__name__}: {where}"
+    return APIConnectionError(text)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and all that lies beneath it, where urllib3 and requests keep it."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            waiting += [getattr(current, "reason", None), current.__cause__, current.__context__]
+            waiting += current.args
+
+
+def _find(error: BaseException, *kinds: type[BaseException]) -> BaseException | None:
+    return next((cause for cause in _causes(error) if isinstance(cause, kinds)), None)
+
+
+def _tls_reason(error: BaseException) -> str:
+    causes = list(_causes(error))
+    for cause in causes:
+        reason = getattr(cause, "verify_message", "")
+        if reason:
+            return f"certificate not trusted, {reason}"
+    return str(getattr(causes[-1], "reason", "") or error)

@@ -1,0 +1,103 @@
+"""How requests are sent: time-outs, retries, proxy, certificates, pool size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from luaopenai.client.endpoints import SETTING_NAMES
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 600.0
+LONGEST_TIMEOUT = 1e9  # the operating system's clock overflows not far above
+
+Timeout = float | Mapping[str, float] | tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a transport, or of one request.
+
+    Attributes:
+        timeouts: seconds to connect, and to wait for each read.
+        max_retries: how often a failed request is sent again.
+        proxy: the URL of a proxy; the environment's when None.
+        verify: whether certificates are checked; a path names the file or folder of those to
+            trust.
+        pool_size: how many idle connections to a server are kept.
+    """
+
+    timeouts: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)
+    max_retries: int = 2
+    proxy: str | None = None
+    verify: bool | str = True
+    pool_size: int = 10
+
+
+def read_settings(given: Mapping[str, Any], base: Settings | None = None) -> Settings:
+    """Settings from keywords; raises ``ValueError`` that names the one at fault.
+
+    Args:
+        given: any of ``SETTING_NAMES``; None means not given.
+        base: what holds for those not given; the environment's certificates when None.
+    """
+    base = base or Settings(verify=_environment_bundle() or True)
+    known = {name: value for name, value in given.items() if value is not None}
+    unknown = sorted(set(known).difference(SETTING_NAMES))
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no such setting; there are {', '.join(SETTING_NAMES)}")
+    return Settings(
+        timeouts=_timeouts(known["timeout"]) if "timeout" in known else base.timeouts,
+        max_retries=_count(known, "max_retries", base.max_retries, 0),
+        proxy=_text(known, "proxy", base.proxy),
+        verify=_verify(known, base.verify),
+        pool_size=_count(known, "pool_size", base.pool_size, 1),
+    )
+
+
+def _environment_bundle() -> str | None:
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+
+
+def _timeouts(timeout: Any) -> tuple[float, float]:
+    if isinstance(timeout, Mapping):
+        unknown = sorted(set(timeout).difference(("connect", "read")))
+        if unknown:
+            raise ValueError(f"timeout: expected connect and read, got {unknown[0]!r}")
+        pair = timeout.get("connect", CONNECT_TIMEOUT), timeout.get("read", READ_TIMEOUT)
+    else:
+        pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    for seconds in pair:
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not (is_number and 0 < seconds <= LONGEST_TIMEOUT):
+            expected = f"seconds above 0, at most {LONGEST_TIMEOUT:g}"
+            raise ValueError(f"timeout: expected {expected}, got {seconds!r}")
+    return pair
+
+
+def _count(known: Mapping[str, Any], name: str, default: int, least: int) -> int:
+    value = known.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: expected a whole number from {least}, got {value!r}")
+    return value
+
+
+def _text(known: Mapping[str, Any], name: str, default: str | None) -> str | None:
+    value = known.get(name, default)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name}: expected a string, got {value!r}")
+    return value
+
+
+def _verify(known: Mapping[str, Any], default: bool | str) -> bool | str:
+    bundle = _text(known, "ca_bundle", None)
+    value = known.get("verify", default if bundle is None else bundle)
+    if value is True and bundle is not None:
+        value = bundle
+    if isinstance(value, str) and not os.path.exists(value):
+        raise ValueError(f"ca_bundle: no such file: {value}")
+    if not isinstance(value, bool | str):
+        raise ValueError(f"verify: expected true, false or a path, got {value!r}")
+    return value

@@ -1,0 +1,210 @@
+"""The examples: each does what its first line says, against canned answers or the embedded model."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from luaopenai.local import LocalServer
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.lua"))
+COMPANIES = {"gemini": "Gemini", "openrouter": "OpenRouter"}
+BEYOND_THE_MODEL = {"images", "responses_session", "upload", "vision", *COMPANIES}
+
+
+def run_example(
+    name: str, base_url: str, *args: str, folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run an example as a user would, against this server whichever company's it is for."""
+    options = ["--base-url", base_url]
+    if name in COMPANIES:
+        company = f'require("openai.compat.{name}").{COMPANIES[name]}'
+        options += ["-e", f'{company}.__base.api_base = "{base_url}"']
+    script = str(ROOT / "examples" / f"{name}.lua")
+    return start([sys.executable, "-m", "luaopenai", "run", *options, script, *args], folder)
+
+
+def start(
+    command: list[str], folder: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+def output_of(name: str, base_url: str, *args: str, folder: Path = ROOT) -> str:
+    done = run_example(name, base_url, *args, folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def answer(server: HTTPServer, method: str, path: str, body: object) -> None:
+    """Lay the next answer ready; bytes are sent as they are, lists as a stream."""
+    expected = server.expect_ordered_request("/v1" + path, method=method)
+    if isinstance(body, bytes):
+        expected.respond_with_data(body, content_type="application/octet-stream")
+    elif isinstance(body, list):
+        events = "".join(f"data: {json.dumps(event)}\n\n" for event in body)
+        expected.respond_with_data(events + "data: [DONE]\n\n", content_type="text/event-stream")
+    else:
+        expected.respond_with_json(body)
+
+
+def payloads(server: HTTPServer) -> list[Any]:
+    return [json.loads(request.get_data()) for request, _ in server.log]
+
+
+def reply(text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
+
+
+def deltas(*found: dict[str, Any]) -> list[dict[str, Any]]:
+    kind = "chat.completion.chunk"
+    return [{"object": kind, "choices": [{"index": 0, "delta": delta}]} for delta in found]
+
+
+def response(name: str, *output: dict[str, Any]) -> dict[str, Any]:
+    return {"id": name, "object": "response", "output": list(output)}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"type": "message", "content": [{"type": "output_text", "text": text}]}
+
+
+# --- Against canned answers ---
+
+
+def test_vision_sends_a_picture_with_its_question(httpserver: HTTPServer, base_url: str) -> None:
+    answer(httpserver, "POST", "/chat/completions", reply("A red dot."))
+    assert output_of("vision", base_url) == "A red dot.\n"
+    url = payloads(httpserver)[0]["messages"][0]["content"][1]["image_url"]["url"]
+    assert base64.b64decode(url.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+
+
+def test_vision_takes_a_picture_of_the_users(
+    httpserver: HTTPServer, base_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.png").write_bytes(bytes(range(256)))
+    answer(httpserver, "POST", "/chat/completions", reply("Noise."))
+    assert output_of("vision", base_url, "mine.png", folder=tmp_path) == "Noise.\n"
+    url = payloads(httpserver)[0]["messages"][0]["content"][1]["image_url"]["url"]
+    assert base64.b64decode(url.partition(",")[2]) == bytes(range(256))
+
+
+def test_images_writes_the_picture_to_a_file(
+    httpserver: HTTPServer, base_url: str, tmp_path: Path
+) -> None:
+    picture = bytes(range(256))
+    data = [{"b64_json": base64.b64encode(picture).decode()}]
+    answer(httpserver, "POST", "/images/generations", {"data": data})
+    assert output_of("images", base_url, folder=tmp_path) == "fox.png: 256 bytes\n"
+    assert (tmp_path / "fox.png").read_bytes() == picture
+
+
+def test_tools_runs_what_the_model_calls(httpserver: HTTPServer, base_url: str) -> None:
+    head = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "temperature"}}
+    rest = [{"index": 0, "function": {"arguments": part}} for part in ('{"city":', '"Rome"}')]
+    calls = deltas(*({"tool_calls": [piece]} for piece in (head, *rest)))
+    answer(httpserver, "POST", "/chat/completions", calls)
+    answer(httpserver, "POST", "/chat/completions", deltas({"content": "It is "}, {"content": "19."}))
+    assert output_of("tools", base_url) == 'temperature{"city":"Rome"} = {"celsius":19}\nIt is 19.\n'
+    assert payloads(httpserver)[1]["messages"][-1] == {
+        "role": "tool",
+        "tool_call_id": "call_1",
+        "content": '{"celsius":19}',
+    }
+
+
+def test_responses_tools_runs_what_the_model_calls(httpserver: HTTPServer, base_url: str) -> None:
+    arguments = '{"city":"Rome"}'
+    call = {"type": "function_call", "call_id": "c1", "name": "temperature", "arguments": arguments}
+    answer(httpserver, "POST", "/responses", response("r1", call))
+    answer(httpserver, "POST", "/responses", response("r2", said("It is 19.")))
+    shown = output_of("responses_tools", base_url)
+    assert shown == 'temperature{"city":"Rome"} = {"celsius":19}\nIt is 19.\n'
+    output = {"type": "function_call_output", "call_id": "c1", "output": '{"celsius":19}'}
+    assert payloads(httpserver)[1]["input"][1:] == [call, output]
+
+
+def test_responses_session_continues_and_cleans_up(httpserver: HTTPServer, base_url: str) -> None:
+    answer(httpserver, "POST", "/responses", response("r1", said("Paris.")))
+    answer(httpserver, "POST", "/responses", response("r2", said("The Seine.")))
+    answer(httpserver, "DELETE", "/responses/r1", {"deleted": True})
+    answer(httpserver, "DELETE", "/responses/r2", {"deleted": True})
+    shown = output_of("responses_session", base_url).splitlines()
+    assert shown[1::3] == ["Paris.", "The Seine."]
+    assert shown[-1] == "2 responses, the last is r2"
+    assert len(httpserver.log) == 4
+    assert json.loads(httpserver.log[1][0].get_data())["previous_response_id"] == "r1"
+
+
+def test_gemini_streams_an_answer(httpserver: HTTPServer, base_url: str) -> None:
+    answer(httpserver, "POST", "/chat/completions", deltas({"content": "Par"}, {"content": "is."}))
+    assert output_of("gemini", base_url) == "Paris.\n"
+    assert payloads(httpserver)[0]["model"].startswith("gemini")
+
+
+def test_openrouter_asks_two_models(httpserver: HTTPServer, base_url: str) -> None:
+    answer(httpserver, "POST", "/chat/completions", reply("Paris"))
+    answer(httpserver, "POST", "/chat/completions", reply("Paris!"))
+    first, second = (line.split(": ") for line in output_of("openrouter", base_url).splitlines())
+    assert (first[1], second[1]) == ("Paris", "Paris!")
+    assert [payload["model"] for payload in payloads(httpserver)] == [first[0], second[0]]
+
+
+def test_upload_sends_reads_back_and_deletes(httpserver: HTTPServer, base_url: str) -> None:
+    content = (
+        b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\n'
+    )
+    answer(httpserver, "POST", "/files", {"id": "file-1", "bytes": len(content)})
+    answer(httpserver, "GET", "/files/file-1/content", content)
+    answer(httpserver, "DELETE", "/files/file-1", {"deleted": True})
+    shown = output_of("upload", base_url)
+    assert shown == f"file-1: {len(content)} bytes\ncame back as it went\ndeleted\n"
+    assert content in httpserver.log[0][0].get_data()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_fails_with_the_status_when_the_server_refuses(
+    httpserver: HTTPServer, base_url: str, name: str, tmp_path: Path
+) -> None:
+    refusal = {"error": {"message": "no such key", "code": "invalid_api_key"}}
+    httpserver.expect_request(re.compile("/v1/.*")).respond_with_json(refusal, 401)
+    done = run_example(name, base_url, folder=tmp_path)
+    assert done.returncode == 1
+    assert "401: no such key" in done.stderr.splitlines()[0]
+
+
+# --- Against the embedded model ---
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in BEYOND_THE_MODEL])
+def test_each_example_works_with_the_embedded_model(model_server: LocalServer, name: str) -> None:
+    assert output_of(name, model_server.base_url).strip()
+
+
+@pytest.mark.model
+def test_the_host_program_works_with_the_embedded_model(model_server: LocalServer) -> None:
+    command = [sys.executable, "examples/host.py"]
+    done = start(command, OPENAI_BASE_URL=model_server.base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "CALLED FROM PYTHON!"
+    assert re.fullmatch(r"line \d+ of script\.lua failed: .+", lines[-1])
