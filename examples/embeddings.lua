@@ -13,7 +13,8 @@ local question = "When do we travel by rail?"
 local input = { question, unpack(sentences) }
 local status, response = client:embedding(input, { model = "text-embedding-3-small" })
 if status ~= 200 then
-  error("status " .. status)
+  local message = type(response) == "table" and response.error and response.error.message or response
+  error("status " .. status .. ": " .. tostring(message))
 end
 
 local function cosine(a, b)

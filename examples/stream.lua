@@ -18,6 +18,7 @@ end)
 
 print()
 if status ~= 200 then
-  error("status " .. status .. ": " .. tostring(body))
+  local message = type(body) == "table" and body.error and body.error.message or body
+  error("status " .. status .. ": " .. tostring(message))
 end
 print(("%d chunks, %d bytes of server-sent events"):format(events, #body))

@@ -9,8 +9,8 @@ local as_function, exports, settings = ...
 ---@cast settings luaopenai.Settings
 
 local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
-local error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall =
-  error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall
+local error, ipairs, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall =
+  error, ipairs, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall
 local getmetatable, loadfile, sethook, traceback = debug.getmetatable, loadfile, debug.sethook, debug.traceback
 
 -- Python objects stay out of scripts' hands: they could reach all of Python through one.
@@ -29,7 +29,9 @@ end
 
 -- Python keeps what it wants to raise (an exit, an interrupt) and says so with nil. The hook then throws after every
 -- instruction, so that no pcall on the way out can hold on.
+local departing = false
 local function depart()
+  departing = true
   flush()
   sethook(leave, "", 1)
   leave()
@@ -72,6 +74,15 @@ end
 local bridge = { wrap = wrap, wrap_soft = wrap_soft }
 for name, python_function in pairs(exports) do
   bridge[name] = (name == "open" and wrap_soft or wrap)(python_function)
+end
+bridge.sethook = sethook
+
+function bridge.is_departing()
+  return departing
+end
+
+function bridge.arrive()
+  departing = false
 end
 
 local templates = settings.folder .. "/?.lua;" .. settings.folder .. "/?/init.lua"
@@ -208,6 +219,15 @@ return {
   -- Calls a function; returns true and its results, or false, message, chunk, line and traceback.
   run = function(f, ...)
     return finish(xpcall(f, describe, ...))
+  end,
+  -- The walls and limits for code that is not trusted.
+  sandbox = function(...)
+    return bridge.bundled("luaopenai.sandbox")(...)
+  end,
+  preload = function(...)
+    for _, name in ipairs({ ... }) do
+      bridge.bundled(name)
+    end
   end,
   -- Called from Python without arguments, ends the throwing that `depart` began.
   sethook = sethook,

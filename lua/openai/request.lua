@@ -56,7 +56,7 @@ local function request_url(client, path)
     return client.api_base .. path
   end
   table.sort(fields)
-  return client.api_base .. path .. "?" .. table.concat(fields, "&")
+  return client.api_base .. path .. (path:find("?", 1, true) and "&" or "?") .. table.concat(fields, "&")
 end
 
 -- The settings that the client was given, or nil for none.
@@ -173,7 +173,10 @@ function request.configure(client, config)
     client.api_base = config.base_url:gsub("/+$", "")
   end
   if config.organization or config.project then
-    client.account_headers = bridge.account_headers(config.organization, config.project)
+    local headers = {}
+    add_headers(headers, client.account_headers)
+    add_headers(headers, bridge.account_headers(config.organization, config.project))
+    client.account_headers = headers
   end
 end
 

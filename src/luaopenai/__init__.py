@@ -10,19 +10,26 @@ if TYPE_CHECKING:
     from luaopenai.client.errors import APIConnectionError, APIError
     from luaopenai.client.openai import Gemini, OpenAI, OpenRouter, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
+    from luaopenai.host.limits import LimitExceeded, Limits, Usage
+    from luaopenai.host.plugin import Plugin, PluginHost
 
 __all__ = [
     "APIConnectionError",
     "APIError",
     "ChatSession",
     "Gemini",
+    "LimitExceeded",
+    "Limits",
     "LuaError",
     "OpenAI",
     "OpenRouter",
+    "Plugin",
+    "PluginHost",
     "Response",
     "ResponseObject",
     "ResponsesChatSession",
     "Runtime",
+    "Usage",
     "__version__",
 ]
 
@@ -31,13 +38,18 @@ _HOMES = {
     "APIError": "luaopenai.client.errors",
     "ChatSession": "luaopenai.client.chat",
     "Gemini": "luaopenai.client.openai",
+    "LimitExceeded": "luaopenai.host.limits",
+    "Limits": "luaopenai.host.limits",
     "LuaError": "luaopenai.bridge.errors",
     "OpenAI": "luaopenai.client.openai",
     "OpenRouter": "luaopenai.client.openai",
+    "Plugin": "luaopenai.host.plugin",
+    "PluginHost": "luaopenai.host.plugin",
     "Response": "luaopenai.client.openai",
     "ResponseObject": "luaopenai.client.responses",
     "ResponsesChatSession": "luaopenai.client.responses",
     "Runtime": "luaopenai.bridge.runtime",
+    "Usage": "luaopenai.host.limits",
 }
 
 

@@ -1,4 +1,4 @@
-"""The examples: each does what its first line says, against canned answers or the embedded model."""
+"""The examples do what they say, against canned answers and against the embedded model."""
 
 from __future__ import annotations
 
@@ -122,8 +122,9 @@ def test_tools_runs_what_the_model_calls(httpserver: HTTPServer, base_url: str) 
     rest = [{"index": 0, "function": {"arguments": part}} for part in ('{"city":', '"Rome"}')]
     calls = deltas(*({"tool_calls": [piece]} for piece in (head, *rest)))
     answer(httpserver, "POST", "/chat/completions", calls)
-    answer(httpserver, "POST", "/chat/completions", deltas({"content": "It is "}, {"content": "19."}))
-    assert output_of("tools", base_url) == 'temperature{"city":"Rome"} = {"celsius":19}\nIt is 19.\n'
+    answer(httpserver, "POST", "/chat/completions", deltas({"content": "It is 19."}))
+    shown = output_of("tools", base_url)
+    assert shown == 'temperature{"city":"Rome"} = {"celsius":19}\nIt is 19.\n'
     assert payloads(httpserver)[1]["messages"][-1] == {
         "role": "tool",
         "tool_call_id": "call_1",

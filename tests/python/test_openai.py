@@ -532,9 +532,10 @@ def test_an_error_in_the_callback_ends_the_stream_and_its_connection(
         raise RuntimeError("enough")
 
     client = connect(fault_server(script).url)
-    with pytest.raises(RuntimeError, match=r"^enough$"):
+    with pytest.raises(RuntimeError, match=r"^enough$") as caught:
         client.create_response("Hello", on_event)
     assert left.wait(5)
+    del caught  # It held the frames of the call: no garbage collection has closed the connection.
 
 
 # --- The network's failures ---
@@ -580,6 +581,8 @@ def test_a_failure_of_the_network_is_one_line_that_says_what_and_where(
     with pytest.raises(APIConnectionError) as caught:
         ask(connect(url))
     assert re.fullmatch(f"{text}: {url}/(models|responses)", str(caught.value))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_a_refused_connection_says_so(connect: Connect, refusing_url: str) -> None:

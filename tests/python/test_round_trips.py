@@ -1,4 +1,4 @@
-"""Any JSON value survives the way from Lua to a server and back, and from Python to Lua and back."""
+"""Any JSON value survives from Lua to a server and back, and from Python to Lua and back."""
 
 from __future__ import annotations
 

@@ -11,7 +11,10 @@ class LuaError(Exception):
         chunk: the name of the chunk that failed, such as ``script.lua``; None where unknown.
         line: the line in that chunk, counted from 1; None where unknown.
         traceback: the Lua traceback; "" for a syntax error.
+        plugin: the name of the plugin that failed; None for other code.
     """
+
+    plugin: str | None = None
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class Exports:
 
     def functions(self) -> dict[bytes, Callable[..., object]]:
         """The exported functions by name."""
-        names = [name for name in vars(Exports) if not name.startswith("_") and name != "functions"]
+        names = [name for name in dir(self) if not name.startswith("_") and name != "functions"]
         return {name.encode(): getattr(self, name) for name in names}
 
     def constants(self) -> object:
@@ -64,7 +64,7 @@ class Exports:
             ENDPOINTS,
             PROVIDERS,
             SETTING_NAMES,
-            account_headers,
+            environment_accounts,
         )
         from luaopenai.client.responses import SESSION_PARAMETERS as RESPONSE_PARAMETERS
 
@@ -74,7 +74,7 @@ class Exports:
             "api_base": base_url.rstrip("/"),
             "api_key": self._defaults.api_key or False,
             "default_model": DEFAULT_MODEL,
-            "account_headers": account_headers(),
+            "account_headers": environment_accounts(),
             "setting_names": SETTING_NAMES,
             "session_parameters": SESSION_PARAMETERS,
             "response_session_parameters": RESPONSE_PARAMETERS,

@@ -58,19 +58,12 @@ class Runtime:
         self._args = tuple(args)
         self._pending: BaseException | None = None
         self._cause: tuple[str, Exception] | None = None
-        self._lua = luajit.LuaRuntime(
-            encoding=None,
-            unpack_returned_tuples=True,
-            register_eval=False,
-            register_builtins=False,
-            attribute_filter=_refuse_attribute,
+        self._defaults = Defaults(
+            base_url or (client.base_url if client else None),
+            api_key or (client._api_key if client else None),
+            client._transport if client else None,
         )
         self._start(
-            Defaults(
-                base_url or (client.base_url if client else None),
-                api_key or (client._api_key if client else None),
-                client._transport if client else None,
-            ),
             search.package_path(lua_path, rocks=rocks),
             search.package_cpath(lua_cpath, rocks=rocks),
         )
@@ -121,9 +114,19 @@ class Runtime:
         """Set the global ``arg``."""
         self._boot[b"set_arg"](self._values.to_lua(arg, "arg"))
 
-    def _start(self, defaults: Defaults, path: str, cpath: str) -> None:
+    def _exports(self) -> Exports:
+        return Exports(self._values, self._defaults)
+
+    def _start(self, path: str, cpath: str) -> None:
+        self._lua = luajit.LuaRuntime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+            attribute_filter=_refuse_attribute,
+        )
         self._values = Values(self._lua, _lua_type, self._function_to_python, self._function_to_lua)
-        exports = Exports(self._values, defaults)
+        exports = self._exports()
         table = self._lua.table_from
         globals_ = self._lua.globals()
         folder = search.lua_folder()

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import re
 from http.client import HTTPResponse, IncompleteRead
-from typing import Any
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 _READ = 65536
 _LONGEST_LINE = 65536
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
-class _Response(HTTPResponse):
+class ChunkedResponse(HTTPResponse):
+    """The standard library's response, with a ``read1`` for chunked bodies."""
+
     _unread = b""
     _left = 0
-    """Bytes that the current chunk still lacks, its line end among them."""
+    """Bytes that the current chunk still lacks."""
+    _line_end = b""
+    """What stands before the next chunk's size: nothing before the first one's."""
 
     def read1(self, n: int = -1) -> bytes:
+        """What has arrived of the body; empty at its end."""
         if not self.chunked or self.fp is None:
             return super().read1(n)
+        if self.length == 0:  # HEAD's answer, and others that have no body whatever they say.
+            return b""
         while True:
             data = self._unread + self.fp.read1(_READ)
             if len(data) == len(self._unread):
@@ -45,17 +48,17 @@ class _Response(HTTPResponse):
                 taken = data[at : at + self._left]
                 at += len(taken)
                 self._left -= len(taken)
-                pieces.append(taken[: len(taken) - max(0, 2 - self._left)])
+                pieces.append(taken)
                 if self._left:
                     break
-            end = data.find(b"\r\n", at)
+            end = data.find(b"\r\n", at + len(self._line_end))
             if end < 0:
                 break
-            size = _size(data[at:end])
+            size = _size(data[at:end], self._line_end)
             if size == 0:
                 at = self._finish(data, at, end)
                 break
-            at, self._left = end + 2, size + 2
+            at, self._left, self._line_end = end + 2, size, b"\r\n"
         self._unread = data[at:]
         if len(self._unread) > _LONGEST_LINE:
             raise IncompleteRead(b"")
@@ -74,28 +77,8 @@ class _Response(HTTPResponse):
         return stop
 
 
-def _size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    if not _HEXADECIMAL.fullmatch(digits):
+def _size(line: bytes, before: bytes) -> int:
+    digits = line[len(before) :].partition(b";")[0].strip(b" \t")
+    if not (line.startswith(before) and _HEXADECIMAL.fullmatch(digits)):
         raise IncompleteRead(b"")
     return int(digits, 16)
-
-
-class _Connection(HTTPConnection):
-    response_class = _Response
-
-
-class _TLSConnection(HTTPSConnection):
-    response_class = _Response
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
-POOL_CLASSES: dict[str, Any] = {"http": _Pool, "https": _TLSPool}
-"""For ``PoolManager.pool_classes_by_scheme``."""

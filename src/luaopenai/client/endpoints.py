@@ -107,12 +107,14 @@ class Provider:
 
 
 def account_headers(organization: str | None = None, project: str | None = None) -> dict[str, str]:
-    """The headers that name OpenAI's organization and project; the environment's when None."""
-    named = {
-        "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
-        "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
-    }
+    """The headers that name an OpenAI organization and a project, each where it is given."""
+    named = {"OpenAI-Organization": organization, "OpenAI-Project": project}
     return {name: value for name, value in named.items() if value}
+
+
+def environment_accounts() -> dict[str, str]:
+    """The headers for the organization and the project that the environment names."""
+    return account_headers(os.environ.get("OPENAI_ORG_ID"), os.environ.get("OPENAI_PROJECT_ID"))
 
 
 PROVIDERS = {

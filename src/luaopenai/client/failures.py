@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 
 from luaopenai.client.errors import APIConnectionError
+from luaopenai.client.pools import KeptConnectionLostError
 
 
 def was_sent(error: BaseException) -> bool:
@@ -22,15 +24,15 @@ def was_sent(error: BaseException) -> bool:
 
 def is_worth_a_retry(error: BaseException) -> bool:
     """Whether another try could fare better: not with a certificate or a name that is wrong."""
-    if _find(error, urllib3.exceptions.SSLError):
+    if _find(error, ssl.SSLCertVerificationError):
         return False
     lookup = _find(error, socket.gaierror)
     return not (isinstance(lookup, socket.gaierror) and lookup.errno == socket.EAI_NONAME)
 
 
-def is_hang_up(error: BaseException) -> bool:
-    """Whether the server closed the connection before it sent anything."""
-    return bool(_find(error, RemoteDisconnected, ConnectionResetError, BrokenPipeError))
+def was_stale(error: BaseException) -> bool:
+    """Whether a kept connection may have ended before the request reached the server."""
+    return bool(_find(error, KeptConnectionLostError))
 
 
 def public_url(url: str) -> str:

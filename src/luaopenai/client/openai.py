@@ -18,6 +18,7 @@ from luaopenai.client.endpoints import (
     Endpoint,
     Provider,
     account_headers,
+    environment_accounts,
 )
 from luaopenai.client.failures import public_url
 from luaopenai.client.messages import check_messages
@@ -25,7 +26,7 @@ from luaopenai.client.payload import decode, encode
 from luaopenai.client.responses import ResponsesChatSession
 from luaopenai.client.settings import Timeout, read_settings
 from luaopenai.client.streams import EventCallback, deliver_events
-from luaopenai.client.transport import Transport
+from luaopenai.client.transport import Answer, Transport
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
@@ -92,8 +93,8 @@ class OpenAI:
         self._api_key = api_key or os.environ.get(home.key_variable)
         self.base_url = (base_url or home.base_url).rstrip("/")
         self.default_model = home.default_model
-        accounts = account_headers(organization, project) if home.has_accounts else {}
-        self._headers = {**accounts, **(headers or {})}
+        accounts = environment_accounts() if home.has_accounts else {}
+        self._headers = {**accounts, **account_headers(organization, project), **(headers or {})}
         self._query = dict(query or {})
         self._settings = read_settings(
             {
@@ -112,6 +113,9 @@ class OpenAI:
         *,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        base_url: str | None = None,
         **settings: Any,
     ) -> OpenAI:
         """A client like this one, over the same connections, for a request or a few.
@@ -121,10 +125,15 @@ class OpenAI:
         Args:
             headers: added to this client's.
             query: added to this client's.
+            organization: in place of this client's.
+            project: in place of this client's.
+            base_url: in place of this client's.
             settings: ``timeout``, ``max_retries``, ``proxy``, ``verify`` or ``ca_bundle``.
         """
         other = copy(self)
-        other._headers = {**self._headers, **(headers or {})}
+        other.base_url = (base_url or self.base_url).rstrip("/")
+        named = account_headers(organization, project)
+        other._headers = {**self._headers, **named, **(headers or {})}
         other._query = {**self._query, **(query or {})}
         other._settings = read_settings(settings, self._settings)
         return other
@@ -324,14 +333,8 @@ class OpenAI:
         more_headers: Mapping[str, str],
         on_event: EventCallback | None = None,
     ) -> Response:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if self._api_key:
-            headers["Authorization"] = f"Bearer {self._api_key}"
-        headers.update(self._headers)
-        headers.update(more_headers)
-        url = self.base_url + path + (f"?{urlencode(self._query)}" if self._query else "")
         body = payload if payload is None or isinstance(payload, bytes) else encode(payload)
-        answer = self._transport.open(method, url, headers, body, self._settings)
+        answer = self._open(method, path, body, more_headers)
         content_type = answer.headers.get("content-type", "")
         if on_event is None:
             return Response(answer.status, decode(answer.read(), content_type), answer.headers)
@@ -341,6 +344,20 @@ class OpenAI:
             answer.close()
         whole = raw.decode("utf-8", "replace") if answer.status == 200 else decode(raw)
         return Response(answer.status, whole, answer.headers)
+
+    def _open(
+        self, method: str, path: str, body: bytes | None, more_headers: Mapping[str, str]
+    ) -> Answer:
+        """Send a request to this client's server, with its key."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        headers.update(self._headers)
+        headers.update(more_headers)
+        url = self.base_url + path
+        if self._query:
+            url += ("&" if "?" in path else "?") + urlencode(self._query)
+        return self._transport.open(method, url, headers, body, self._settings)
 
 
 class Gemini(OpenAI):

@@ -29,7 +29,9 @@ def is_repeatable(method: str, url: str) -> bool:
 
 
 def is_refusal(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether an answer says: not now. ``x-should-retry`` has the last word."""
+    """Whether an answer says: not now. Of a failure, ``x-should-retry`` has the last word."""
+    if status < 400:
+        return False
     told = headers.get("x-should-retry")
     if told in ("true", "false"):
         return told == "true"
@@ -47,7 +49,8 @@ def pause(retry: int, headers: Mapping[str, str] | None = None) -> float:
     told = _told(headers or {})
     if told is not None and 0 <= told <= LONGEST_RETRY_AFTER:
         return told
-    return min(FIRST_PAUSE * 2.0**retry, LONGEST_PAUSE) * (1 - 0.25 * random.random())
+    doubled = FIRST_PAUSE * 2.0 ** min(retry, 64)
+    return min(doubled, LONGEST_PAUSE) * (1 - 0.25 * random.random())
 
 
 def _told(headers: Mapping[str, str]) -> float | None:

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def looks_complete(tail: bytes) -> bool:
-    """Whether a stream that ended in these bytes was at its end.
+def has_end(text: bytes) -> bool:
+    """Whether these bytes hold what stands at a stream's end.
 
     Needed where HTTP does not tell: a body without a length ends with the connection, cut or not.
     """
     import re
 
     end = rb'\[DONE\]|"finish_reason"\s*:\s*"|"response\.(completed|incomplete|failed)"'
-    return re.search(end, tail) is not None
+    return re.search(end, text) is not None
 
 
 class Decoder:

@@ -18,25 +18,27 @@ from requests.utils import get_environ_proxies
 
 from luaopenai._version import __version__
 from luaopenai.client import retries
-from luaopenai.client.chunked import POOL_CLASSES
 from luaopenai.client.failures import (
     connection_error,
-    is_hang_up,
     is_worth_a_retry,
     public_url,
     was_sent,
+    was_stale,
 )
+from luaopenai.client.pools import POOL_CLASSES
 from luaopenai.client.settings import Settings, read_settings
-from luaopenai.client.sse import looks_complete
+from luaopenai.client.sse import has_end
 
 _HEADERS = {
     "User-Agent": f"luaopenai/{__version__}",
     "Accept-Encoding": "gzip, deflate",
 }
+_HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_UNSAID = {"location", "set-cookie"}  # They may repeat or grant what is secret.
 _PIECE = 1 << 20
 _ROUTES = 256
-_TAIL = 65536
+_TAIL = 64  # bytes: an end of a stream may be cut in two
 
 _log = logging.getLogger("luaopenai")
 
@@ -53,7 +55,8 @@ class Answer:
         self._raw = raw
         self._url = url
         self._timeouts = timeouts
-        self._tail: bytes | None = b"" if self._ends_with_the_connection() else None
+        self._is_whole = not self._ends_with_the_connection()
+        self._tail = b""
 
     def _ends_with_the_connection(self) -> bool:
         """Whether HTTP itself cannot tell the end of this event stream from a cut."""
@@ -73,10 +76,12 @@ class Answer:
             raise connection_error(error, self._url, self._timeouts) from None
         if not piece:
             self._raw.release_conn()
-        if self._tail is not None:
-            if not piece and not looks_complete(self._tail):
+        if not self._is_whole:
+            if not piece:
                 raise connection_error(IncompleteRead(b""), self._url, self._timeouts)
-            self._tail = (self._tail + piece)[-_TAIL:]
+            self._tail += piece
+            self._is_whole = has_end(self._tail)
+            self._tail = self._tail[-_TAIL:]
         return piece
 
     def read(self) -> bytes:
@@ -149,7 +154,6 @@ class Transport:
             answer: Answer | None = None
             failure: Exception | None = None
             started = time.perf_counter()
-            kept = route.pool.num_connections
             try:
                 raw = route.pool.urlopen(
                     method,
@@ -168,7 +172,7 @@ class Transport:
             else:
                 answer = Answer(raw, url, settings.timeouts)
             _log_attempt(method, url, answer, failure, started, retry)
-            if failure and _was_stale(failure, route.pool.num_connections == kept, method, url):
+            if failure and was_stale(failure) and retries.is_repeatable(method, url):
                 continue
             if retry >= settings.max_retries or not _is_to_be_repeated(
                 method, url, answer, failure
@@ -226,7 +230,7 @@ class _Route(NamedTuple):
 
 
 class _Adapter(HTTPAdapter):
-    """Requests' pools, with connections that read chunked bodies fast."""
+    """Requests' pools, with connections of our own kind."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -236,11 +240,6 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = POOL_CLASSES
         return manager
-
-
-def _was_stale(error: BaseException, was_kept: bool, method: str, url: str) -> bool:
-    """Whether a kept connection had been closed by the server before the request reached it."""
-    return was_kept and is_hang_up(error) and retries.is_repeatable(method, url)
 
 
 def _is_to_be_repeated(
@@ -256,6 +255,8 @@ def _is_to_be_repeated(
 
 def _check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"header {name!r}: no header can have such a name")
         if not _HEADER_VALUE.fullmatch(value):
             what = "the API key" if name.lower() == "authorization" else "its value"
             raise ValueError(
@@ -280,7 +281,8 @@ def _log_attempt(
     request_id = answer.headers.get("x-request-id", "-") if answer else "-"
     _log.info("%s %s %s %.0f ms %s attempt %d", method, path, status, took, request_id, retry + 1)
     if answer:
-        _log.debug("%s answered %s", public_url(url), answer.headers)
+        said = {name: text for name, text in answer.headers.items() if name not in _UNSAID}
+        _log.debug("%s answered %s", public_url(url), said)
 
 
 def _start_logging() -> None:

@@ -1,0 +1,1 @@
+"""Plugins: Lua that is not trusted, inside a Python program."""

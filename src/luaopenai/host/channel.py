@@ -1,0 +1,68 @@
+"""Messages between a host and a worker: lists of byte strings, each behind its length."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+
+_COUNT = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
+LARGEST = 2**28
+
+
+class Closed(Exception):
+    """The other side is gone, or talks nonsense."""
+
+
+class Channel:
+    """One end of a socket pair."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._held = bytearray()
+
+    def send(self, *parts: bytes) -> None:
+        """Send a message; raises ``Closed``."""
+        sizes = b"".join(_LENGTH.pack(len(part)) for part in parts)
+        body = b"".join(parts)
+        try:
+            self._sock.sendall(_COUNT.pack(len(parts), len(sizes) + len(body)) + sizes + body)
+        except OSError as error:
+            raise Closed from error
+
+    def receive(self, deadline: float | None = None) -> list[bytes]:
+        """The next message; raises ``Closed``, or ``TimeoutError`` past a monotonic deadline."""
+        count, size = _COUNT.unpack(self._take(_COUNT.size, deadline))
+        if size > LARGEST or count * _LENGTH.size > size:
+            raise Closed("the message is too large")
+        message = self._take(size, deadline)
+        at = count * _LENGTH.size
+        parts = []
+        for n in range(count):
+            (length,) = _LENGTH.unpack_from(message, n * _LENGTH.size)
+            parts.append(message[at : at + length])
+            at += length
+        return parts
+
+    def close(self) -> None:
+        """Close this end."""
+        self._sock.close()
+
+    def _take(self, size: int, deadline: float | None) -> bytes:
+        while len(self._held) < size:
+            if deadline is not None:
+                wait = deadline - time.monotonic()
+                if wait <= 0 or not select.select([self._sock], [], [], wait)[0]:
+                    raise TimeoutError
+            try:
+                piece = self._sock.recv(max(65536, size - len(self._held)))
+            except OSError as error:
+                raise Closed from error
+            if not piece:
+                raise Closed
+            self._held += piece
+        taken = bytes(self._held[:size])
+        del self._held[:size]
+        return taken

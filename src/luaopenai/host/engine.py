@@ -1,0 +1,219 @@
+"""A plugin's Lua: its state, its walls, and the clock that it runs under.
+
+The same engine runs in a worker process and, for trusted authors, in the host's own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from luaopenai.bridge.errors import LuaError
+from luaopenai.bridge.exports import Exports
+from luaopenai.bridge.runtime import Runtime, luajit
+from luaopenai.host.broker import BASE_URL, Stop
+from luaopenai.host.limits import LimitExceeded, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEGABYTE = 2**20
+_PRELOADED = ("openai", "openai.sse", "openai.responses", "cjson.safe", "tableshape", "mime")
+
+
+class Services(Protocol):
+    """What an engine asks its host for; ``Broker`` itself, or a line to it."""
+
+    def host(self, name: str, arguments: bytes | None) -> bytes | None:
+        """Call a function of the host."""
+
+    def write(self, text: bytes) -> None:
+        """Take output."""
+
+    def module(self, name: str) -> bytes:
+        """Give a module's source."""
+
+    def open(self, method: str, url: str, body: bytes | None) -> Any:
+        """Send a request; returns what has ``status``, ``headers``, ``read`` and ``close``."""
+
+
+class Engine(Runtime):
+    """One plugin's Lua state.
+
+    Args:
+        services: the way to the host.
+        limits: of each call.
+        name: the plugin's name, for errors.
+    """
+
+    def __init__(self, services: Services, limits: Limits, name: str) -> None:
+        self._services = services
+        self._limits = limits
+        self._name = name
+        self._outside = 0.0
+        super().__init__(lua_path="", rocks=False, base_url=BASE_URL)
+        self._sandbox = self._boot[b"sandbox"]()
+        self._stride = self._sandbox[b"stride"]
+        self._tick = self._sandbox[b"tick"]
+        self._boot[b"preload"](*(module.encode() for module in _PRELOADED))
+        self._base = self.memory()
+        self.seconds = 0.0
+        self._watch()
+
+    def load(
+        self, source: bytes, functions: list[str], *, modules: bool = False, script: bool = False
+    ) -> list[str]:
+        """Run the plugin's file; returns the names of its functions, none for a script."""
+        names = "\n".join(functions).encode()
+        chunk = f"={self._name}".encode()
+        found = self._limited(self._sandbox[b"load"], source, chunk, names, modules, script)
+        return found.decode().split("\n") if found else []
+
+    def call(self, function: str, arguments: bytes | None) -> bytes | None:  # type: ignore[override]
+        """Call a function of the plugin; arguments and results as in ``luaopenai.host.wire``."""
+        result: bytes | None = self._limited(self._sandbox[b"call"], function.encode(), arguments)
+        return result
+
+    def memory(self) -> float:
+        """Bytes of Lua memory in use."""
+        used: float = self._sandbox[b"state"]()[1]
+        return used
+
+    def peak(self) -> float:
+        """Megabytes in use above an empty plugin's."""
+        return max(0.0, self.memory() - self._base) / MEGABYTE
+
+    def clock(self) -> float:
+        """Seconds of the plugin's own running."""
+        return time.monotonic() - self._outside
+
+    def outside(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the host; its time is not the plugin's."""
+        begun = time.monotonic()
+        try:
+            return function(*args)
+        finally:
+            self._outside += time.monotonic() - begun
+
+    def _exports(self) -> Exports:
+        return _PluginExports(self, self._services)
+
+    def _watch(self) -> None:
+        self._boot[b"sethook"](self._tick, b"", self._stride)
+
+    def _limited(self, function: Any, *args: Any) -> Any:
+        limits = self._limits
+        begun = self.clock()
+        self._sandbox[b"arm"](
+            math.inf if limits.seconds is None else begun + limits.seconds,
+            math.inf if limits.memory_mb is None else self._base + limits.memory_mb * MEGABYTE,
+            math.inf if limits.output_kb is None else limits.output_kb * 1024,
+        )
+        results: Any = None
+        try:
+            results = self._run(function, *args)
+        except luajit.LuaError:
+            self._watch()
+        spent = self.clock() - begun
+        self.seconds += spent
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._watch()
+            raise pending
+        kind, _ = self._sandbox[b"state"]()
+        if kind is not None:
+            raise self._exceeded(kind.decode(), spent)
+        if results is True:
+            return None
+        if results is None:
+            raise LuaError(f"plugin {self._name} was interrupted")
+        if not results[0]:
+            self._fail_in_plugin(results[1:])
+        return results[1]
+
+    def _fail_in_plugin(self, failure: tuple[Any, ...]) -> None:
+        if b"not enough memory" in failure[0]:
+            raise self._exceeded("memory_mb", 0)
+        try:
+            self._fail(*failure)
+        except LuaError as error:
+            error.plugin = self._name
+            raise
+
+    def _exceeded(self, kind: str, spent: float) -> LimitExceeded:
+        limit = getattr(self._limits, kind)
+        used = {"seconds": spent, "memory_mb": max(self.peak(), limit)}.get(kind, limit)
+        return LimitExceeded(kind, limit, used, self._name)
+
+
+class _PluginExports(Exports):
+    """The functions for our Lua files that may run under a plugin: none reaches past the host."""
+
+    def __init__(self, engine: Engine, services: Services) -> None:
+        super().__init__(engine._values, engine._defaults)
+        self._engine = engine
+        self._services = services
+
+    def open(
+        self,
+        method: bytes,
+        url: bytes,
+        headers: object,
+        body: bytes | None,
+        given: object = None,
+    ) -> tuple[object, ...]:
+        """Ask the host for a request; headers and settings are the host's own."""
+        reading = self._engine.outside(
+            self._services.open, method.decode("latin-1"), url.decode("utf-8", "replace"), body
+        )
+        return (
+            reading.status,
+            reading.reason,
+            self._values.to_lua(reading.headers, "headers"),
+            lambda: self._engine.outside(reading.read),
+            reading.close,
+        )
+
+    def host(self, name: bytes, arguments: bytes | None = None) -> bytes | None:
+        """Call a function of the host."""
+        try:
+            result: bytes | None = self._engine.outside(
+                self._services.host, name.decode(), arguments
+            )
+        except LuaError:
+            raise
+        except Exception as error:
+            raise RuntimeError(f"host.{name.decode()}: {error}") from error
+        return result
+
+    def write(self, text: bytes) -> None:
+        """Say something to the host."""
+        self._engine.outside(self._services.write, text)
+
+    def module(self, name: bytes) -> bytes:
+        """The source of one of the plugin's modules."""
+        source: bytes = self._engine.outside(self._services.module, name.decode("utf-8", "replace"))
+        return source
+
+    def multipart(self, fields: object) -> tuple[object, ...]:
+        """Uploads are not for plugins: they would read the host's files."""
+        raise ValueError("uploads are not for plugins")
+
+    def now(self) -> float:
+        """Seconds of the plugin's own running."""
+        return self._engine.clock()
+
+    def sleep(self, seconds: float) -> None:
+        """Not for plugins."""
+        raise ValueError("sleep is not for plugins")
+
+    def exit(self, code: object = None) -> None:
+        """Not for plugins."""
+        raise ValueError("os.exit is not for plugins")
+
+    def close_connections(self) -> None:
+        """The connections are the host's."""
+
+
+__all__ = ["Engine", "Services", "Stop"]

@@ -1,0 +1,257 @@
+"""Hosts plugins: ``PluginHost`` and ``Plugin``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from luaopenai.bridge.errors import LuaError
+from luaopenai.host import wire
+from luaopenai.host.broker import Broker, Stop, Totals, plugin_folder
+from luaopenai.host.limits import Limits, Usage
+
+if TYPE_CHECKING:
+    from luaopenai.client.openai import OpenAI
+    from luaopenai.host.process import ProcessIsolation
+
+_log = logging.getLogger("luaopenai.plugins")
+
+
+class PluginHost:
+    """Lets a program's users extend it with Lua, and stays in charge.
+
+    Args:
+        client: what plugins' ``require("openai")`` speaks through; they never see its key. None:
+            they cannot ask a model.
+        functions: what plugins may call, as ``host.NAME(...)``.
+        limits: what each call may use.
+        models: the models that plugins may ask; None for any.
+        isolation: ``"process"`` runs each plugin in a process of its own; ``"thread"`` runs it in
+            this one, for authors who are trusted not to mean harm.
+        modules: whether plugins may ``require`` Lua files below their own folder.
+        output: is given what plugins print, as ``output(plugin_name, text)``; the logger
+            ``luaopenai.plugins`` when None.
+    """
+
+    def __init__(
+        self,
+        client: OpenAI | None = None,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        limits: Limits | None = None,
+        models: Iterable[str] | None = None,
+        isolation: Literal["process", "thread"] = "process",
+        *,
+        modules: bool = False,
+        output: Callable[[str, str], object] | None = None,
+    ) -> None:
+        if isolation not in ("process", "thread"):
+            raise ValueError(f"isolation: expected 'process' or 'thread', got {isolation!r}")
+        self.limits = limits or Limits()
+        self._client = client
+        self._functions = dict(functions or {})
+        self._models = None if models is None else frozenset(models)
+        self._isolation = isolation
+        self._modules = modules
+        self._output = output
+        self._totals = Totals()
+        self._plugins: list[Plugin] = []
+
+    def __enter__(self) -> PluginHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def load(self, path: str | Path) -> Plugin:
+        """Load a Lua file; it returns a table of functions, or defines them.
+
+        Raises:
+            LuaError: it cannot be read, is not Lua, fails, or has no functions.
+            LimitExceeded: it used up a limit.
+        """
+        path = Path(path)
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            raise _named(LuaError(f"cannot read {path}: {error.strerror}"), path.stem) from None
+        return self._load(source, path.stem, plugin_folder(path) if self._modules else None)
+
+    def load_string(self, code: str | bytes, name: str = "plugin") -> Plugin:
+        """Load Lua code; see ``load``."""
+        return self._load(code.encode() if isinstance(code, str) else code, name, None)
+
+    def run_script(self, code: bytes, name: str) -> None:
+        """Run code once, inside the walls, for its effects alone."""
+        self._isolate(code, self._broker(name, None), modules=False, script=True).close()
+
+    def close(self) -> None:
+        """End all plugins."""
+        while self._plugins:
+            self._plugins.pop().close()
+
+    def _load(self, source: bytes, name: str, folder: Path | None) -> Plugin:
+        broker = self._broker(name, folder)
+        isolated = self._isolate(source, broker, modules=folder is not None)
+        plugin = Plugin(name, broker, isolated)
+        self._plugins.append(plugin)
+        return plugin
+
+    def _broker(self, name: str, folder: Path | None) -> Broker:
+        def output(text: str) -> None:
+            if self._output is None:
+                _log.info("%s: %s", name, text.rstrip("\n"))
+            else:
+                self._output(name, text)
+
+        return Broker(
+            name,
+            self._client,
+            self._functions,
+            self._models,
+            self.limits,
+            self._totals,
+            output,
+            folder,
+        )
+
+    def _isolate(
+        self, source: bytes, broker: Broker, *, modules: bool, script: bool = False
+    ) -> ProcessIsolation | ThreadIsolation:
+        if source.startswith(b"\x1b"):
+            raise _named(
+                LuaError(f"plugin {broker.name} is bytecode; expected Lua text"), broker.name
+            )
+        if self._isolation == "thread":
+            return ThreadIsolation(broker, source, modules=modules, script=script)
+        from luaopenai.host.process import ProcessIsolation
+
+        return ProcessIsolation(broker, source, modules=modules, script=script)
+
+
+class Plugin:
+    """A loaded plugin.
+
+    Attributes:
+        name: its file's name without ``.lua``, or what ``load_string`` was told.
+        exports: the names of its functions.
+    """
+
+    def __init__(
+        self, name: str, broker: Broker, isolated: ProcessIsolation | ThreadIsolation
+    ) -> None:
+        self.name = name
+        self.exports = list(isolated.exports)
+        self._broker = broker
+        self._isolated = isolated
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    @property
+    def usage(self) -> Usage:
+        """What it has used so far."""
+        return self._broker.usage
+
+    def call(self, function: str, *args: Any) -> Any:
+        """Call one of its functions.
+
+        Args:
+            function: its name, one of ``exports``.
+            args: plain data: None, bool, int, float, str, bytes, list, dict.
+
+        Returns:
+            Its result; several come as a tuple.
+
+        Raises:
+            TypeError: an argument is not plain data.
+            LuaError: it failed, or there is no such function.
+            LimitExceeded: a limit stopped it.
+        """
+        if function not in self.exports:
+            there = ", ".join(self.exports)
+            raise _named(
+                LuaError(f"plugin {self.name} has no function {function!r}; it has {there}"),
+                self.name,
+            )
+        arguments = wire.encode(args, "argument") if args else None
+        if not self._lock.acquire(blocking=False):
+            raise _named(LuaError(f"plugin {self.name} is in a call already"), self.name)
+        try:
+            if self._is_closed:
+                raise _named(LuaError(f"plugin {self.name} is closed"), self.name)
+            self._broker.begin()
+            results = self._isolated.call(function, arguments)
+        finally:
+            self._lock.release()
+        if results is None:
+            return None
+        values = wire.decode(results)
+        return values[0] if len(values) == 1 else tuple(values)
+
+    def close(self) -> None:
+        """End it."""
+        self._is_closed = True
+        self._isolated.close()
+
+
+class ThreadIsolation:
+    """Runs a plugin in the caller's thread, behind the same walls of the language."""
+
+    def __init__(
+        self, broker: Broker, source: bytes, *, modules: bool = False, script: bool = False
+    ) -> None:
+        self._broker = broker
+        self._source = source
+        self._modules = modules
+        self._script = script
+        self._engine: Any = None
+        self.exports = self._start()
+
+    def call(self, function: str, arguments: bytes | None) -> bytes | None:
+        """Call a function of the plugin."""
+        if self._engine is None:
+            self._start()
+        try:
+            result: bytes | None = self._engine.call(function, arguments)
+            return result
+        except Stop as stop:
+            raise stop.exceeded from None
+        finally:
+            self._book()
+
+    def close(self) -> None:
+        """Forget the plugin's Lua."""
+        self._engine = None
+
+    def _start(self) -> list[str]:
+        from luaopenai.host.engine import Engine
+
+        self._engine = Engine(self._broker, self._broker.limits, self._broker.name)
+        try:
+            names: list[str] = self._engine.load(
+                self._source,
+                self._broker.function_names,
+                modules=self._modules,
+                script=self._script,
+            )
+            return names
+        except Stop as stop:
+            raise stop.exceeded from None
+        finally:
+            self._book()
+
+    def _book(self) -> None:
+        usage = self._broker.usage
+        usage.seconds += self._engine.seconds
+        self._engine.seconds = 0.0
+        usage.peak_memory_mb = max(usage.peak_memory_mb, self._engine.peak())
+        limit = self._broker.limits.memory_mb
+        if limit is not None and usage.peak_memory_mb > limit:
+            self._engine = None
+
+
+def _named(error: LuaError, plugin: str) -> LuaError:
+    error.plugin = plugin
+    return error

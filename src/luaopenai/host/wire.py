@@ -1,0 +1,92 @@
+"""Plain values as JSON text, between a host and its plugins; the counterpart of ``wire.lua``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MAX_DEPTH = 128
+_BYTES, _PAIRS = "\0b", "\0p"
+_MARK = b'"\\u0000'
+_EXACT = 2**53
+
+
+def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
+    """A list of plain values as JSON, None for an empty one.
+
+    Raises ``TypeError`` or ``ValueError`` that names what is not plain data.
+    """
+    if not values:
+        return None
+    marked = [_mark(value, f"{where} {number}", 0) for number, value in enumerate(values, 1)]
+    return json.dumps(marked, separators=(",", ":")).encode()
+
+
+def decode(text: bytes | None) -> list[Any]:
+    """The values of such a text, written by Lua."""
+    if not text:
+        return []
+    try:
+        values = json.loads(text.decode())
+    except UnicodeDecodeError:
+        values = _with_bytes(json.loads(text.decode("utf-8", "surrogateescape")))
+    values = [_unmark(value) for value in values] if _MARK in text else values
+    return list(values)
+
+
+def _mark(value: Any, where: str, depth: int) -> Any:
+    kind = type(value)
+    if kind in (str, bool, float, type(None)):
+        return value
+    if kind is int:
+        if not -_EXACT <= value <= _EXACT:
+            raise ValueError(f"{where}: {value} is too large for an exact Lua number")
+        return value
+    if kind is bytes:
+        return {_BYTES: value.decode("latin-1")}
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{where[:60]}: nested too deeply; does it contain itself?")
+    if isinstance(value, list | tuple):
+        return [_mark(item, f"{where}[{n}]", depth + 1) for n, item in enumerate(value)]
+    if not isinstance(value, dict):
+        if isinstance(value, str | int | float):
+            return kind.__mro__[-2](value)
+        raise TypeError(f"{where}: a {kind.__name__} is no plain data")
+    marked = {}
+    are_names = True
+    for key, item in value.items():
+        inner = f"{where}[{key!r}]"
+        if isinstance(key, bool) or not isinstance(key, str | bytes | int | float):
+            raise TypeError(f"{inner}: a key is a string or a number")
+        if key != key:
+            raise ValueError(f"{inner}: NaN cannot be a key")
+        are_names = are_names and isinstance(key, str)
+        marked[key] = _mark(item, inner, depth + 1)
+    if are_names:
+        return marked
+    return {_PAIRS: [[_mark(key, where, depth), item] for key, item in marked.items()]}
+
+
+def _unmark(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmark(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _PAIRS in value:
+        return {key: _unmark(item) for key, item in value[_PAIRS]}
+    return {key: _unmark(item) for key, item in value.items()}
+
+
+def _with_bytes(value: Any) -> Any:
+    """Strings that are not UTF-8 as bytes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogateescape")
+        return value
+    if isinstance(value, list):
+        return [_with_bytes(item) for item in value]
+    if isinstance(value, dict):
+        return {_with_bytes(key): _with_bytes(item) for key, item in value.items()}
+    return value

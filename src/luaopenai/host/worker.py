@@ -1,0 +1,169 @@
+"""The process that runs one plugin: it has a line to its host, and nothing else.
+
+The host's end of the line is ``luaopenai.host.process``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from typing import Any
+
+from luaopenai.bridge.errors import LuaError
+from luaopenai.host.channel import Channel, Closed
+from luaopenai.host.engine import MEGABYTE, Engine, Stop
+from luaopenai.host.limits import LimitExceeded, Limits
+
+NO_VALUE = b"-"
+VALUE = b"+"
+OUT_OF_MEMORY = 77
+_HEADROOM = 96 * MEGABYTE
+
+
+def pack(value: bytes | None) -> bytes:
+    """A byte string or None as a part of a message."""
+    return NO_VALUE if value is None else VALUE + value
+
+
+def unpack(part: bytes) -> bytes | None:
+    """The other way."""
+    return None if part == NO_VALUE else part[1:]
+
+
+def main(line: int, life: int) -> None:
+    """Serve the host until it hangs up.
+
+    Args:
+        line: the file descriptor of the channel.
+        life: a descriptor that closes when the host ends.
+    """
+    threading.Thread(target=_die_with, args=(life,), daemon=True).start()
+    channel = Channel(socket.socket(fileno=line))
+    try:
+        _serve(channel)
+    except Closed:
+        pass
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    os._exit(0)
+
+
+def _die_with(life: int) -> None:
+    os.read(life, 1)
+    os._exit(0)
+
+
+def _serve(channel: Channel) -> None:
+    _, settings_text, source = channel.receive()
+    settings = json.loads(settings_text)
+    limits = Limits(**settings["limits"])
+    engine = Engine(_Line(channel), limits, settings["name"])
+    _lock_up(limits.memory_mb)
+    flags = {"modules": settings["modules"], "script": settings["script"]}
+    _answer(
+        channel,
+        engine,
+        lambda: "\n".join(engine.load(source, settings["functions"], **flags)).encode(),
+    )
+    while True:
+        _, function, arguments = channel.receive()
+        name, values = function.decode(), unpack(arguments)
+        _answer(channel, engine, lambda name=name, values=values: engine.call(name, values))
+
+
+def _answer(channel: Channel, engine: Engine, work: Any) -> None:
+    before = engine.seconds
+    try:
+        parts = [b"done", pack(work())]
+    except LuaError as error:
+        shown = [error.message, error.chunk, error.line, error.traceback]
+        parts = [b"failed", json.dumps(shown).encode()]
+    except Stop as stop:
+        parts = [b"limit", _limit(stop.exceeded)]
+    except LimitExceeded as exceeded:
+        parts = [b"limit", _limit(exceeded)]
+    used = json.dumps([engine.seconds - before, engine.peak()]).encode()
+    channel.send(*parts, used)
+
+
+def _limit(exceeded: LimitExceeded) -> bytes:
+    return json.dumps([exceeded.kind, exceeded.limit, exceeded.used]).encode()
+
+
+def _lock_up(memory_mb: float | None) -> None:
+    """Give up what a plugin must never have, in case it should break out of its Lua."""
+    try:
+        import resource
+    except ImportError:
+        return
+    files = max(int(name) for name in os.listdir("/dev/fd")) if os.path.isdir("/dev/fd") else 64
+    _lower(resource, resource.RLIMIT_NOFILE, files)
+    _lower(resource, resource.RLIMIT_CORE, 0)
+    _lower(resource, resource.RLIMIT_FSIZE, 0)
+    if memory_mb is not None and sys.platform == "linux":
+        with open("/proc/self/statm", "rb", buffering=0) as file:
+            pages = int(file.read().split()[0])
+        _lower(
+            resource,
+            resource.RLIMIT_AS,
+            pages * resource.getpagesize() + int(memory_mb * MEGABYTE) + _HEADROOM,
+        )
+    if hasattr(resource, "RLIMIT_NPROC"):
+        _lower(resource, resource.RLIMIT_NPROC, 0)
+
+
+def _lower(resource: Any, kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (least, least))
+
+
+class _Line:
+    """The services of the host, over the channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def host(self, name: str, arguments: bytes | None) -> bytes | None:
+        return unpack(self._ask(b"host", name.encode(), pack(arguments))[0])
+
+    def write(self, text: bytes) -> None:
+        self._ask(b"write", text)
+
+    def module(self, name: str) -> bytes:
+        return self._ask(b"module", name.encode())[0]
+
+    def open(self, method: str, url: str, body: bytes | None) -> _RemoteReading:
+        head = self._ask(b"open", method.encode(), url.encode(), pack(body))[0]
+        return _RemoteReading(self, *json.loads(head))
+
+    def _ask(self, *parts: bytes) -> list[bytes]:
+        self._channel.send(*parts)
+        kind, *answer = self._channel.receive()
+        if kind == b"error":
+            raise RuntimeError(answer[0].decode("utf-8", "replace"))
+        if kind == b"stop":
+            raise Stop(LimitExceeded(*json.loads(answer[0])))
+        return answer
+
+
+class _RemoteReading:
+    """An answer that the host holds."""
+
+    def __init__(
+        self, line: _Line, number: int, status: int, reason: str, headers: dict[str, str]
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self._line = line
+        self._number = str(number).encode()
+
+    def read(self) -> bytes | None:
+        return unpack(self._line._ask(b"read", self._number)[0])
+
+    def close(self) -> None:
+        self._line._ask(b"close", self._number)
