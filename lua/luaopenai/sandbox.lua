@@ -178,16 +178,17 @@ local function make_host(names)
 end
 
 local function make_environment(names, modules)
-  local environment = copy(_G, [[assert error ipairs next pairs pcall rawequal rawget rawset select tonumber tostring type
-    unpack _VERSION]])
+  local environment = copy(_G, [[assert error ipairs next pairs pcall rawequal rawget rawset select
+    tonumber tostring type unpack _VERSION]])
   environment._G = environment
-  environment.bit = copy(bit, "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex")
-  environment.coroutine = copy(coroutine, "create isyieldable resume running status wrap yield")
+  environment.bit = copy(bit, [[arshift band bnot bor bswap bxor lshift rol ror rshift tobit
+    tohex]])
+  environment.coroutine = copy(coroutine, "create resume running status wrap yield")
   environment.debug = { traceback = debug.traceback }
   environment.host = make_host(names)
   environment.io = { write = say }
-  environment.math = copy(math, [[abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max
-    min modf pi pow rad random randomseed sin sinh sqrt tan tanh]])
+  environment.math = copy(math, [[abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp
+    huge ldexp log log10 max min modf pi pow rad random randomseed sin sinh sqrt tan tanh]])
   environment.os = copy(os, "clock date difftime time")
   environment.string = make_string_library()
   environment.table = copy(table, "concat insert maxn remove sort")
@@ -309,6 +310,10 @@ end
 ---Which limit stopped the last call, and the memory in use.
 function sandbox.state()
   return exceeded, bytes_used()
+end
+
+function sandbox.collect()
+  collectgarbage()
 end
 
 -- Called from Python, starts or starts again the looks at the clock.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3.util.connection
 from pytest_httpserver import HTTPServer
 
 from luaopenai import OpenAI
@@ -70,6 +71,28 @@ def fault_server() -> Iterator[Callable[[Script], FaultServer]]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before retries, in seconds; they are noted, not made."""
+    made: list[float] = []
+    monkeypatch.setattr("luaopenai.client.transport.time.sleep", made.append)
+    return made
+
+
+@pytest.fixture
+def open_sockets(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Counts the connections that clients have opened since and not closed; TLS hides its own."""
+    opened: list[socket.socket] = []
+    connect = urllib3.util.connection.create_connection
+
+    def remember(*args: Any, **options: Any) -> socket.socket:
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", remember)
+    return lambda: sum(one.fileno() >= 0 for one in opened)
 
 
 @pytest.fixture

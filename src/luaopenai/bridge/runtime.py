@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 # C rocks look for Lua's own symbols in the process, so these must be global when LuaJIT loads.
 with lupa.allow_lua_module_loading():
-    import lupa.luajit21 as luajit
+    from lupa import luajit21 as luajit
+
+LuaStateError = luajit.LuaError
+"""What lupa raises when an error has left Lua without being caught."""
 
 
 _READY = (bytes, int, float, bool, type(None))
@@ -151,7 +154,7 @@ class Runtime:
         crossed = [self._values.to_lua(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
         try:
             results = self._run(function, *crossed)
-        except luajit.LuaError:
+        except LuaStateError:
             if self._pending is None:
                 raise
         if self._pending is not None:

@@ -26,6 +26,8 @@ Runs SCRIPT (- for standard input) as `lua SCRIPT ARGS` would.
   --model-file FILE    with --local: another model, as a GGUF file
   --lua-path PATH      templates for package.path, searched first
   --lua-cpath PATH     templates for package.cpath, searched first
+  --sandbox            run SCRIPT, which is not trusted, as a plugin behind walls, with limits:
+    --max-seconds N, --max-memory-mb N, --max-requests N, --max-tokens N, --max-output-kb N
   --no-rocks           search only what is named here, in LUA_PATH and LUA_CPATH, and
                        the bundled modules
   --version
@@ -44,8 +46,17 @@ Takes what the lua command takes, for tools that want an interpreter.
   -           run standard input
 """
 
-_VALUES = frozenset({"--base-url", "--api-key-env", "--model-file", "--lua-path", "--lua-cpath"})
-_FLAGS = frozenset({"--local", "--no-rocks"})
+_LIMITS = {
+    "--max-seconds": "seconds",
+    "--max-memory-mb": "memory_mb",
+    "--max-requests": "requests",
+    "--max-tokens": "tokens",
+    "--max-output-kb": "output_kb",
+}
+_VALUES = frozenset(
+    {"--base-url", "--api-key-env", "--model-file", "--lua-path", "--lua-cpath", *_LIMITS}
+)
+_FLAGS = frozenset({"--local", "--no-rocks", "--sandbox"})
 
 
 def run(argv: list[str]) -> int:
@@ -105,10 +116,55 @@ def _check(options: Options) -> None:
         raise UsageError("-i is for luaopenai-lua")
     if options.script is None and not options.steps:
         raise UsageError("a script is missing")
+    limited = [option for option in _LIMITS if option in options.values]
+    if "--sandbox" in options.flags:
+        if options.script is None or options.steps or options.args:
+            raise UsageError("--sandbox takes a script, and neither -e, -l nor arguments")
+    elif limited:
+        raise UsageError(f"{limited[0]} goes with --sandbox")
+    for option in limited:
+        if not options.values[option].replace(".", "", 1).isdigit():
+            raise UsageError(f"{option} takes a number")
     if "--model-file" in options.values and "--local" not in options.flags:
         raise UsageError("--model-file goes with --local")
     if "--base-url" in options.values and "--local" in options.flags:
         raise UsageError("--base-url and --local exclude each other")
+
+
+def _run_sandboxed(options: Options, base_url: str | None) -> int:
+    """Run the script as a plugin, in a process of its own."""
+    from luaopenai import LimitExceeded, Limits, OpenAI, PluginHost
+
+    limits = {
+        name: float(options.values[option])
+        for option, name in _LIMITS.items()
+        if option in options.values
+    }
+
+    def show(_plugin: str, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    assert options.script is not None
+    try:
+        if options.script == "-":
+            code = sys.stdin.buffer.read()
+        else:
+            with open(options.script, "rb") as file:
+                code = file.read()
+    except OSError as error:
+        return _complain("luaopenai", f"cannot open {options.script}: {error.strerror}")
+    with OpenAI(base_url=base_url) as client:
+        host = PluginHost(client, limits=Limits(**limits), output=show)  # type: ignore[arg-type]
+        try:
+            host.run_script(_without_shebang(code), os.path.basename(options.script))
+        except LuaError as error:
+            return _complain("luaopenai", error.message, error.traceback)
+        except LimitExceeded as error:
+            return _complain("luaopenai", f"stopped: {error}")
+        except KeyboardInterrupt:
+            return 130
+    return 0
 
 
 def _run_locally(options: Options) -> int:
@@ -134,6 +190,8 @@ def _run_locally(options: Options) -> int:
 
 
 def _run_options(program: str, options: Options, base_url: str | None = None) -> int:
+    if "--sandbox" in options.flags:
+        return _run_sandboxed(options, base_url)
     from luaopenai.bridge.runtime import Runtime
     from luaopenai.cli.signals import watch_signals
 

@@ -12,7 +12,7 @@ _LENGTH = struct.Struct("<I")
 LARGEST = 2**28
 
 
-class Closed(Exception):
+class HungUpError(Exception):
     """The other side is gone, or talks nonsense."""
 
 
@@ -24,19 +24,22 @@ class Channel:
         self._held = bytearray()
 
     def send(self, *parts: bytes) -> None:
-        """Send a message; raises ``Closed``."""
+        """Send a message; raises ``HungUpError``."""
         sizes = b"".join(_LENGTH.pack(len(part)) for part in parts)
         body = b"".join(parts)
         try:
             self._sock.sendall(_COUNT.pack(len(parts), len(sizes) + len(body)) + sizes + body)
         except OSError as error:
-            raise Closed from error
+            raise HungUpError from error
 
     def receive(self, deadline: float | None = None) -> list[bytes]:
-        """The next message; raises ``Closed``, or ``TimeoutError`` past a monotonic deadline."""
+        """The next message.
+
+        Raises ``HungUpError``, or ``TimeoutError`` past a deadline on the monotonic clock.
+        """
         count, size = _COUNT.unpack(self._take(_COUNT.size, deadline))
         if size > LARGEST or count * _LENGTH.size > size:
-            raise Closed("the message is too large")
+            raise HungUpError("the message is too large")
         message = self._take(size, deadline)
         at = count * _LENGTH.size
         parts = []
@@ -59,9 +62,9 @@ class Channel:
             try:
                 piece = self._sock.recv(max(65536, size - len(self._held)))
             except OSError as error:
-                raise Closed from error
+                raise HungUpError from error
             if not piece:
-                raise Closed
+                raise HungUpError
             self._held += piece
         taken = bytes(self._held[:size])
         del self._held[:size]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.exports import Exports
-from luaopenai.bridge.runtime import Runtime, luajit
-from luaopenai.host.broker import BASE_URL, Stop
+from luaopenai.bridge.runtime import LuaStateError, Runtime
+from luaopenai.host.broker import BASE_URL
 from luaopenai.host.limits import LimitExceeded, Limits
 
 if TYPE_CHECKING:
@@ -84,6 +84,14 @@ class Engine(Runtime):
         """Megabytes in use above an empty plugin's."""
         return max(0.0, self.memory() - self._base) / MEGABYTE
 
+    def is_full(self) -> bool:
+        """Whether the plugin holds more memory than a call may use, garbage aside."""
+        limit = self._limits.memory_mb
+        if limit is None or self.peak() <= limit:
+            return False
+        self._sandbox[b"collect"]()
+        return self.peak() > limit
+
     def clock(self) -> float:
         """Seconds of the plugin's own running."""
         return time.monotonic() - self._outside
@@ -113,7 +121,7 @@ class Engine(Runtime):
         results: Any = None
         try:
             results = self._run(function, *args)
-        except luajit.LuaError:
+        except LuaStateError:
             self._watch()
         spent = self.clock() - begun
         self.seconds += spent
@@ -214,6 +222,3 @@ class _PluginExports(Exports):
 
     def close_connections(self) -> None:
         """The connections are the host's."""
-
-
-__all__ = ["Engine", "Services", "Stop"]

@@ -35,7 +35,7 @@ class Limits:
                 raise ValueError(f"Limits: {field.name}: expected a number from 0, got {value!r}")
 
 
-class LimitExceeded(Exception):
+class LimitExceeded(Exception):  # noqa: N818 (it is no error of anyone's)
     """A limit stopped a plugin's call; the host goes on, and so do later calls.
 
     Attributes:

@@ -76,7 +76,7 @@ class PluginHost:
         try:
             source = path.read_bytes()
         except OSError as error:
-            raise _named(LuaError(f"cannot read {path}: {error.strerror}"), path.stem) from None
+            raise _failure(path.stem, f"cannot be read: {path}: {error.strerror}") from None
         return self._load(source, path.stem, plugin_folder(path) if self._modules else None)
 
     def load_string(self, code: str | bytes, name: str = "plugin") -> Plugin:
@@ -121,9 +121,7 @@ class PluginHost:
         self, source: bytes, broker: Broker, *, modules: bool, script: bool = False
     ) -> ProcessIsolation | ThreadIsolation:
         if source.startswith(b"\x1b"):
-            raise _named(
-                LuaError(f"plugin {broker.name} is bytecode; expected Lua text"), broker.name
-            )
+            raise _failure(broker.name, "is bytecode; expected Lua text")
         if self._isolation == "thread":
             return ThreadIsolation(broker, source, modules=modules, script=script)
         from luaopenai.host.process import ProcessIsolation
@@ -171,16 +169,13 @@ class Plugin:
         """
         if function not in self.exports:
             there = ", ".join(self.exports)
-            raise _named(
-                LuaError(f"plugin {self.name} has no function {function!r}; it has {there}"),
-                self.name,
-            )
+            raise _failure(self.name, f"has no function {function!r}; it has {there}")
         arguments = wire.encode(args, "argument") if args else None
         if not self._lock.acquire(blocking=False):
-            raise _named(LuaError(f"plugin {self.name} is in a call already"), self.name)
+            raise _failure(self.name, "is in a call already")
         try:
             if self._is_closed:
-                raise _named(LuaError(f"plugin {self.name} is closed"), self.name)
+                raise _failure(self.name, "is closed")
             self._broker.begin()
             results = self._isolated.call(function, arguments)
         finally:
@@ -243,15 +238,16 @@ class ThreadIsolation:
             self._book()
 
     def _book(self) -> None:
-        usage = self._broker.usage
-        usage.seconds += self._engine.seconds
-        self._engine.seconds = 0.0
-        usage.peak_memory_mb = max(usage.peak_memory_mb, self._engine.peak())
-        limit = self._broker.limits.memory_mb
-        if limit is not None and usage.peak_memory_mb > limit:
+        """Note what was used; a state that keeps too much memory is given up for a new one."""
+        engine, usage = self._engine, self._broker.usage
+        usage.seconds += engine.seconds
+        engine.seconds = 0.0
+        usage.peak_memory_mb = max(usage.peak_memory_mb, engine.peak())
+        if engine.is_full():
             self._engine = None
 
 
-def _named(error: LuaError, plugin: str) -> LuaError:
+def _failure(plugin: str, what: str) -> LuaError:
+    error = LuaError(f"plugin {plugin} {what}")
     error.plugin = plugin
     return error

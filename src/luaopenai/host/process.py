@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.host.broker import Broker, Reading, Stop
-from luaopenai.host.channel import Channel, Closed
+from luaopenai.host.channel import Channel, HungUpError
 from luaopenai.host.limits import LimitExceeded
 from luaopenai.host.worker import OUT_OF_MEMORY, pack, unpack
 
@@ -77,7 +77,7 @@ class ProcessIsolation:
             result = self._serve(self._worker, is_start=message[0] == b"load")
             done = True
             return result
-        except Closed:
+        except HungUpError:
             raise self._lost() from None
         except (LuaError, LimitExceeded) as error:
             done = message[0] != b"load" and not isinstance(error, _Killed)
@@ -116,7 +116,8 @@ class ProcessIsolation:
         if kind == b"done":
             return unpack(result)
         if kind == b"limit":
-            exceeded = LimitExceeded(*json.loads(result), self._broker.name)
+            what, limit, used_up = json.loads(result)
+            exceeded = LimitExceeded(what, limit, used_up, self._broker.name)
             raise _Killed(exceeded) if exceeded.kind == "memory_mb" else exceeded
         message, chunk, line, traceback = json.loads(result)
         error = LuaError(message, chunk, line, traceback)
@@ -162,7 +163,7 @@ class _Desk:
         """The answer to a question."""
         serve = self._serves.get(kind)
         if serve is None:
-            raise Closed
+            raise HungUpError
         try:
             return [b"ok", *serve(*parts)]
         except Stop as stop:

@@ -9,6 +9,7 @@ MAX_DEPTH = 128
 _BYTES, _PAIRS = "\0b", "\0p"
 _MARK = b'"\\u0000'
 _EXACT = 2**53
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
@@ -18,8 +19,9 @@ def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
     """
     if not values:
         return None
-    marked = [_mark(value, f"{where} {number}", 0) for number, value in enumerate(values, 1)]
-    return json.dumps(marked, separators=(",", ":")).encode()
+    if not all(map(_is_json, values)):
+        values = [_mark(value, f"{where} {number}", 0) for number, value in enumerate(values, 1)]
+    return _ENCODE(values).encode()
 
 
 def decode(text: bytes | None) -> list[Any]:
@@ -32,6 +34,30 @@ def decode(text: bytes | None) -> list[Any]:
         values = _with_bytes(json.loads(text.decode("utf-8", "surrogateescape")))
     values = [_unmark(value) for value in values] if _MARK in text else values
     return list(values)
+
+
+def _is_json(value: Any, depth: int = 0) -> bool:
+    """Whether JSON carries a value as it stands."""
+    kind = type(value)
+    if kind is str:
+        return "\0" not in value
+    if kind is int:
+        return -_EXACT <= value <= _EXACT
+    if kind is float or kind is bool or value is None:
+        return True
+    if depth > MAX_DEPTH:
+        return False
+    if kind is list:
+        for item in value:
+            if not _is_json(item, depth + 1):
+                return False
+        return True
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not _is_json(item, depth + 1):
+                return False
+        return True
+    return False
 
 
 def _mark(value: Any, where: str, depth: int) -> Any:
@@ -51,7 +77,7 @@ def _mark(value: Any, where: str, depth: int) -> Any:
     if not isinstance(value, dict):
         if isinstance(value, str | int | float):
             return kind.__mro__[-2](value)
-        raise TypeError(f"{where}: a {kind.__name__} is no plain data")
+        raise TypeError(f"{where}: {kind.__name__} is no plain data")
     marked = {}
     are_names = True
     for key, item in value.items():

@@ -13,8 +13,9 @@ import threading
 from typing import Any
 
 from luaopenai.bridge.errors import LuaError
-from luaopenai.host.channel import Channel, Closed
-from luaopenai.host.engine import MEGABYTE, Engine, Stop
+from luaopenai.host.broker import Stop
+from luaopenai.host.channel import Channel, HungUpError
+from luaopenai.host.engine import MEGABYTE, Engine
 from luaopenai.host.limits import LimitExceeded, Limits
 
 NO_VALUE = b"-"
@@ -44,7 +45,7 @@ def main(line: int, life: int) -> None:
     channel = Channel(socket.socket(fileno=line))
     try:
         _serve(channel)
-    except Closed:
+    except HungUpError:
         pass
     except MemoryError:
         os._exit(OUT_OF_MEMORY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable
@@ -13,10 +14,12 @@ CHUNKED_STREAM = (
 )
 
 
-def answer(body: bytes = b"{}", *headers: str, length: int | None = None) -> bytes:
-    """A whole answer with status 200; ``length`` is what it claims of its body's size."""
+def answer(
+    body: bytes = b"{}", *headers: str, status: str = "200 OK", length: int | None = None
+) -> bytes:
+    """A whole answer; ``length`` is what it claims of its body's size."""
     size = len(body) if length is None else length
-    lines = ["HTTP/1.1 200 OK", "Content-Type: application/json", f"Content-Length: {size}"]
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {size}"]
     return "\r\n".join([*lines, *headers, "", ""]).encode() + body
 
 
@@ -57,6 +60,14 @@ class Connection:
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
+    def relay(self, other: socket.socket) -> None:
+        """Pass on to another socket what comes, and back what it says, until either ends."""
+        other.sendall(self._received)
+        back = threading.Thread(target=_pour, args=(other, self._client))
+        back.start()
+        _pour(self._client, other)
+        back.join()
+
     def stall(self) -> None:
         """Say nothing until the client or the test leaves."""
         while self._receive():
@@ -84,15 +95,20 @@ Script = Callable[[Connection], None]
 class FaultServer:
     """Accepts connections and runs the script on each.
 
+    Args:
+        script: what to do with a connection.
+        tls: makes it speak TLS.
+
     Attributes:
         requests: every request read so far, head and body.
         connections: how many connections came so far.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
         self._script = script
+        self._tls = tls
         self._open: list[Connection] = []
         self._threads: list[threading.Thread] = []
         self._closing = False
@@ -103,7 +119,8 @@ class FaultServer:
     @property
     def url(self) -> str:
         """The base URL for a client."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
     def close(self) -> None:
         """End every connection and wait for every thread."""
@@ -124,15 +141,30 @@ class FaultServer:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
-            connection = Connection(client, self)
-            self._open.append(connection)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+            self._threads.append(threading.Thread(target=self._serve, args=(client,)))
             self._threads[-1].start()
 
-    def _serve(self, connection: Connection) -> None:
-        with contextlib.suppress(OSError):
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            if self._tls:
+                client = self._tls.wrap_socket(client, server_side=True)
+            connection = Connection(client, self)
+            self._open.append(connection)
             self._script(connection)
-        connection.close()
+            connection.close()
+
+
+def in_turn(*scripts: Script) -> Script:
+    """A script that does one thing with the first connection, another with the next.
+
+    The last one is for all that come after it.
+    """
+    waiting = list(scripts)
+
+    def script(connection: Connection) -> None:
+        (waiting.pop(0) if len(waiting) > 1 else waiting[0])(connection)
+
+    return script
 
 
 def say(*pieces: bytes) -> Script:
@@ -185,6 +217,16 @@ def keep_alive(answers: Iterable[bytes]) -> Script:
             connection.send(one)
 
     return script
+
+
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    """Copy until there is no more, then end both."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    for end in (source, target):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 def _content_length(head: bytes) -> int:

@@ -1,0 +1,883 @@
+"""What the client makes of each fault: outcome, attempts, time, and connections left open."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+from conftest import API_KEY
+
+from luaopenai import APIConnectionError, APIError, OpenAI
+from support.fault_server import (
+    CHUNKED_STREAM,
+    Connection,
+    FaultServer,
+    Script,
+    answer,
+    chunk,
+    drip,
+    in_turn,
+    keep_alive,
+    reset_at_once,
+    say,
+    say_then_stall,
+)
+from support.proxy import proxy
+
+StartServer = Callable[[Script], FaultServer]
+Count = Callable[[], int]
+Ask = Callable[[OpenAI], Any]
+
+HELLO = [{"role": "user", "content": "Hello"}]
+READ_TIMEOUT = 0.2
+GENEROUS = 5.0
+"""Seconds that no case comes near, unless it hangs."""
+
+
+@pytest.fixture(autouse=True)
+def _no_network_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def delta(text: str) -> bytes:
+    event = {
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": {"content": text}}],
+    }
+    return b"data: %s\n\n" % json.dumps(event).encode()
+
+
+DONE = b"data: [DONE]\n\n"
+REPLY = answer(b'{"choices": [{"message": {"role": "assistant", "content": "Hi!"}}]}')
+UNFRAMED_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+def stream(*pieces: bytes) -> bytes:
+    """A whole event stream, a chunk for each piece."""
+    return CHUNKED_STREAM + b"".join(map(chunk, pieces)) + chunk(b"")
+
+
+def refuse(status: int = 503, *headers: str) -> Script:
+    body = b'{"error": {"message": "Not now"}}'
+    return say(answer(body, *headers, status=f"{status} No"))
+
+
+def say_then_reset(*pieces: bytes) -> Script:
+    def script(connection: Connection) -> None:
+        say(*pieces)(connection)
+        # Else the reset overtakes what was said.
+        threading.Event().wait(0.02)
+        connection.reset()
+
+    return script
+
+
+def ask_for_models(client: OpenAI) -> Any:
+    return client.models().body
+
+
+def ask_for_a_chat(client: OpenAI) -> Any:
+    return client.new_chat_session().send("Hello")
+
+
+def ask_for_a_response(client: OpenAI) -> Any:
+    return client.create_response("Hello").body
+
+
+def ask_for_a_stream(client: OpenAI) -> Any:
+    return client.new_chat_session().send("Hello", lambda chunk, event: None)
+
+
+# --- One fault, and what comes of it ---
+
+
+class Case(NamedTuple):
+    """A fault.
+
+    Attributes:
+        script: what the server does.
+        ask: what the client asks.
+        outcome: what it gets: a value, or how its error begins.
+        attempts: how many requests the server is sent.
+        kept: how many connections are kept for the next request.
+    """
+
+    script: Script
+    ask: Ask
+    outcome: Any
+    attempts: int
+    kept: int = 0
+
+
+CLOSED = APIConnectionError("the server closed the connection: ")
+CUT = APIConnectionError("the answer was cut off: ")
+NOT_HTTP = APIConnectionError("not an HTTP answer: ")
+SILENT = APIConnectionError(f"timed out: no answer within {READ_TIMEOUT} s from ")
+FINE = say(answer(b'"fine"'))
+HALF_A_HEAD = b"HTTP/1.1 200 OK\r\nContent-"
+MEGABYTE = "x" * (1 << 20)
+
+CASES = {
+    "reset, then well": Case(in_turn(reset_at_once, FINE), ask_for_models, "fine", 2, 1),
+    "closed, then well": Case(in_turn(say(), say(), FINE), ask_for_models, "fine", 3, 1),
+    "reset each time": Case(reset_at_once, ask_for_models, CLOSED, 3),
+    "reset of a chat": Case(in_turn(reset_at_once, say(REPLY)), ask_for_a_chat, "Hi!", 2, 1),
+    "reset of what must not be sent twice": Case(reset_at_once, ask_for_a_response, CLOSED, 1),
+    "reset in the head": Case(say_then_reset(HALF_A_HEAD), ask_for_models, CLOSED, 3),
+    "reset in the head of what must not be sent twice": Case(
+        say_then_reset(HALF_A_HEAD), ask_for_a_response, CLOSED, 1
+    ),
+    "reset in the body": Case(say_then_reset(answer(b"[1, ", length=9)), ask_for_models, CLOSED, 1),
+    "body cut short": Case(say(answer(b"[1, ", length=9)), ask_for_models, CUT, 1),
+    "body longer than it says": Case(
+        say(answer(b"[1, 2]garbage", length=6)), ask_for_models, [1, 2], 1, 1
+    ),
+    "body shorter than it says, in silence": Case(
+        say_then_stall(answer(b"[1, ", length=9)), ask_for_models, SILENT, 1
+    ),
+    "a length that is no number": Case(
+        say(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n[1]"), ask_for_models, [1], 1, 1
+    ),
+    "503, then well": Case(in_turn(refuse(), FINE), ask_for_models, "fine", 2, 1),
+    "503, then 429, then well": Case(
+        in_turn(refuse(), refuse(429), FINE), ask_for_models, "fine", 3, 1
+    ),
+    "503 for what must not be sent twice, which it was not": Case(
+        in_turn(refuse(), FINE), ask_for_a_response, "fine", 2, 1
+    ),
+    "a storm of 503": Case(refuse(), ask_for_models, {"error": {"message": "Not now"}}, 3, 1),
+    "a storm of 503 in a session": Case(
+        refuse(), ask_for_a_chat, APIError("Bad status: 503: Not now", status=503, body=None), 3, 1
+    ),
+    "a storm of 503 for a stream": Case(
+        refuse(),
+        ask_for_a_stream,
+        APIError("Bad status: 503: Not now", status=503, body=None),
+        3,
+        1,
+    ),
+    "500, and told not to try again": Case(
+        refuse(500, "X-Should-Retry: false"),
+        ask_for_models,
+        {"error": {"message": "Not now"}},
+        1,
+        1,
+    ),
+    "400, and told to try again": Case(
+        in_turn(refuse(400, "X-Should-Retry: true"), FINE), ask_for_models, "fine", 2, 1
+    ),
+    "400": Case(refuse(400), ask_for_models, {"error": {"message": "Not now"}}, 1, 1),
+    "a refusal cut short, then well": Case(
+        in_turn(say(answer(b"{", status="503 No", length=9)), FINE), ask_for_models, "fine", 2, 1
+    ),
+    "silence": Case(say_then_stall(), ask_for_models, SILENT, 3),
+    "silence, then well": Case(in_turn(say_then_stall(), FINE), ask_for_models, "fine", 2, 1),
+    "silence for what must not be sent twice": Case(
+        say_then_stall(), ask_for_a_response, SILENT, 1
+    ),
+    "silence in the head": Case(say_then_stall(HALF_A_HEAD), ask_for_models, SILENT, 3),
+    "a slow drip": Case(drip(answer(b"[1, 2]"), 0.002), ask_for_models, [1, 2], 1, 1),
+    "a line of a megabyte in the head": Case(
+        say(b"HTTP/1.1 200 OK\r\nX: " + MEGABYTE.encode() + b"\r\n\r\n"),
+        ask_for_a_response,
+        NOT_HTTP,
+        1,
+    ),
+    "a line of a megabyte in a stream": Case(
+        say(stream(delta(MEGABYTE), DONE)), ask_for_a_stream, MEGABYTE, 1, 1
+    ),
+    "a line of a megabyte in a thousand chunks": Case(
+        say(
+            stream(
+                *[delta(MEGABYTE)[at : at + 1049] for at in range(0, 1 << 21, 1049)][:1100], DONE
+            )
+        ),
+        ask_for_a_stream,
+        MEGABYTE,
+        1,
+        1,
+    ),
+    "a body that is not UTF-8": Case(say(answer(b"caf\xe9")), ask_for_models, "caf\ufffd", 1, 1),
+    "an event that is not UTF-8": Case(
+        say(stream(delta("a"), delta("?").replace(b"?", b"\xe9"), delta("b"), DONE)),
+        ask_for_a_stream,
+        "ab",
+        1,
+        1,
+    ),
+    "an event that is not JSON": Case(
+        say(stream(delta("a"), b"data: {oops}\n\n", b"data: {\n\n", delta("b"), DONE)),
+        ask_for_a_stream,
+        "ab",
+        1,
+        1,
+    ),
+    "a stream cut between chunks": Case(
+        say(CHUNKED_STREAM + chunk(delta("a"))), ask_for_a_stream, CUT, 1
+    ),
+    "a stream cut in a chunk": Case(
+        say(CHUNKED_STREAM + b"ff\r\n" + delta("a")), ask_for_a_stream, CUT, 1
+    ),
+    "a stream reset": Case(
+        say_then_reset(CHUNKED_STREAM + chunk(delta("a"))), ask_for_a_stream, CLOSED, 1
+    ),
+    "a stream that goes silent": Case(
+        say_then_stall(CHUNKED_STREAM + chunk(delta("a"))), ask_for_a_stream, SILENT, 1
+    ),
+    "a stream without framing, cut": Case(
+        say(UNFRAMED_STREAM + delta("a")), ask_for_a_stream, CUT, 1
+    ),
+    "a stream without framing, whole": Case(
+        say(UNFRAMED_STREAM + delta("a") + DONE), ask_for_a_stream, "a", 1, 1
+    ),
+    "a stream without framing, its end in two pieces": Case(
+        in_turn(drip(UNFRAMED_STREAM + delta("a") + DONE, 0)), ask_for_a_stream, "a", 1, 1
+    ),
+    "a stream without framing, its end long before its last byte": Case(
+        say(UNFRAMED_STREAM + delta("a") + DONE, b": " + MEGABYTE.encode() + b"\n"),
+        ask_for_a_stream,
+        "a",
+        1,
+        1,
+    ),
+    "a stream refused, then well": Case(
+        in_turn(refuse(429), say(stream(delta("a"), DONE))), ask_for_a_stream, "a", 2, 1
+    ),
+    "a stream with an error in it": Case(
+        say(stream(delta("a"), b'data: {"error": {"message": "Broke", "code": 500}}\n\n')),
+        ask_for_a_stream,
+        APIError("Stream failed: Broke (500)", status=200, body="a"),
+        1,
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_fault_has_its_outcome(
+    fault_server: StartServer, open_sockets: Count, pauses: list[float], case: Case
+) -> None:
+    # What comes in turn is used up by a test.
+    server = fault_server(case.script)
+    client = OpenAI(API_KEY, server.url, timeout=READ_TIMEOUT)
+    started = time.monotonic()
+    if isinstance(case.outcome, Exception):
+        with pytest.raises(type(case.outcome)) as caught:
+            case.ask(client)
+        assert str(caught.value).startswith(str(case.outcome))
+        assert "\n" not in str(caught.value)
+    else:
+        assert case.ask(client) == case.outcome
+    assert time.monotonic() - started < GENEROUS
+    assert len(server.requests) == case.attempts
+    assert len(set(server.requests)) == 1
+    assert len(pauses) == case.attempts - 1
+    assert open_sockets() == case.kept
+    client.close()
+    assert open_sockets() == 0
+
+
+def test_a_refused_connection_is_tried_again(
+    refusing_url: str, open_sockets: Count, pauses: list[float]
+) -> None:
+    with OpenAI(API_KEY, refusing_url) as client:
+        for ask in (ask_for_models, ask_for_a_response):
+            with pytest.raises(APIConnectionError, match=f"^connection refused: {refusing_url}/"):
+                ask(client)
+    assert len(pauses) == 4
+    assert open_sockets() == 0
+
+
+def test_an_unknown_host_is_not_asked_for_again(pauses: list[float]) -> None:
+    with OpenAI(API_KEY, "http://nobody.invalid/v1") as client:
+        with pytest.raises(APIConnectionError, match="^unknown host: "):
+            client.models()
+    assert pauses == []
+
+
+def test_a_connection_that_does_not_come_about_is_given_up_in_time(pauses: list[float]) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        started = time.monotonic()
+        with OpenAI(API_KEY, url, timeout={"connect": 0.1}) as client:
+            with pytest.raises(
+                APIConnectionError, match=r"^timed out: no connection within 0\.1 s"
+            ):
+                client.create_response("Hello")
+        assert 0.3 <= time.monotonic() - started < GENEROUS
+        for one in waiting:
+            one.close()
+    assert len(pauses) == 2
+
+
+@pytest.mark.parametrize("retries", [0, 1, 4])
+def test_max_retries_is_how_often_a_request_is_sent_again(
+    fault_server: StartServer, pauses: list[float], retries: int
+) -> None:
+    server = fault_server(refuse())
+    with OpenAI(API_KEY, server.url, max_retries=retries) as client:
+        assert client.models().status == 503
+    assert len(server.requests) == retries + 1
+
+
+# --- Pauses ---
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Retry-After: 7", 7),
+        ("Retry-After: 0", 0),
+        ("Retry-After-Ms: 250", 0.25),
+        ("retry-after: 2.5", 2.5),
+    ],
+)
+def test_the_pause_that_a_server_asks_for_is_made(
+    fault_server: StartServer, pauses: list[float], header: str, seconds: float
+) -> None:
+    server = fault_server(in_turn(refuse(429, header), FINE))
+    with OpenAI(API_KEY, server.url) as client:
+        assert client.models().body == "fine"
+    assert pauses == [seconds]
+
+
+def test_the_pause_may_end_at_a_date(fault_server: StartServer, pauses: list[float]) -> None:
+    date = formatdate(time.time() + 20, usegmt=True)
+    server = fault_server(in_turn(refuse(429, f"Retry-After: {date}"), FINE))
+    with OpenAI(API_KEY, server.url) as client:
+        client.models()
+    assert 15 < pauses[0] <= 20
+
+
+def test_pauses_grow_when_the_server_names_none_that_is_sound(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    server = fault_server(refuse(503, "Retry-After: 3600"))
+    with OpenAI(API_KEY, server.url, max_retries=3) as client:
+        client.models()
+    assert [0.375 <= pauses[0] <= 0.5, 0.75 <= pauses[1] <= 1, 1.5 <= pauses[2] <= 2] == [True] * 3
+
+
+def test_a_pause_is_really_made(fault_server: StartServer) -> None:
+    server = fault_server(in_turn(refuse(429, "Retry-After-Ms: 120"), FINE))
+    with OpenAI(API_KEY, server.url) as client:
+        started = time.monotonic()
+        client.models()
+    assert 0.12 <= time.monotonic() - started < GENEROUS
+
+
+# --- Kept connections ---
+
+
+def hang_up_on_the_second_request(connection: Connection) -> None:
+    say(answer(b'"first"'))(connection)
+    connection.read_request()
+    connection.reset()
+
+
+def test_a_kept_connection_lost_costs_no_retry(
+    fault_server: StartServer, open_sockets: Count, pauses: list[float]
+) -> None:
+    server = fault_server(in_turn(hang_up_on_the_second_request, FINE))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        assert client.models().body == "first"
+        assert client.models().body == "fine"
+        assert open_sockets() == 1
+    assert (server.connections, len(server.requests), pauses) == (2, 3, [])
+
+
+def test_a_kept_connection_lost_does_not_send_twice_what_must_not_be(
+    fault_server: StartServer,
+) -> None:
+    server = fault_server(in_turn(hang_up_on_the_second_request, FINE))
+    with OpenAI(API_KEY, server.url) as client:
+        client.models()
+        with pytest.raises(APIConnectionError, match=r"^the server closed the connection: "):
+            client.create_response("Hello")
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("farewell", [(), ("Connection: close",)], ids=["unannounced", "announced"])
+def test_only_a_kept_connection_is_replaced_for_free(
+    fault_server: StartServer, pauses: list[float], farewell: tuple[str, ...]
+) -> None:
+    closed = threading.Event()
+
+    def answer_once(connection: Connection) -> None:
+        say(answer(b'"first"', *farewell))(connection)
+        connection.close()
+        closed.set()
+
+    server = fault_server(in_turn(answer_once, reset_at_once))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        assert closed.wait(GENEROUS)
+        with pytest.raises(APIConnectionError, match=r"^the server closed the connection: "):
+            client.models()
+    assert len(server.requests) == 2
+
+
+def test_a_lost_connection_does_not_use_up_the_retries(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    server = fault_server(in_turn(hang_up_on_the_second_request, reset_at_once, refuse(), FINE))
+    with OpenAI(API_KEY, server.url) as client:
+        client.models()
+        assert client.models().body == "fine"
+    assert (len(server.requests), len(pauses)) == (5, 2)
+
+
+def test_no_more_connections_are_kept_than_the_pool_is_large(
+    fault_server: StartServer, open_sockets: Count
+) -> None:
+    together = threading.Barrier(4)
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        together.wait(GENEROUS)
+        connection.send(answer())
+        connection.stall()
+
+    server = fault_server(script)
+    with OpenAI(API_KEY, server.url, pool_size=2) as client:
+        threads = [threading.Thread(target=client.models) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert open_sockets() == 2
+    assert open_sockets() == 0
+
+
+def test_a_closed_client_opens_anew(fault_server: StartServer, open_sockets: Count) -> None:
+    server = fault_server(FINE)
+    client = OpenAI(API_KEY, server.url)
+    for _ in range(2):
+        assert client.models().body == "fine"
+        client.close()
+    assert open_sockets() == 0
+
+
+def test_a_collected_client_closes_its_connections(
+    fault_server: StartServer, open_sockets: Count
+) -> None:
+    left = threading.Event()
+
+    def script(connection: Connection) -> None:
+        say_then_stall(answer())(connection)
+        left.set()
+
+    client = OpenAI(API_KEY, fault_server(script).url)
+    client.models()
+    assert open_sockets() == 1
+    del client
+    assert open_sockets() == 0
+    assert left.wait(GENEROUS)
+
+
+# --- Streams ---
+
+
+def test_a_callback_that_returns_false_ends_the_stream_and_its_connection(
+    fault_server: StartServer, open_sockets: Count
+) -> None:
+    begun = CHUNKED_STREAM + chunk(delta("a") + delta("b") + delta("c"))
+    left = threading.Event()
+
+    def script(connection: Connection) -> None:
+        say_then_stall(begun)(connection)
+        left.set()
+
+    texts: list[str] = []
+
+    def on_chunk(chunk: Any, event: Any) -> bool:
+        texts.append(str(chunk))
+        return len(texts) < 2
+
+    with OpenAI(API_KEY, fault_server(script).url) as client:
+        session = client.new_chat_session()
+        assert session.send("Hello", on_chunk) == "ab"
+        assert open_sockets() == 0
+    assert left.wait(GENEROUS)
+    assert texts == ["a", "b"]
+    assert session.messages == [*HELLO, {"role": "assistant", "content": "ab"}]
+
+
+@pytest.mark.parametrize("said", [None, True, 0, "", []])
+def test_no_other_value_ends_a_stream(fault_server: StartServer, said: object) -> None:
+    server = fault_server(say(stream(delta("a"), delta("b"), DONE)))
+    with OpenAI(API_KEY, server.url) as client:
+        assert client.new_chat_session().send("Hello", lambda chunk, event: said) == "ab"
+
+
+def test_an_error_in_a_callback_is_raised_as_it_is_and_ends_the_connection(
+    fault_server: StartServer, open_sockets: Count
+) -> None:
+    server = fault_server(say_then_stall(CHUNKED_STREAM + chunk(delta("a"))))
+    mine = RuntimeError("enough")
+
+    def on_chunk(chunk: Any, event: Any) -> None:
+        raise mine
+
+    with OpenAI(API_KEY, server.url) as client:
+        session = client.new_chat_session()
+        with pytest.raises(RuntimeError) as caught:
+            session.send("Hello", on_chunk)
+        assert caught.value is mine
+        assert open_sockets() == 0
+    assert (session.messages, len(server.requests)) == (HELLO, 1)
+
+
+def test_a_stream_is_never_begun_again(fault_server: StartServer, pauses: list[float]) -> None:
+    server = fault_server(
+        in_turn(say_then_reset(CHUNKED_STREAM + chunk(delta("a"))), say(stream(delta("b"), DONE)))
+    )
+    texts: list[str] = []
+    with OpenAI(API_KEY, server.url) as client:
+        with pytest.raises(APIConnectionError):
+            client.chat(HELLO, lambda chunk, event: texts.append(str(chunk)))
+    assert (texts, len(server.requests), pauses) == (["a"], 1, [])
+
+
+# --- Histories ---
+
+SESSION_FAULTS = {
+    "reset": (reset_at_once, None),
+    "refused": (refuse(), None),
+    "cut": (say(answer(b"{", length=9)), None),
+    "no reply": (say(answer(b"{}")), None),
+    "silent": (say_then_stall(), None),
+    "stream cut": (say(CHUNKED_STREAM + chunk(delta("a"))), lambda chunk, event: None),
+    "stream with an error": (
+        say(stream(delta("a"), b'data: {"error": "Broke"}\n\n')),
+        lambda chunk, event: None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "callback"), SESSION_FAULTS.values(), ids=SESSION_FAULTS)
+def test_a_session_keeps_its_history_through_a_failure_and_goes_on(
+    fault_server: StartServer, script: Script, callback: Any
+) -> None:
+    server = fault_server(in_turn(script, say(REPLY)))
+    with OpenAI(API_KEY, server.url, max_retries=0, timeout=READ_TIMEOUT) as client:
+        session = client.new_chat_session()
+        with pytest.raises((APIConnectionError, APIError)):
+            session.send("Hello", callback)
+        assert session.messages == HELLO
+        assert session.generate_response() == "Hi!"
+    assert session.messages == [*HELLO, {"role": "assistant", "content": "Hi!"}]
+
+
+def test_a_responses_session_continues_from_what_it_had(fault_server: StartServer) -> None:
+    created = answer(b'{"id": "resp_1", "output": []}')
+    server = fault_server(in_turn(say(created), reset_at_once, say(created)))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        session = client.new_responses_chat_session()
+        session.send("Hello")
+        client.close()
+        with pytest.raises(APIConnectionError):
+            session.send("Again")
+        assert (session.current_response_id, len(session.response_history)) == ("resp_1", 1)
+        session.send("Again")
+    assert b'"previous_response_id":"resp_1"' in server.requests[2]
+
+
+# --- TLS ---
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def tls_server(authority: trustme.CA) -> Iterator[Callable[[Script], FaultServer]]:
+    """Starts servers that speak TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    servers: list[FaultServer] = []
+
+    def start(script: Script) -> FaultServer:
+        servers.append(FaultServer(script, context))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_an_untrusted_certificate_is_refused_once(
+    tls_server: StartServer, open_sockets: Count, pauses: list[float]
+) -> None:
+    server = tls_server(FINE)
+    with OpenAI(API_KEY, server.url) as client:
+        with pytest.raises(APIConnectionError, match="^TLS failed: certificate not trusted, "):
+            client.models()
+        assert open_sockets() == 0
+    assert (server.connections, server.requests, pauses) == (1, [], [])
+
+
+def test_a_bundle_names_whom_to_trust(tls_server: StartServer, bundle: str) -> None:
+    with OpenAI(API_KEY, tls_server(FINE).url, ca_bundle=bundle) as client:
+        assert client.models().body == "fine"
+
+
+def test_verify_false_trusts_anybody(
+    tls_server: StartServer, recwarn: pytest.WarningsRecorder
+) -> None:
+    with OpenAI(API_KEY, tls_server(FINE).url, verify=False) as client:
+        assert client.models().body == "fine"
+
+
+def test_trust_for_one_request_is_not_trust_for_the_next(
+    tls_server: StartServer, bundle: str
+) -> None:
+    server = tls_server(keep_alive([answer()] * 3))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        assert client.with_options(ca_bundle=bundle).models().status == 200
+        with pytest.raises(APIConnectionError, match="^TLS failed: "):
+            client.models()
+
+
+def test_a_kept_tls_connection_lost_costs_no_retry(
+    tls_server: StartServer, bundle: str, pauses: list[float]
+) -> None:
+    server = tls_server(in_turn(hang_up_on_the_second_request, FINE))
+    with OpenAI(API_KEY, server.url, max_retries=0, ca_bundle=bundle) as client:
+        assert [client.models().body for _ in range(2)] == ["first", "fine"]
+    assert server.connections == 2
+
+
+def test_a_handshake_that_is_cut_is_tried_again(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    server = fault_server(lambda connection: None)
+    with OpenAI(API_KEY, server.url.replace("http:", "https:")) as client:
+        with pytest.raises(APIConnectionError):
+            client.models()
+    assert server.connections == 3
+
+
+# --- Proxies ---
+
+
+def head_of(request: bytes) -> bytes:
+    return request.partition(b"\r\n\r\n")[0]
+
+
+def test_a_proxy_forwards_plain_requests(fault_server: StartServer, open_sockets: Count) -> None:
+    server, between = fault_server(FINE), fault_server(proxy())
+    with OpenAI(API_KEY, server.url, proxy=between.url.removesuffix("/v1")) as client:
+        assert client.models().body == "fine"
+    assert between.requests[0].startswith(b"GET " + server.url.encode() + b"/models HTTP/1.1\r\n")
+    assert server.requests[0].startswith(b"GET /v1/models HTTP/1.1\r\n")
+    assert open_sockets() == 0
+
+
+def test_a_proxy_tunnels_tls_without_seeing_the_key(
+    tls_server: StartServer, fault_server: StartServer, bundle: str
+) -> None:
+    server, between = tls_server(FINE), fault_server(proxy("ann:secret"))
+    address = between.url.removesuffix("/v1").replace("//", "//ann:secret@")
+    with OpenAI(API_KEY, server.url, proxy=address, ca_bundle=bundle) as client:
+        assert client.models().body == "fine"
+    assert between.requests[0].startswith(b"CONNECT 127.0.0.1:")
+    assert API_KEY.encode() not in between.requests[0]
+    assert b"proxy-authorization" not in head_of(server.requests[0]).lower()
+
+
+def test_the_environments_proxy_is_for_tls_too(
+    tls_server: StartServer,
+    fault_server: StartServer,
+    bundle: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, between = tls_server(FINE), fault_server(proxy())
+    monkeypatch.setenv("HTTPS_PROXY", between.url.removesuffix("/v1"))
+    with OpenAI(API_KEY, server.url, ca_bundle=bundle) as client:
+        assert client.models().body == "fine"
+    assert between.connections == 1
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with OpenAI(API_KEY, server.url, ca_bundle=bundle) as client:
+        assert client.models().body == "fine"
+    assert between.connections == 1
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    between = fault_server(proxy("ann:secret"))
+    address = between.url.removesuffix("/v1").replace("//", "//bob:hidden@")
+    with OpenAI(API_KEY, "https://api.invalid/v1", proxy=address) as client:
+        with pytest.raises(APIConnectionError) as caught:
+            client.models()
+    assert str(caught.value) == "proxy failed: https://api.invalid/v1/models"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_is_what_failed(
+    refusing_url: str, pauses: list[float], scheme: str
+) -> None:
+    address = refusing_url.removesuffix("/v1")
+    with OpenAI(API_KEY, f"{scheme}://api.invalid/v1", proxy=address) as client:
+        with pytest.raises(APIConnectionError) as caught:
+            client.create_response("Hello")
+    assert str(caught.value) == f"proxy failed: {scheme}://api.invalid/v1/responses"
+    assert len(pauses) == 2
+
+
+# --- Settings of a client, and of a request ---
+
+
+def test_headers_query_and_accounts_are_sent_with_every_request(fault_server: StartServer) -> None:
+    server = fault_server(keep_alive([answer()] * 2))
+    with OpenAI(
+        API_KEY,
+        server.url,
+        headers={"X-Mine": "1"},
+        query={"api-version": "2", "a": "b c&d"},
+        organization="org-1",
+        project="proj-1",
+    ) as client:
+        client.models()
+        client.request("GET", "/files?limit=2")
+    for request, target in zip(
+        server.requests, (b"/v1/models?", b"/v1/files?limit=2&"), strict=True
+    ):
+        assert request.startswith(b"GET " + target + b"api-version=2&a=b+c%26d HTTP")
+        for line in (b"X-Mine: 1", b"OpenAI-Organization: org-1", b"OpenAI-Project: proj-1"):
+            assert line in head_of(request).split(b"\r\n")
+
+
+def test_the_environment_may_name_the_accounts(
+    fault_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-outside")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-outside")
+    server = fault_server(FINE)
+    with OpenAI(API_KEY, server.url, project="proj-1") as client:
+        client.models()
+    lines = head_of(server.requests[0]).split(b"\r\n")
+    assert b"OpenAI-Organization: org-outside" in lines
+    assert b"OpenAI-Project: proj-1" in lines
+
+
+def test_options_for_a_request_go_over_the_clients_own_and_leave_it_alone(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    server, other = fault_server(keep_alive([answer()] * 2)), fault_server(refuse())
+    with OpenAI(
+        API_KEY, server.url, headers={"A": "1", "B": "1"}, query={"q": "1"}, organization="o"
+    ) as client:
+        once = client.with_options(
+            headers={"B": "2"},
+            query={"r": "2"},
+            project="p",
+            max_retries=0,
+            base_url=other.url + "/",
+        )
+        assert once.models().status == 503
+        client.models()
+    assert len(other.requests) == 1
+    assert other.requests[0].startswith(b"GET /v1/models?q=1&r=2 HTTP")
+    lines = head_of(other.requests[0]).split(b"\r\n")
+    assert {b"A: 1", b"B: 2", b"OpenAI-Organization: o", b"OpenAI-Project: p"} <= set(lines)
+    assert server.requests[0].startswith(b"GET /v1/models?q=1 HTTP")
+    assert b"B: 1" in head_of(server.requests[0]).split(b"\r\n")
+    assert b"OpenAI-Project" not in server.requests[0]
+
+
+def test_options_for_a_request_use_the_clients_connections(
+    fault_server: StartServer, open_sockets: Count
+) -> None:
+    server = fault_server(keep_alive([answer()] * 3))
+    with OpenAI(API_KEY, server.url) as client:
+        for _ in range(3):
+            client.with_options(timeout=5).models()
+    assert server.connections == 1
+    assert open_sockets() == 0
+
+
+def test_a_time_out_may_be_given_for_a_request(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    with OpenAI(API_KEY, fault_server(say_then_stall()).url) as client:
+        with pytest.raises(APIConnectionError, match=r"no answer within 0\.05 s"):
+            client.with_options(timeout=0.05).models()
+
+
+@pytest.mark.parametrize("name", ["A B", "A:", "", "é", "A\r\nB"])
+def test_a_header_name_that_is_none_is_refused_before_anything_is_sent(
+    refusing_url: str, pauses: list[float], name: str
+) -> None:
+    with OpenAI(API_KEY, refusing_url, headers={name: "1"}) as client:
+        with pytest.raises(ValueError, match="^header .*: no header can have such a name$"):
+            client.models()
+    assert pauses == []
+
+
+# --- The log ---
+
+SECRET = "sk-secret-9f8e7d6c5b4a"
+
+
+def test_the_log_has_a_line_for_each_attempt(
+    fault_server: StartServer, caplog: pytest.LogCaptureFixture, pauses: list[float]
+) -> None:
+    caplog.set_level("INFO", "luaopenai")
+    scripts = (reset_at_once, refuse(429), say(answer(b"1", "X-Request-Id: req_1")))
+    with OpenAI(API_KEY, fault_server(in_turn(*scripts)).url) as client:
+        client.models()
+    lines = [record.getMessage() for record in caplog.records]
+    first, second, third = (line.replace(line.split()[3], "N") for line in lines)
+    assert first.startswith("GET /v1/models ProtocolError N ms - attempt 1")
+    assert second == "GET /v1/models 429 N ms - attempt 2"
+    assert third == "GET /v1/models 200 N ms req_1 attempt 3"
+
+
+def test_without_a_listener_nothing_is_logged(
+    fault_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with OpenAI(API_KEY, fault_server(FINE).url) as client:
+        client.models()
+    assert caplog.text == ""
+
+
+def test_the_log_shows_no_key_wherever_it_stands(
+    fault_server: StartServer, caplog: pytest.LogCaptureFixture, pauses: list[float]
+) -> None:
+    caplog.set_level("DEBUG", "luaopenai")
+    echo = (f"Location: /v1/models?key={SECRET}", f"Set-Cookie: key={SECRET}")
+    server = fault_server(in_turn(reset_at_once, say(answer(b"1", *echo, status="302 Found"))))
+    address = server.url.replace("//", f"//ann:{SECRET}@")
+    with OpenAI(SECRET, address, headers={"X-Key": SECRET}, query={"key": SECRET}) as client:
+        client.models()
+    assert "answered" in caplog.text
+    assert SECRET not in caplog.text
