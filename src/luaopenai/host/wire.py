@@ -42,21 +42,15 @@ def _is_json(value: Any, depth: int = 0) -> bool:
     if kind is str:
         return "\0" not in value
     if kind is int:
-        return -_EXACT <= value <= _EXACT
+        return -_EXACT <= int(value) <= _EXACT
     if kind is float or kind is bool or value is None:
         return True
     if depth > MAX_DEPTH:
         return False
     if kind is list:
-        for item in value:
-            if not _is_json(item, depth + 1):
-                return False
-        return True
+        return all(_is_json(item, depth + 1) for item in value)
     if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not _is_json(item, depth + 1):
-                return False
-        return True
+        return all(type(key) is str and _is_json(value[key], depth + 1) for key in value)
     return False
 
 
