@@ -72,8 +72,9 @@ end
 
 ---@class luaopenai.Bridge what every bundled file gets as its second argument
 local bridge = { wrap = wrap, wrap_soft = wrap_soft }
+local says_how_it_went = { open = true, read = true }
 for name, python_function in pairs(exports) do
-  bridge[name] = (name == "open" and wrap_soft or wrap)(python_function)
+  bridge[name] = (says_how_it_went[name] and wrap_soft or wrap)(python_function)
 end
 bridge.sethook = sethook
 
@@ -179,9 +180,16 @@ function bridge.protect(f, ...)
   end, ...)
 end
 
----Raises what `bridge.protect` caught last, as if it had never been caught.
-function bridge.rethrow(value)
-  passing = caught
+---Where the error came from that `bridge.protect` caught last.
+function bridge.origin()
+  return caught
+end
+
+---Raises what `bridge.protect` caught, as if it had never been caught.
+---@param value any
+---@param origin? table what `bridge.origin` said of it; the last when left out
+function bridge.rethrow(value, origin)
+  passing = origin or caught
   error(value, 0)
 end
 
@@ -223,6 +231,12 @@ return {
   -- The walls and limits for code that is not trusted.
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)
+  end,
+  -- Runs what the script has spawned to its end.
+  drain = function()
+    if bridge.drain then
+      bridge.drain()
+    end
   end,
   preload = function(...)
     for _, name in ipairs({ ... }) do

@@ -2,6 +2,7 @@
 
 local _, bridge = ...
 local ltn12 = bridge.bundled("ltn12")
+local wait = bridge.bundled("openai.wait")
 
 ---@class openai.HttpRequest
 ---@field url string
@@ -24,9 +25,9 @@ local function drain(source)
 end
 
 -- The body as an ltn12 source. Nothing of Python's is on the stack while a sink runs.
-local function as_source(read)
+local function as_source(number)
   return function()
-    local ok, piece = read()
+    local ok, piece = wait.read(number)
     if not ok then
       return nil, piece
     end
@@ -51,15 +52,15 @@ function http.send(request, on_headers)
       return nil, message
     end
   end
-  local ok, status, reason, headers, read, close =
-    bridge.open(request.method or "GET", request.url, request.headers or {}, body, request.settings)
+  local ok, status, reason, headers, number =
+    wait.open(request.method or "GET", request.url, request.headers or {}, body, request.settings)
   if not ok then
     return nil, status
   end
   local ended, poured, failure =
-    bridge.protect(ltn12.pump.all, as_source(bridge.wrap_soft(read)), on_headers(status, headers), request.step)
+    bridge.protect(ltn12.pump.all, as_source(number), on_headers(status, headers), request.step)
   if not (ended and poured) then
-    bridge.wrap(close)()
+    bridge.close(number)
   end
   if not ended then
     bridge.rethrow(poured)

@@ -307,10 +307,29 @@ end
 
 local OpenAI = class("OpenAI", methods, init)
 
+-- The functions for many chats at once, loaded when they are first called: without them, all waits block.
+local function from_tasks(name)
+  return function(...)
+    return bridge.bundled("openai.tasks")[name](...)
+  end
+end
+
+---@class openai
+---@field new fun(api_key?: string, config?: openai.Config): OpenAI
+---@field OpenAI fun(api_key?: string, config?: openai.Config): OpenAI
+---@field VERSION string
+---@field ChatSession ChatSession
+---@field ResponsesChatSession ResponsesChatSession
+---@field gather fun(functions: function[], opts?: table): table
+---@field spawn fun(f: function, ...): openai.Task
+---@field sleep fun(seconds: number)
 return {
   new = OpenAI,
   OpenAI = OpenAI,
   VERSION = constants.version,
   ChatSession = bridge.bundled("openai.chat_completions").ChatSession,
   ResponsesChatSession = bridge.bundled("openai.responses").ResponsesChatSession,
+  gather = from_tasks("gather"),
+  spawn = from_tasks("spawn"),
+  sleep = from_tasks("sleep"),
 }

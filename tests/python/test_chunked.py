@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from http.client import IncompleteRead
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -59,7 +60,7 @@ def read(response: ChunkedResponse) -> list[bytes]:
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """The data in pieces, cut at places that are counted from its start, round and round."""
     marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(marks)]
 
 
 SIZES = st.sampled_from(["%x", "%X", "%03x", "  %x ", "%x\t"])

@@ -75,7 +75,7 @@ def test_what_is_too_long_or_no_time_at_all_falls_back_to_the_back_off(told: str
 
 
 DATE_LIKE = st.from_regex(
-    r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,5} \d{1,3}:\d{1,3}(:\d{1,3})? (GMT|-0000|[+-]\d{4})",
+    r"[A-Z][a-z]{2}, \d{1,3} (Jan|Feb|Mar) \d{1,5} \d{1,3}:\d{1,3}(:\d{1,3})? (GMT|[+-]\d{4})",
     fullmatch=True,
 )
 

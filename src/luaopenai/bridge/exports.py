@@ -7,9 +7,9 @@ the client's; here they are only put into Lua's hands.
 from __future__ import annotations
 
 import os
-import time
 
 from luaopenai._version import __version__
+from luaopenai.bridge.network import Defaults, Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,33 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from luaopenai.bridge.values import Values
-    from luaopenai.client.settings import Settings
-    from luaopenai.client.transport import Answer, Transport
 
 
-class Defaults:
-    """What a Lua client starts from when the script does not say otherwise."""
-
-    def __init__(
-        self,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        transport: Transport | None = None,
-    ) -> None:
-        self.base_url = base_url
-        self.api_key = api_key
-        self.transport = transport
-
-
-class Exports:
+class Exports(Network):
     """One runtime's functions for Lua; every public method is exported under its own name."""
 
     def __init__(self, values: Values, defaults: Defaults) -> None:
-        self._values = values
-        self._defaults = defaults
+        super().__init__(values, defaults)
         self._constants: object = None
-        self._transports: dict[int | None, Transport] = {}
-        """By pool size; None is the default one's key."""
 
     def functions(self) -> dict[bytes, Callable[..., object]]:
         """The exported functions by name."""
@@ -275,86 +256,11 @@ class Exports:
 
         return feed
 
-    def open(
-        self,
-        method: bytes,
-        url: bytes,
-        headers: object,
-        body: bytes | None,
-        given: object = None,
-    ) -> tuple[object, ...]:
-        """Send a request; returns status, reason, headers, and functions to read and close.
-
-        ``given`` holds settings for this request.
-        """
-        named = self._values.to_python(headers, "headers")
-        transport, settings = self._settled(given)
-        answer = transport.open(
-            method.decode("latin-1"),
-            url.decode("utf-8", "replace"),
-            {str(name): _header(value) for name, value in named.items()},
-            body,
-            settings,
-        )
-        return (
-            answer.status,
-            answer.reason,
-            self._values.to_lua(answer.headers, "headers"),
-            _reader(answer),
-            answer.close,
-        )
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(max(0.0, seconds))
-
     def exit(self, code: object = None) -> None:
         """Leave Lua, then Python: ``os.exit``."""
         if isinstance(code, bool) or not isinstance(code, int):
             code = 1 if code is False else 0
         raise SystemExit(code)
-
-    def close_connections(self) -> None:
-        """Close the connections that are not in use."""
-        for transport in self._transports.values():
-            transport.close()
-
-    def _settled(self, given: object) -> tuple[Transport, Settings | None]:
-        """The transport for a request, and the settings that it was given."""
-        transport = self._transports.get(None)
-        if transport is None:
-            from luaopenai.client.transport import Transport
-
-            transport = self._transports[None] = self._defaults.transport or Transport()
-        if given is None:
-            return transport, None
-        from luaopenai.client.settings import read_settings
-
-        settings = read_settings(self._values.to_python(given, "config"), transport.settings)
-        size = settings.pool_size
-        if size != transport.settings.pool_size:
-            from luaopenai.client.transport import Transport
-
-            transport = self._transports.get(size) or Transport(settings)
-            self._transports[size] = transport
-        return transport, settings
-
-
-def _reader(answer: Answer) -> Callable[[], bytes | None]:
-    def read() -> bytes | None:
-        return answer.read_piece() or None
-
-    return read
-
-
-def _header(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    return f"{value:.14g}" if isinstance(value, float) else str(value)
 
 
 def _loads(text: bytes, where: str) -> Any:

@@ -8,7 +8,8 @@ import lupa
 
 from luaopenai.bridge import search
 from luaopenai.bridge.errors import LuaError
-from luaopenai.bridge.exports import Defaults, Exports
+from luaopenai.bridge.exports import Exports
+from luaopenai.bridge.network import Defaults
 from luaopenai.bridge.values import LuaFunction, Values
 
 TYPE_CHECKING = False
@@ -93,6 +94,10 @@ class Runtime:
     def execute_string(self, code: str | bytes, name: str = "code", *args: object) -> None:
         """Run Lua code for its effects alone."""
         self._execute(self.compile(code, name), args)
+
+    def finish_tasks(self) -> None:
+        """Run what scripts have spawned to its end; raises what a task failed with unseen."""
+        self._execute(self._boot[b"drain"], ())
 
     def compile(self, code: str | bytes, name: str = "code") -> Any:
         """A chunk for ``call``; raises ``LuaError`` for what is not Lua."""

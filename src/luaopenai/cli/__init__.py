@@ -9,6 +9,7 @@ usage: luaopenai COMMAND ...
 
   run [OPTIONS] SCRIPT [ARGS...]   run a Lua script that may require("openai")
   test [BUSTED ARGS...]            run busted under this interpreter
+  path                             tell where the bundled Lua files are, for editors
   model pull | path                fetch the embedded model, or tell where it lives
 
   luaopenai COMMAND --help         what a command takes
@@ -38,6 +39,10 @@ def _dispatch(argv: list[str]) -> int:
         from luaopenai.cli.test import test
 
         return test(rest)
+    if command == "path":
+        from luaopenai.cli.path import path
+
+        return path(rest)
     if command == "model":
         from luaopenai.cli.model import model
 

@@ -206,6 +206,7 @@ def _run_options(program: str, options: Options, base_url: str | None = None) ->
     runtime.set_arg(_arg(options))
     try:
         _run_steps(runtime, options)
+        runtime.finish_tasks()
     except LuaError as error:
         # `error(nil)` ends a script without a word, as under lua: so busted leaves when specs fail.
         return 1 if error.message == "nil" else _complain(program, error.message, error.traceback)

@@ -35,6 +35,13 @@ def was_stale(error: BaseException) -> bool:
     return bool(_find(error, KeptConnectionLostError))
 
 
+def without_frames(error: Exception) -> Exception:
+    """The same, without tracebacks: their frames hold connections, and one another."""
+    for cause in _causes(error):
+        cause.__traceback__ = None
+    return error
+
+
 def public_url(url: str) -> str:
     """A URL for error texts: without the parts that may hold credentials."""
     scheme, separator, rest = url.partition("://")
@@ -52,7 +59,9 @@ def connection_error(
     def seen(*kinds: type[BaseException]) -> BaseException | None:
         return _find(error, *kinds)
 
-    if seen(urllib3.exceptions.NameResolutionError):
+    if seen(urllib3.exceptions.ProxyError):
+        text = f"proxy failed: {where}"
+    elif seen(urllib3.exceptions.NameResolutionError):
         text = f"unknown host: {host} ({where})"
     elif seen(ConnectionRefusedError):
         text = f"connection refused: {where}"
@@ -62,8 +71,6 @@ def connection_error(
         text = f"timed out: no answer within {timeouts[1]:g} s from {where}"
     elif seen(urllib3.exceptions.SSLError):
         text = f"TLS failed: {_tls_reason(error)} ({where})"
-    elif seen(urllib3.exceptions.ProxyError):
-        text = f"proxy failed: {where}"
     elif seen(IncompleteRead):
         text = f"the answer was cut off: {where}"
     elif seen(urllib3.exceptions.DecodeError):

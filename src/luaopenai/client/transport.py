@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from luaopenai.client.failures import (
     public_url,
     was_sent,
     was_stale,
+    without_frames,
 )
 from luaopenai.client.pools import POOL_CLASSES
 from luaopenai.client.settings import Settings, read_settings
@@ -73,7 +75,7 @@ class Answer:
             piece: bytes = self._raw.read1(_PIECE, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
-            raise connection_error(error, self._url, self._timeouts) from None
+            raise connection_error(without_frames(error), self._url, self._timeouts) from None
         if not piece:
             self._raw.release_conn()
         if not self._is_whole:
@@ -91,6 +93,11 @@ class Answer:
     def __iter__(self) -> Iterator[bytes]:
         while piece := self.read_piece():
             yield piece
+
+    def abort(self) -> None:
+        """End a read that another thread is in: it finds the answer cut off."""
+        with contextlib.suppress(OSError, ValueError):
+            self._raw.shutdown()
 
     def discard(self) -> None:
         """Pass over the body, so that the connection can be used again."""
@@ -168,7 +175,7 @@ class Transport:
                     decode_content=False,
                 )
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                failure = error
+                failure = without_frames(error)
             else:
                 answer = Answer(raw, url, settings.timeouts)
             _log_attempt(method, url, answer, failure, started, retry)
@@ -240,6 +247,12 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = POOL_CLASSES
         return manager
+
+    def close(self) -> None:
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 (it is no mapping of the usual kind)
+                manager.pools[key].close()
+        super().close()
 
 
 def _is_to_be_repeated(

@@ -163,25 +163,27 @@ class _PluginExports(Exports):
         self._engine = engine
         self._services = services
 
-    def open(
+    def _sender(
+        self, method: bytes, url: bytes, headers: object, body: bytes | None, given: object
+    ) -> Callable[[], Any]:
+        """Ask the host for a request; headers and settings are the host's own."""
+        place = method.decode("latin-1"), url.decode("utf-8", "replace")
+        return lambda: self._engine.outside(self._services.open, *place, body)
+
+    def read(self, number: int) -> bytes | None:
+        """The next piece of an answer's body, nil at the end."""
+        return self._piece(number, self._engine.outside(self._answers[number].read))
+
+    def begin_open(
         self,
         method: bytes,
         url: bytes,
         headers: object,
         body: bytes | None,
         given: object = None,
-    ) -> tuple[object, ...]:
-        """Ask the host for a request; headers and settings are the host's own."""
-        reading = self._engine.outside(
-            self._services.open, method.decode("latin-1"), url.decode("utf-8", "replace"), body
-        )
-        return (
-            reading.status,
-            reading.reason,
-            self._values.to_lua(reading.headers, "headers"),
-            lambda: self._engine.outside(reading.read),
-            reading.close,
-        )
+    ) -> int:
+        """A plugin's line to its host carries one request at a time."""
+        raise ValueError("gather and spawn are not for plugins")
 
     def host(self, name: bytes, arguments: bytes | None = None) -> bytes | None:
         """Call a function of the host."""

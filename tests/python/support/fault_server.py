@@ -29,9 +29,14 @@ def chunk(data: bytes) -> bytes:
 
 
 class Connection:
-    """One client's connection, as a script sees it."""
+    """One client's connection, as a script sees it.
 
-    def __init__(self, client: socket.socket, server: FaultServer) -> None:
+    Attributes:
+        number: 1 for the first that its server accepted.
+    """
+
+    def __init__(self, client: socket.socket, server: FaultServer, number: int) -> None:
+        self.number = number
         self._client = client
         self._server = server
         self._received = b""
@@ -141,14 +146,16 @@ class FaultServer:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
-            self._threads.append(threading.Thread(target=self._serve, args=(client,)))
+            self._threads.append(
+                threading.Thread(target=self._serve, args=(client, self.connections))
+            )
             self._threads[-1].start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, number: int) -> None:
         with client, contextlib.suppress(OSError):
             if self._tls:
                 client = self._tls.wrap_socket(client, server_side=True)
-            connection = Connection(client, self)
+            connection = Connection(client, self, number)
             self._open.append(connection)
             self._script(connection)
             connection.close()
@@ -159,10 +166,9 @@ def in_turn(*scripts: Script) -> Script:
 
     The last one is for all that come after it.
     """
-    waiting = list(scripts)
 
     def script(connection: Connection) -> None:
-        (waiting.pop(0) if len(waiting) > 1 else waiting[0])(connection)
+        scripts[min(connection.number, len(scripts)) - 1](connection)
 
     return script
 

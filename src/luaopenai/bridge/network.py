@@ -1,0 +1,194 @@
+"""The functions for our Lua files that wait: requests, their bodies, pauses.
+
+Each comes in two forms. ``open``, ``read`` and ``sleep`` wait here and now. ``begin_open``,
+``begin_read`` and ``begin_sleep`` return a ticket at once, and ``next_done`` says which ticket
+came to its end: so many of Lua's coroutines can wait at a time.
+"""
+
+from __future__ import annotations
+
+import time
+
+from luaopenai.bridge.workers import Workers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from luaopenai.bridge.values import Values
+    from luaopenai.client.settings import Settings
+    from luaopenai.client.transport import Answer, Transport
+
+
+class Defaults:
+    """What a Lua client starts from when the script does not say otherwise."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.api_key = api_key
+        self.transport = transport
+
+
+class Network:
+    """One runtime's requests."""
+
+    def __init__(self, values: Values, defaults: Defaults) -> None:
+        self._values = values
+        self._defaults = defaults
+        self._transports: dict[int | None, Transport] = {}
+        """By pool size; None is the default one's key."""
+        self._answers: dict[int, Answer] = {}
+        self._last_answer = 0
+        self._workers = Workers()
+        self._finish: dict[int, Callable[[Any], tuple[object, ...]]] = {}
+
+    def open(
+        self,
+        method: bytes,
+        url: bytes,
+        headers: object,
+        body: bytes | None,
+        given: object = None,
+    ) -> tuple[object, ...]:
+        """Send a request; ``given`` holds settings for it.
+
+        Returns status, reason, headers, and a number by which to read and close the answer.
+        """
+        return self._opened(self._sender(method, url, headers, body, given)())
+
+    def read(self, number: int) -> bytes | None:
+        """The next piece of an answer's body, nil at the end."""
+        return self._piece(number, self._answers[number].read_piece())
+
+    def close(self, number: int) -> None:
+        """Let go of an answer that was not read to its end."""
+        answer = self._answers.pop(number, None)
+        if answer is not None:
+            answer.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(max(0.0, seconds))
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def begin_open(
+        self,
+        method: bytes,
+        url: bytes,
+        headers: object,
+        body: bytes | None,
+        given: object = None,
+    ) -> int:
+        """``open``, for later."""
+        return self._begin(self._sender(method, url, headers, body, given), self._opened)
+
+    def begin_read(self, number: int) -> int:
+        """``read``, for later."""
+        answer = self._answers[number]
+        return self._begin(answer.read_piece, lambda piece: (self._piece(number, piece),))
+
+    def begin_sleep(self, seconds: float) -> int:
+        """``sleep``, for later."""
+        ticket = self._workers.submit_pause(max(0.0, seconds))
+        self._finish[ticket] = lambda _: ()
+        return ticket
+
+    def next_done(self) -> tuple[object, ...]:
+        """Wait for a ticket; returns it with true and results, or with false and a message."""
+        while True:
+            ticket, result, error = self._workers.next_done()
+            finish = self._finish.pop(ticket, None)
+            if finish is None:
+                self._discard(result)
+                continue
+            if error is None:
+                return ticket, True, *finish(result)
+            if not isinstance(error, Exception):
+                raise error
+            return ticket, False, str(error)
+
+    def cancel(self, ticket: int) -> None:
+        """Nobody waits for a ticket any more."""
+        self._finish.pop(ticket, None)
+
+    def abort(self, number: int) -> None:
+        """End an answer from outside: whoever reads it finds it cut off."""
+        answer = self._answers.pop(number, None)
+        if answer is not None:
+            answer.abort()
+
+    def rest(self) -> None:
+        """No coroutine waits any more: let the threads go."""
+        self._workers.stop()
+        self._finish.clear()
+
+    def close_connections(self) -> None:
+        """Close the connections that are not in use."""
+        for transport in self._transports.values():
+            transport.close()
+
+    def _begin(self, work: Callable[[], Any], finish: Callable[[Any], tuple[object, ...]]) -> int:
+        ticket = self._workers.submit(work)
+        self._finish[ticket] = finish
+        return ticket
+
+    def _sender(
+        self, method: bytes, url: bytes, headers: object, body: bytes | None, given: object
+    ) -> Callable[[], Answer]:
+        """A function that sends a request; it touches nothing of Lua's."""
+        transport, settings = self._settled(given)
+        named = self._values.to_python(headers, "headers")
+        sent = {str(name): _header(value) for name, value in named.items()}
+        place = method.decode("latin-1"), url.decode("utf-8", "replace")
+        return lambda: transport.open(*place, sent, body, settings)
+
+    def _opened(self, answer: Answer) -> tuple[object, ...]:
+        self._last_answer = number = self._last_answer + 1
+        self._answers[number] = answer
+        headers = self._values.to_lua(answer.headers, "headers")
+        return answer.status, answer.reason, headers, number
+
+    def _piece(self, number: int, piece: bytes | None) -> bytes | None:
+        if not piece:
+            self._answers.pop(number, None)
+        return piece or None
+
+    def _discard(self, result: object) -> None:
+        """Close an answer that came for nobody."""
+        if hasattr(result, "close"):
+            result.close()
+
+    def _settled(self, given: object) -> tuple[Transport, Settings | None]:
+        """The transport for a request, and the settings that it was given."""
+        transport = self._transports.get(None)
+        if transport is None:
+            from luaopenai.client.transport import Transport
+
+            transport = self._transports[None] = self._defaults.transport or Transport()
+        if given is None:
+            return transport, None
+        from luaopenai.client.settings import read_settings
+
+        settings = read_settings(self._values.to_python(given, "config"), transport.settings)
+        size = settings.pool_size
+        if size != transport.settings.pool_size:
+            from luaopenai.client.transport import Transport
+
+            transport = self._transports.get(size) or Transport(settings)
+            self._transports[size] = transport
+        return transport, settings
+
+
+def _header(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return f"{value:.14g}" if isinstance(value, float) else str(value)
