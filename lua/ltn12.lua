@@ -9,6 +9,7 @@
 --- Gives "" when it wants more input, and nil only after it was given nil.
 ---@alias ltn12.Filter fun(chunk: string?): string?
 
+---@class ltn12
 local M = {
   _VERSION = "LTN12 1.0.3",
   BLOCKSIZE = 2048,

@@ -8,6 +8,10 @@ local band, bor, lshift, rshift = bit.band, bit.bor, bit.lshift, bit.rshift
 local byte, char, find, gmatch, gsub = string.byte, string.char, string.find, string.gmatch, string.gsub
 local match, rep, sub = string.match, string.rep, string.sub
 
+---@class mime
+---@field encode fun(encoding?: "base64"|"quoted-printable", ...): ltn12.Filter
+---@field decode fun(encoding?: "base64"|"quoted-printable"): ltn12.Filter
+---@field wrap fun(encoding?: "text"|"base64"|"quoted-printable"|integer, length?: integer): ltn12.Filter
 local M = { _VERSION = "MIME 1.0.3", encodet = {}, decodet = {}, wrapt = {} }
 
 local CRLF = "\r\n"
@@ -291,25 +295,30 @@ function M.eol(context, chunk, marker)
   return converted, is_open and byte(text, -1) or 0
 end
 
+---@return ltn12.Filter
 function M.encodet.base64()
   return ltn12.filter.cycle(M.b64, "")
 end
 
 --- In "binary" mode line ends are data like any other.
 ---@param mode string?
+---@return ltn12.Filter
 M.encodet["quoted-printable"] = function(mode)
   return ltn12.filter.cycle(M.qp, "", mode == "binary" and "=0D=0A" or CRLF)
 end
 
+---@return ltn12.Filter
 function M.decodet.base64()
   return ltn12.filter.cycle(M.unb64, "")
 end
 
+---@return ltn12.Filter
 M.decodet["quoted-printable"] = function()
   return ltn12.filter.cycle(M.unqp, "")
 end
 
 ---@param length integer?
+---@return ltn12.Filter
 function M.wrapt.text(length)
   length = length or LINE_LENGTH
   return ltn12.filter.cycle(M.wrp, length, length)
@@ -318,6 +327,7 @@ end
 M.wrapt.base64 = M.wrapt.text
 M.wrapt.default = M.wrapt.text
 
+---@return ltn12.Filter
 M.wrapt["quoted-printable"] = function()
   return ltn12.filter.cycle(M.qpwrp, LINE_LENGTH, LINE_LENGTH)
 end

@@ -3,10 +3,14 @@
 local _, bridge = ...
 local wait = bridge.bundled("openai.wait")
 
-return {
+---@class socket
+---@field _VERSION string
+---@field gettime fun(): number seconds since the epoch
+---@field sleep fun(seconds: number)
+local socket = {
   _VERSION = "LuaSocket 3.1.0",
-  ---@return number # seconds since the epoch
   gettime = bridge.now,
-  ---@type fun(seconds: number)
   sleep = wait.sleep,
 }
+
+return socket

@@ -31,6 +31,11 @@ local sentinels = require("cjson.sentinels")
 ---@field _NAME string
 ---@field _VERSION string of the lua-cjson release whose behaviour this is
 
+---@class cjson.safe: cjson
+---@field encode fun(value: any): string?, string? nil and the error when it fails
+---@field decode fun(text: string): any, string? nil and the error when it fails
+---@field new fun(): cjson.safe
+
 local INT_MAX = 2 ^ 31 - 1
 
 --- A check takes an argument and its index, and returns the setting, or nil, what is wrong and with which argument.
@@ -143,7 +148,7 @@ local function returning(name, convert)
 end
 
 ---@param wrap function `raising` or `returning`
----@return cjson
+---@return any # a `cjson` or a `cjson.safe`
 local function new(wrap)
   local settings = {}
   local instance = {
@@ -179,10 +184,12 @@ end
 
 return {
   --- An instance whose encode and decode raise their errors, as `cjson` does.
+  ---@return cjson
   raising = function()
     return new(raising)
   end,
   --- An instance whose encode and decode return nil and the error, as `cjson.safe` does.
+  ---@return cjson.safe
   safe = function()
     return new(returning)
   end,

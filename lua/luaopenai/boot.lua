@@ -29,9 +29,7 @@ end
 
 -- Python keeps what it wants to raise (an exit, an interrupt) and says so with nil. The hook then throws after every
 -- instruction, so that no pcall on the way out can hold on.
-local departing = false
 local function depart()
-  departing = true
   flush()
   sethook(leave, "", 1)
   leave()
@@ -78,13 +76,6 @@ for name, python_function in pairs(exports) do
 end
 bridge.sethook = sethook
 
-function bridge.is_departing()
-  return departing
-end
-
-function bridge.arrive()
-  departing = false
-end
 
 local templates = settings.folder .. "/?.lua;" .. settings.folder .. "/?/init.lua"
 local bundled_modules = {}
@@ -236,11 +227,6 @@ return {
   drain = function()
     if bridge.drain then
       bridge.drain()
-    end
-  end,
-  preload = function(...)
-    for _, name in ipairs({ ... }) do
-      bridge.bundled(name)
     end
   end,
   -- Called from Python without arguments, ends the throwing that `depart` began.

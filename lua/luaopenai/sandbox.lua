@@ -3,10 +3,10 @@
 local _, bridge = ...
 local wire = bridge.bundled("luaopenai.wire")
 
-local collectgarbage, debug, error, getmetatable, ipairs, load, next, pairs =
-  collectgarbage, debug, error, getmetatable, ipairs, load, next, pairs
-local select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall =
-  select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall
+local collectgarbage, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall =
+  collectgarbage, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall
+local require, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall =
+  require, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall
 local now, sethook = bridge.now, bridge.sethook
 
 -- How many instructions run between two looks at the clock.
@@ -15,6 +15,7 @@ local NEVER = math.huge
 
 local limits = { deadline = NEVER, bytes = NEVER, output = NEVER }
 local exceeded
+local peak = 0
 
 local function throw()
   error("the plugin was stopped", 0)
@@ -31,19 +32,30 @@ local function bytes_used()
   return collectgarbage("count") * 1024
 end
 
-local function tick()
-  if now() > limits.deadline then
-    stop("seconds")
-  elseif bytes_used() > limits.bytes then
+-- Ends the call unless there is room for so many bytes more.
+local function need(bytes)
+  local used = bytes_used()
+  peak = math.max(peak, used)
+  if used + bytes > limits.bytes then
     collectgarbage()
-    if bytes_used() > limits.bytes then
+    if bytes_used() + bytes > limits.bytes then
       stop("memory_mb")
     end
   end
 end
 
+local function tick()
+  if now() > limits.deadline then
+    stop("seconds")
+  end
+  need(0)
+end
+
 local function say(...)
   local text = table.concat({ ... })
+  if text == "" then
+    return
+  end
   limits.output = limits.output - #text
   if limits.output < 0 then
     stop("output_kb")
@@ -62,23 +74,55 @@ end
 local function make_string_library()
   local library = copy(string, "byte char find format gmatch gsub len lower match reverse sub upper")
   function library.rep(text, count, separator)
-    local length = (#tostring(text) + #(separator or "")) * (tonumber(count) or 0)
-    if length > limits.bytes then
-      stop("memory_mb")
-    end
+    need((#tostring(text) + #tostring(separator or "")) * math.max(tonumber(count) or 0, 0))
     return string.rep(text, count, separator)
   end
   return library
 end
 
--- A plugin's handler must not run once it is being stopped: there, no hook could end it.
-local function safe_xpcall(f, handler, ...)
-  return xpcall(f, function(value)
-    if exceeded or bridge.is_departing() then
-      return value
+local function make_table_library()
+  local library = copy(table, "concat insert maxn remove sort")
+  -- From a position far outside of the list, table.insert counts all the way to it, and no hook could end that.
+  function library.insert(list, ...)
+    local position = ...
+    if select("#", ...) == 2 and type(list) == "table" and tonumber(position) then
+      if tonumber(position) < 1 or tonumber(position) > #list + 1 then
+        error("bad argument #2 to 'insert' (position out of bounds)", 2)
+      end
     end
-    return handler(value)
-  end, ...)
+    return table.insert(list, ...)
+  end
+  return library
+end
+
+-- Where the error came from that a plugin's handler is told of.
+local origin
+
+local function handle(handler, trace, ok, ...)
+  if ok then
+    return true, ...
+  end
+  origin = trace.text
+  local _, value = pcall(handler, ...)
+  origin = nil
+  return false, value
+end
+
+-- The plugin's handler runs when the stack is unwound: before, no hook could end it while the plugin is stopped.
+local function safe_xpcall(f, handler, ...)
+  local trace = {}
+  return handle(handler, trace, xpcall(f, function(value)
+    trace.text = debug.traceback("", 2):gsub("^\n", "")
+    return value
+  end, ...))
+end
+
+local function traceback(...)
+  local message = ...
+  if origin and (message == nil or type(message) == "string" or type(message) == "number") then
+    return (message and message .. "\n" or "") .. origin
+  end
+  return debug.traceback(...)
 end
 
 local function read_source(source)
@@ -184,14 +228,14 @@ local function make_environment(names, modules)
   environment.bit = copy(bit, [[arshift band bnot bor bswap bxor lshift rol ror rshift tobit
     tohex]])
   environment.coroutine = copy(coroutine, "create resume running status wrap yield")
-  environment.debug = { traceback = debug.traceback }
+  environment.debug = { traceback = traceback }
   environment.host = make_host(names)
   environment.io = { write = say }
   environment.math = copy(math, [[abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp
     huge ldexp log log10 max min modf pi pow rad random randomseed sin sinh sqrt tan tanh]])
   environment.os = copy(os, "clock date difftime time")
   environment.string = make_string_library()
-  environment.table = copy(table, "concat insert maxn remove sort")
+  environment.table = make_table_library()
   environment.xpcall = safe_xpcall
   environment.require = make_require(environment, modules)
 
@@ -250,7 +294,8 @@ local function find_exports(environment, before, returned)
   end
   local found, names = {}, {}
   for name, value in next, returned or environment do
-    if type(name) == "string" and type(value) == "function" and (returned or not before[name]) then
+    local is_new = returned or not before[name]
+    if is_new and type(value) == "function" and type(name) == "string" and name:find("^[%a_][%w_]*$") then
       found[name] = value
       names[#names + 1] = name
     end
@@ -302,14 +347,15 @@ sandbox.call = call_export
 ---@param bytes number of memory in all
 ---@param output number bytes that it may write
 function sandbox.arm(deadline, bytes, output)
-  exceeded = nil
-  bridge.arrive()
+  exceeded, origin, peak = nil, nil, 0
   limits.deadline, limits.bytes, limits.output = deadline, bytes, output
 end
 
----Which limit stopped the last call, and the memory in use.
+---Which limit stopped the last call, the memory in use, and the most that was.
 function sandbox.state()
-  return exceeded, bytes_used()
+  local used = bytes_used()
+  peak = math.max(peak, used)
+  return exceeded, used, peak
 end
 
 function sandbox.collect()
@@ -319,7 +365,29 @@ end
 -- Called from Python, starts or starts again the looks at the clock.
 sandbox.tick, sandbox.stride = tick, STRIDE
 
+-- What our own modules look up while they run is all that is left of Lua's libraries. A worker can open no more
+-- files by the time that the plugin asks for a module, so each is loaded before.
+local function seal()
+  for name in pairs(REQUIRABLE) do
+    require(name)
+  end
+  local openai = require("openai")
+  openai.gather, openai.spawn, openai.sleep = nil, nil, nil
+  for name in pairs(package.loaded) do
+    if not REQUIRABLE[name] then
+      package.loaded[name] = nil
+    end
+  end
+  package.loaders, package.preload = {}, {}
+  for name in ([[collectgarbage debug dofile gcinfo getfenv io jit load loadfile loadstring module newproxy os
+    setfenv]]):gmatch("%S+") do
+    rawset(_G, name, nil)
+  end
+end
+
 return function()
   jit.off()
+  jit.flush()
+  seal()
   return sandbox
 end

@@ -30,6 +30,8 @@ local function mark(value, where, depth)
     local inner = ("%s[%s]"):format(where, type(key) == "string" and ("%q"):format(key) or tostring(key))
     if type(key) ~= "string" and type(key) ~= "number" then
       error(("%s: a key is a %s"):format(where, type(key)), 0)
+    elseif type(key) == "string" and key:byte() == 0 then
+      error(("%s: a key starts with NUL"):format(where), 0)
     end
     marked[key] = mark(item, inner, depth + 1)
     count = count + 1
@@ -77,7 +79,10 @@ end
 ---@return string
 function wire.encode(value, where)
   local ok, text = pcall(cjson.encode, value)
-  return ok and text or cjson.encode(mark(value, where, 0))
+  if ok and not text:find(MARK, 1, true) then
+    return text
+  end
+  return cjson.encode(mark(value, where, 0))
 end
 
 ---@param text string

@@ -8,27 +8,56 @@ local session_parameters = bridge.constants().session_parameters
 
 ---@class openai.Message
 ---@field role "system"|"developer"|"user"|"assistant"|"function"|"tool"
----@field content? string|table[] text, or a list of content parts
----@field name? string
----@field tool_call_id? string
----@field function_call? table
----@field tool_calls? table[]
+---@field content? string|openai.ContentPart[]|userdata text or parts or `cjson.null`
+---@field name? string for role `function` it is required
+---@field tool_call_id? string for role `tool` it is required
+---@field function_call? openai.FunctionCall
+---@field tool_calls? openai.ToolCall[]
+
+---@class openai.ContentPart
+---@field type string such as `text` or `image_url`
+---@field text? string
+---@field image_url? {url: string, detail?: string}
+
+---@class openai.FunctionCall
+---@field name string
+---@field arguments string JSON
+
+---@class openai.ToolCall
+---@field id string
+---@field type string
+---@field index? integer in a stream's pieces
+---@field ["function"] openai.FunctionCall
+
+---@class openai.FunctionDeclaration
+---@field name string
+---@field description? string
+---@field parameters? table a JSON schema
+
+---@class openai.Tool
+---@field type string such as `function`
+---@field ["function"]? openai.FunctionDeclaration
 
 ---@class openai.Chunk a piece of a streamed reply; `tostring` gives its text
 ---@field content string
 ---@field index integer
----@field tool_calls? table[]
+---@field tool_calls? openai.ToolCall[]
+
+---@alias openai.ChunkCallback fun(chunk: openai.Chunk, event: table): any false for no more chunks
 
 ---@class ChatSession.Options
 ---@field messages? openai.Message[]
----@field functions? table[]
----@field tools? table[]
+---@field functions? openai.FunctionDeclaration[]
+---@field tools? openai.Tool[]
 ---@field tool_choice? string|table
 ---@field parallel_tool_calls? boolean
 ---@field function_call? string|table
 ---@field temperature? number
 ---@field model? string
 ---@field response_format? table
+
+---@class ChatSession.SendOptions: openai.ChatOptions
+---@field stream_callback? openai.ChunkCallback asks for a stream
 
 local read_chunk
 
@@ -51,8 +80,8 @@ end
 ---@field client OpenAI
 ---@field opts ChatSession.Options
 ---@field messages openai.Message[] the history; a script may edit it between turns
----@field functions? table[]
----@field tools? table[]
+---@field functions? openai.FunctionDeclaration[]
+---@field tools? openai.Tool[]
 local methods = {}
 
 local function init(self, client, opts)
@@ -90,7 +119,7 @@ end
 
 ---Appends a message and returns the model's reply.
 ---@param message string|openai.Message a string is the user's
----@param opts_or_callback? table|fun(chunk: openai.Chunk, event: table)
+---@param opts_or_callback? ChatSession.SendOptions|openai.ChunkCallback
 ---@return string|openai.Message|nil reply its text, or the whole message when it calls tools or a function
 ---@return string? failure
 ---@return any body what the server sent, on failure
@@ -143,7 +172,7 @@ end
 
 ---Returns the model's reply to the history as it stands.
 ---@param append_response? boolean whether the reply joins the history; true when left out
----@param opts_or_callback? table|fun(chunk: openai.Chunk, event: table) request parameters and `stream_callback`
+---@param opts_or_callback? ChatSession.SendOptions|openai.ChunkCallback
 ---@return string|openai.Message|nil reply
 ---@return string? failure
 ---@return any body
@@ -194,13 +223,20 @@ local checks = {
   end,
 }
 
+---The class; calling it constructs.
+---@class ChatSession.Class: openai.Class
+---@field __base ChatSession
+---@field new fun(client: OpenAI, opts?: ChatSession.Options): ChatSession
+---@overload fun(client: OpenAI, opts?: ChatSession.Options): ChatSession
+local ChatSession = class("ChatSession", methods, init)
+
 ---@class openai.chat_completions
----@field ChatSession ChatSession
+---@field ChatSession ChatSession.Class
 ---@field parse_completion_chunk fun(event: table): openai.Chunk?
----@field test_message table a tableshape type that checks a message
----@field tool_call_shape table a tableshape type that checks a tool call
-return setmetatable({
-  ChatSession = class("ChatSession", methods, init),
+---@field test_message tableshape.BaseType checks a message
+---@field tool_call_shape tableshape.BaseType checks a tool call
+local chat_completions = setmetatable({
+  ChatSession = ChatSession,
   parse_completion_chunk = parse_completion_chunk,
 }, {
   __index = function(module, name)
@@ -209,3 +245,5 @@ return setmetatable({
     return rawget(module, name)
   end,
 })
+
+return chat_completions

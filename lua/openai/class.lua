@@ -6,6 +6,7 @@
 ---@field __init fun(self: table, ...)
 ---@field __parent? openai.Class
 ---@field new fun(...): table the same as calling the class
+---@overload fun(...): table
 
 -- The lookup that MoonScript gives a class with a parent.
 local function inherit(base, parent)

@@ -13,6 +13,9 @@ local wait = bridge.bundled("openai.wait")
 ---@field step? fun(source: ltn12.Source, sink: ltn12.Sink): any, any moves one piece
 ---@field settings? openai.Settings
 
+---@class openai.HttpModule LuaSocket's generic interface
+---@field request fun(request: openai.HttpRequest): integer?, integer|string, openai.Headers?, string?
+
 local function drain(source)
   local pieces = {}
   while true do

@@ -6,6 +6,8 @@ local json = bridge.bundled("openai.json")
 local request = bridge.bundled("openai.request")
 local constants = bridge.constants()
 
+---@alias openai.Headers table<string, string> names in lower case, in what a server answers
+
 ---@class openai.Settings
 ---@field timeout? number|{connect: number, read: number} seconds; 5 to connect and 600 for each read when left out
 ---@field max_retries? integer 2 when left out
@@ -17,18 +19,48 @@ local constants = bridge.constants()
 ---@class openai.Config: openai.Settings
 ---@field http_provider? string a Lua module with LuaSocket's generic `request`
 ---@field base_url? string
----@field headers? table<string, string> sent with every request
----@field query? table<string, string> added to every URL
+---@field headers? openai.Headers sent with every request
+---@field query? table<string, string|number> added to every URL
 ---@field organization? string
 ---@field project? string
+
+---@class openai.ChatOptions payload fields of a chat completion; any other goes out as it is
+---@field model? string the client's `default_model` when left out
+---@field stream? boolean
+---@field temperature? number
+---@field top_p? number
+---@field max_tokens? integer
+---@field max_completion_tokens? integer
+---@field stop? string|string[]
+---@field seed? integer
+---@field functions? openai.FunctionDeclaration[]
+---@field function_call? string|table
+---@field tools? openai.Tool[]
+---@field tool_choice? string|table
+---@field parallel_tool_calls? boolean
+---@field response_format? table
+---@field stream_options? {include_usage: boolean}
+
+---@class openai.ResponseOptions payload fields of a response; any other goes out as it is
+---@field model? string the client's `default_model` when left out
+---@field stream? boolean
+---@field instructions? string
+---@field previous_response_id? string
+---@field tools? table[]
+---@field tool_choice? string|table
+---@field temperature? number
+---@field max_output_tokens? integer
+---@field reasoning? table
+---@field text? table
+---@field store? boolean
 
 ---@class OpenAI
 ---@field api_key? string
 ---@field api_base string
 ---@field default_model string
 ---@field config openai.Config
----@field headers? table<string, string> sent with every request
----@field account_headers table<string, string> name the organization and the project
+---@field headers? openai.Headers sent with every request
+---@field account_headers openai.Headers name the organization and the project
 local methods = {
   api_base = constants.api_base,
   default_model = constants.default_model,
@@ -54,6 +86,7 @@ local function copy(into, from)
 end
 
 -- Calls an endpoint: its defaults, then its argument, then the caller's options over them.
+---@return integer status, any body, openai.Headers headers
 local function call(self, name, argument, opts, stream_fn)
   local endpoint = constants.endpoints[name]
   if not endpoint.argument then
@@ -93,11 +126,9 @@ end
 
 ---`POST /chat/completions`. In a stream (`opts.stream`), the callback is given each piece of the reply.
 ---@param messages openai.Message[]
----@param opts? table further payload fields
----@param callback? fun(chunk: openai.Chunk, event: table)
----@return integer status
----@return table|string body
----@return table<string, string> headers
+---@param opts? openai.ChatOptions
+---@param callback? openai.ChunkCallback
+---@return integer status, any body, openai.Headers headers
 function methods:chat(messages, opts, callback)
   local on_event
   if callback then
@@ -114,11 +145,9 @@ end
 
 ---`POST /chat/completions`. In a stream (`opts.stream`), the callback is given every event, raw.
 ---@param messages openai.Message[]
----@param opts? table further payload fields
----@param callback? fun(event: table)
----@return integer status
----@return table|string body
----@return table<string, string> headers
+---@param opts? openai.ChatOptions
+---@param callback? openai.EventCallback
+---@return integer status, any body, openai.Headers headers
 function methods:create_chat_completion(messages, opts, callback)
   if type(messages) == "table" and next(messages) == nil then
     messages = setmetatable({}, json.array_mt)
@@ -131,6 +160,7 @@ end
 ---`POST /completions`
 ---@param prompt string|string[]
 ---@param opts? table further payload fields
+---@return integer status, any body, openai.Headers headers
 function methods:completion(prompt, opts)
   return call(self, "completion", prompt, opts)
 end
@@ -138,6 +168,7 @@ end
 ---`POST /embeddings`
 ---@param input string|string[]
 ---@param opts? table further payload fields
+---@return integer status, any body, openai.Headers headers
 function methods:embedding(input, opts)
   return call(self, "embedding", input, opts)
 end
@@ -145,33 +176,39 @@ end
 ---`POST /moderations`
 ---@param input string|table
 ---@param opts? table further payload fields
+---@return integer status, any body, openai.Headers headers
 function methods:moderation(input, opts)
   return call(self, "moderation", input, opts)
 end
 
 ---`GET /models`
+---@return integer status, any body, openai.Headers headers
 function methods:models()
   return call(self, "models")
 end
 
 ---`GET /files`
+---@return integer status, any body, openai.Headers headers
 function methods:files()
   return call(self, "files")
 end
 
 ---`GET /files/ID`
 ---@param file_id string
+---@return integer status, any body, openai.Headers headers
 function methods:file(file_id)
   return call(self, "file", file_id)
 end
 
 ---`DELETE /files/ID`
 ---@param file_id string
+---@return integer status, any body, openai.Headers headers
 function methods:delete_file(file_id)
   return call(self, "delete_file", file_id)
 end
 
 -- Sends a form with a file.
+---@return integer status, any body, openai.Headers headers
 local function upload(self, name, params)
   local endpoint = constants.endpoints[name]
   local body, content_type = bridge.multipart(params or {})
@@ -180,48 +217,56 @@ end
 
 ---`POST /files`, an upload.
 ---@param params {file: string|{name: string, content: string}, purpose: string} `file` is a path, or a name and content
+---@return integer status, any body, openai.Headers headers
 function methods:create_file(params)
   return upload(self, "create_file", params)
 end
 
 ---`POST /audio/transcriptions`, an upload.
 ---@param params {file: string|{name: string, content: string}, model: string} `file` is a path, or a name and content
+---@return integer status, any body, openai.Headers headers
 function methods:transcription(params)
   return upload(self, "transcription", params)
 end
 
 ---`GET /assistants`
+---@return integer status, any body, openai.Headers headers
 function methods:assistants()
   return call(self, "assistants")
 end
 
 ---`GET /threads`
+---@return integer status, any body, openai.Headers headers
 function methods:threads()
   return call(self, "threads")
 end
 
 ---`GET /threads/ID/messages`
 ---@param thread_id string
+---@return integer status, any body, openai.Headers headers
 function methods:thread_messages(thread_id)
   return call(self, "thread_messages", thread_id)
 end
 
 ---`DELETE /threads/ID`
 ---@param thread_id string
+---@return integer status, any body, openai.Headers headers
 function methods:delete_thread(thread_id)
   return call(self, "delete_thread", thread_id)
 end
 
 ---`POST /images/generations`
 ---@param params table the payload
+---@return integer status, any body, openai.Headers headers
 function methods:image_generation(params)
   return call(self, "image_generation", nil, params)
 end
 
 ---`POST /responses`. In a stream (`opts.stream`), the callback is given every event.
 ---@param input string|table[]
----@param opts? table further payload fields
----@param callback? fun(event: table)
+---@param opts? openai.ResponseOptions
+---@param callback? openai.EventCallback
+---@return integer status, any body, openai.Headers headers
 function methods:create_response(input, opts, callback)
   local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
   return call(self, "create_response", input, opts, filter)
@@ -229,18 +274,21 @@ end
 
 ---`GET /responses/ID`
 ---@param response_id string
+---@return integer status, any body, openai.Headers headers
 function methods:response(response_id)
   return call(self, "response", response_id)
 end
 
 ---`DELETE /responses/ID`
 ---@param response_id string
+---@return integer status, any body, openai.Headers headers
 function methods:delete_response(response_id)
   return call(self, "delete_response", response_id)
 end
 
 ---`POST /responses/ID/cancel`
 ---@param response_id string
+---@return integer status, any body, openai.Headers headers
 function methods:cancel_response(response_id)
   return call(self, "cancel_response", response_id)
 end
@@ -249,11 +297,9 @@ end
 ---@param method string
 ---@param path string below `api_base`, with its leading slash
 ---@param payload? table|string a table is sent as JSON, a string as it is
----@param headers? table<string, string>
----@param callback? fun(event: table) is given each event of the answer, a stream
----@return integer status
----@return any body
----@return table<string, string> headers
+---@param headers? openai.Headers
+---@param callback? openai.EventCallback is given each event of the answer, a stream
+---@return integer status, any body, openai.Headers headers
 function methods:request(method, path, payload, headers, callback)
   local filter = callback and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
   return self:_request(method, path, payload, headers, filter)
@@ -263,17 +309,17 @@ end
 ---@param method string
 ---@param path string below `api_base`
 ---@param payload? table|string a table is sent as JSON, a string as it is
----@param more_headers? table<string, string>
+---@param more_headers? openai.Headers
 ---@param stream_fn? fun(piece?: string): string? an ltn12 filter, fed the answer's body as it arrives
 ---@return integer status
 ---@return any body decoded from JSON where it is JSON, else the text
----@return table<string, string> headers
+---@return openai.Headers headers
 function methods:_request(method, path, payload, more_headers, stream_fn)
   return request.send(self, method, path, payload, more_headers, stream_fn)
 end
 
 ---The HTTP module in use.
----@return {request: fun(request: table): integer?, integer|string, table?}
+---@return openai.HttpModule
 function methods:get_http()
   return request.http_module(self)
 end
@@ -305,6 +351,11 @@ local function init(self, api_key, config)
   request.configure(self, self.config)
 end
 
+---The class; calling it constructs.
+---@class OpenAI.Class: openai.Class
+---@field __base OpenAI
+---@field new fun(api_key?: string, config?: openai.Config): OpenAI
+---@overload fun(api_key?: string, config?: openai.Config): OpenAI
 local OpenAI = class("OpenAI", methods, init)
 
 -- The functions for many chats at once, loaded when they are first called: without them, all waits block.
@@ -314,16 +365,21 @@ local function from_tasks(name)
   end
 end
 
+---@class openai.GatherOptions
+---@field limit? integer how many run at once; 32 when left out
+---@field settle? boolean each result is `{ok = true, value =}` or `{ok = false, error =}`, and nothing is raised
+---@field on_progress? fun(done: integer, total: integer)
+
 ---@class openai
----@field new fun(api_key?: string, config?: openai.Config): OpenAI
----@field OpenAI fun(api_key?: string, config?: openai.Config): OpenAI
+---@field new fun(api_key?: string, config?: openai.Config): OpenAI the same value as `OpenAI`
+---@field OpenAI OpenAI.Class
 ---@field VERSION string
----@field ChatSession ChatSession
----@field ResponsesChatSession ResponsesChatSession
----@field gather fun(functions: function[], opts?: table): table
+---@field ChatSession ChatSession.Class
+---@field ResponsesChatSession ResponsesChatSession.Class
+---@field gather fun(functions: function[], opts?: openai.GatherOptions): table[] the results in their functions' order
 ---@field spawn fun(f: function, ...): openai.Task
 ---@field sleep fun(seconds: number)
-return {
+local openai = {
   new = OpenAI,
   OpenAI = OpenAI,
   VERSION = constants.version,
@@ -333,3 +389,5 @@ return {
   spawn = from_tasks("spawn"),
   sleep = from_tasks("sleep"),
 }
+
+return openai

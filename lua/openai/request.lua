@@ -126,6 +126,7 @@ local request = {}
 ---@return any body
 ---@return table<string, string> headers
 function request.send(client, method, path, payload, more_headers, stream_fn)
+  failures[client] = nil
   local body = type(payload) == "table" and encode_payload(payload) or payload
   local sink, finish = collector(stream_fn)
   local sent, status, headers, stopped_headers = client:get_http().request({

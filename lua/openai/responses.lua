@@ -26,11 +26,16 @@ end
 
 local response_mt = { __index = response_methods, __tostring = response_methods.get_output_text }
 
+---@alias openai.TextCallback fun(chunk: {content: string}, event: table): any false for no more chunks
+
 ---@class ResponsesChatSession.Options
 ---@field model? string
 ---@field instructions? string
 ---@field tools? table[]
 ---@field previous_response_id? string
+
+---@class ResponsesChatSession.SendOptions: openai.ResponseOptions
+---@field stream_callback? openai.TextCallback asks for a stream
 
 ---@class ResponsesChatSession
 ---@field client OpenAI
@@ -48,7 +53,7 @@ end
 
 ---Sends input that continues the conversation.
 ---@param input string|table[] text, or messages and items such as `function_call_output`
----@param opts_or_callback? table|fun(chunk: {content: string}, event: table) request parameters and `stream_callback`
+---@param opts_or_callback? ResponsesChatSession.SendOptions|openai.TextCallback
 ---@return openai.ResponseObject|string|nil response for a stream, its text
 ---@return string? failure
 ---@return any body what the server sent, on failure
@@ -94,8 +99,8 @@ end
 
 ---Creates a response with the parameters given.
 ---@param input string|table[]
----@param opts? table request parameters, over the session's own
----@param callback? fun(chunk: {content: string}, event: table)
+---@param opts? openai.ResponseOptions over the session's own
+---@param callback? openai.TextCallback asks for a stream
 ---@return openai.ResponseObject|string|nil response for a stream, its text
 ---@return string? failure
 ---@return any body
@@ -128,6 +133,15 @@ function methods:create_response(input, opts, callback)
   return stream and table.concat(stream.texts) or response
 end
 
-return {
-  ResponsesChatSession = class("ResponsesChatSession", methods, init),
-}
+---The class; calling it constructs.
+---@class ResponsesChatSession.Class: openai.Class
+---@field __base ResponsesChatSession
+---@field new fun(client: OpenAI, opts?: ResponsesChatSession.Options): ResponsesChatSession
+---@overload fun(client: OpenAI, opts?: ResponsesChatSession.Options): ResponsesChatSession
+local ResponsesChatSession = class("ResponsesChatSession", methods, init)
+
+---@class openai.responses
+---@field ResponsesChatSession ResponsesChatSession.Class
+local responses = { ResponsesChatSession = ResponsesChatSession }
+
+return responses

@@ -43,7 +43,7 @@ local function settle(client, ok, status, body)
   if ok then
     return status, body
   end
-  if status ~= bridge.network_failure(client) then
+  if status == nil or status ~= bridge.network_failure(client) then
     bridge.rethrow(status)
   end
   return nil, status

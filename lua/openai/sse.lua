@@ -3,6 +3,8 @@
 local _, bridge = ...
 local json = bridge.bundled("openai.json")
 
+---@alias openai.EventCallback fun(event: table): any false for no more events
+
 local function is_callable(value)
   local meta = type(value) == "table" and getmetatable(value)
   return type(value) == "function" or (meta and meta.__call ~= nil) or false
@@ -11,10 +13,11 @@ end
 -- Filters whose callback returned false.
 local stopped = setmetatable({}, { __mode = "k" })
 
+---@class openai.sse
 local sse = {}
 
 ---An ltn12 filter that calls `callback` with each event's decoded object as it comes by.
----@param callback fun(event: table): any false for no more events
+---@param callback openai.EventCallback
 ---@return fun(...): ... # takes body pieces of any size, and nil at the end; returns what it is given
 function sse.create_stream_filter(callback)
   if not is_callable(callback) then

@@ -2,6 +2,7 @@
 
 local find, gsub, match, sub = string.find, string.gsub, string.match, string.sub
 
+---@class socket.url
 local M = { _VERSION = "URL 1.0.3" }
 
 ---@class socket.url.Parts

@@ -42,11 +42,11 @@ local AnyType, DescribeNode, FirstOfNode, Literal, NotType, OptionalType, Sequen
 local METAMETHODS = { "__div", "__mod", "__mul", "__add", "__unm", "__tostring" }
 
 ---@class tableshape.BaseType
----@operator add(any): tableshape.FirstOfNode
----@operator mul(any): tableshape.SequenceNode
----@operator div(any): tableshape.TransformNode
----@operator mod(any): tableshape.TransformNode
----@operator unm: tableshape.NotType
+---@operator add(any): tableshape.BaseType
+---@operator mul(any): tableshape.BaseType
+---@operator div(any): tableshape.BaseType
+---@operator mod(any): tableshape.BaseType
+---@operator unm: tableshape.BaseType
 ---@overload fun(value: any, state: table|nil): table|true|nil, any
 local base = {}
 local BaseType = class("BaseType", nil, base, function() end)
@@ -225,14 +225,14 @@ end
 
 --- Replaces the description, and with it the error `expected DESCRIPTION`; a table may give the error text apart.
 ---@param description string|fun(self: table): string|{type: string|function, error: string|function}
----@return tableshape.DescribeNode
+---@return tableshape.BaseType
 function base:describe(description)
   return DescribeNode(self, description)
 end
 
 --- Stores what passes in the state: under a name, appended to a list under `name[]`, or by calling a function.
 ---@param tag string|fun(state: table, value: any)
----@return tableshape.TaggedType
+---@return tableshape.BaseType
 function base:tag(tag)
   return TaggedType(self, { tag = tag })
 end

@@ -104,6 +104,13 @@ local function undeclared(self, value)
 end
 
 ---@class tableshape.Shape: tableshape.BaseType
+---@field is_open fun(self: tableshape.Shape): tableshape.Shape
+---@operator add(any): tableshape.BaseType
+---@operator mul(any): tableshape.BaseType
+---@operator div(any): tableshape.BaseType
+---@operator mod(any): tableshape.BaseType
+---@operator unm: tableshape.BaseType
+---@overload fun(value: any, state: table|nil): table|true|nil, any
 local Shape
 Shape = class("Shape", BaseType, {
   open = false,

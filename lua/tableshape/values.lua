@@ -11,6 +11,13 @@ local describe_value, describe_list = common.describe_value, common.describe_lis
 local Range
 
 ---@class tableshape.Type: tableshape.BaseType
+---@field length fun(self: tableshape.Type, left: tableshape.BaseType|number, right?: number): tableshape.Type
+---@operator add(any): tableshape.BaseType
+---@operator mul(any): tableshape.BaseType
+---@operator div(any): tableshape.BaseType
+---@operator mod(any): tableshape.BaseType
+---@operator unm: tableshape.BaseType
+---@overload fun(value: any, state: table|nil): table|true|nil, any
 local Type
 Type = class("Type", BaseType, {
   --- The same type with its length checked: by a type, or by the two ends of a range.

@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from luaopenai.bridge.errors import LuaError
     from luaopenai.bridge.runtime import Runtime
+    from luaopenai.client.aio import AsyncOpenAI
     from luaopenai.client.chat import ChatSession
     from luaopenai.client.errors import APIConnectionError, APIError
     from luaopenai.client.openai import Gemini, OpenAI, OpenRouter, Response
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "AsyncOpenAI",
     "ChatSession",
     "Gemini",
     "LimitExceeded",
@@ -36,6 +38,7 @@ __all__ = [
 _HOMES = {
     "APIConnectionError": "luaopenai.client.errors",
     "APIError": "luaopenai.client.errors",
+    "AsyncOpenAI": "luaopenai.client.aio",
     "ChatSession": "luaopenai.client.chat",
     "Gemini": "luaopenai.client.openai",
     "LimitExceeded": "luaopenai.host.limits",

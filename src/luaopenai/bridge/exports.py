@@ -154,8 +154,10 @@ class Exports(Network):
         from luaopenai.client.chat import read_chunk
         from luaopenai.client.payload import encode
 
+        scan = _scanner()
+
         def read(text: bytes) -> tuple[object, ...]:
-            chunk = read_chunk(_loads(text, "event"))
+            chunk = read_chunk(scan(text.decode("utf-8", "replace"), 0)[0])
             if chunk is None:
                 return ()
             calls = chunk.get("tool_calls")
@@ -234,12 +236,18 @@ class Exports(Network):
         from luaopenai.client.sse import Decoder
 
         found: list[bytes] = []
+        scan = _scanner()
 
         def accept(data: bytes) -> bool:
-            if _is_object(data):
-                found.append(data)
-                return True
-            return False
+            try:
+                text = data.decode().strip()
+                value, end = scan(text, 0)
+            except (StopIteration, ValueError, RecursionError):
+                return False
+            if type(value) is not dict or end != len(text):
+                return False
+            found.append(data)
+            return True
 
         decoder = Decoder(accept)
 
@@ -261,6 +269,14 @@ class Exports(Network):
         if isinstance(code, bool) or not isinstance(code, int):
             code = 1 if code is False else 0
         raise SystemExit(code)
+
+
+def _scanner() -> Callable[[str, int], tuple[Any, int]]:
+    """JSON's own reader, without what ``json.loads`` does beside: half of the time of an event."""
+    from json import JSONDecoder
+    from json.scanner import make_scanner
+
+    return make_scanner(JSONDecoder())  # type: ignore[arg-type]
 
 
 def _loads(text: bytes, where: str) -> Any:
@@ -289,12 +305,3 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _is_object(data: bytes) -> bool:
-    import json
-
-    try:
-        return isinstance(json.loads(data.decode()), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 
-from luaopenai.bridge.workers import Workers
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     from luaopenai.bridge.values import Values
+    from luaopenai.bridge.workers import Workers
     from luaopenai.client.settings import Settings
     from luaopenai.client.transport import Answer, Transport
 
@@ -45,7 +44,7 @@ class Network:
         """By pool size; None is the default one's key."""
         self._answers: dict[int, Answer] = {}
         self._last_answer = 0
-        self._workers = Workers()
+        self._workers: Workers | None = None
         self._finish: dict[int, Callable[[Any], tuple[object, ...]]] = {}
 
     def open(
@@ -98,14 +97,14 @@ class Network:
 
     def begin_sleep(self, seconds: float) -> int:
         """``sleep``, for later."""
-        ticket = self._workers.submit_pause(max(0.0, seconds))
+        ticket = self._crew().submit_pause(max(0.0, seconds))
         self._finish[ticket] = lambda _: ()
         return ticket
 
     def next_done(self) -> tuple[object, ...]:
         """Wait for a ticket; returns it with true and results, or with false and a message."""
         while True:
-            ticket, result, error = self._workers.next_done()
+            ticket, result, error = self._crew().next_done()
             finish = self._finish.pop(ticket, None)
             if finish is None:
                 self._discard(result)
@@ -119,6 +118,13 @@ class Network:
     def cancel(self, ticket: int) -> None:
         """Nobody waits for a ticket any more."""
         self._finish.pop(ticket, None)
+        if self._workers is not None:
+            self._workers.cancel(ticket)
+
+    def cancel_all(self) -> None:
+        """End all that is under way; safe from any thread."""
+        if self._workers is not None:
+            self._workers.cancel_all()
 
     def abort(self, number: int) -> None:
         """End an answer from outside: whoever reads it finds it cut off."""
@@ -128,7 +134,8 @@ class Network:
 
     def rest(self) -> None:
         """No coroutine waits any more: let the threads go."""
-        self._workers.stop()
+        if self._workers is not None:
+            self._workers.stop()
         self._finish.clear()
 
     def close_connections(self) -> None:
@@ -137,9 +144,17 @@ class Network:
             transport.close()
 
     def _begin(self, work: Callable[[], Any], finish: Callable[[Any], tuple[object, ...]]) -> int:
-        ticket = self._workers.submit(work)
+        ticket = self._crew().submit(work)
         self._finish[ticket] = finish
         return ticket
+
+    def _crew(self) -> Workers:
+        """The threads, loaded when they are first needed."""
+        if self._workers is None:
+            from luaopenai.bridge.workers import Workers
+
+            self._workers = Workers()
+        return self._workers
 
     def _sender(
         self, method: bytes, url: bytes, headers: object, body: bytes | None, given: object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 
 import lupa
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 # C rocks look for Lua's own symbols in the process, so these must be global when LuaJIT loads.
 with lupa.allow_lua_module_loading():
-    from lupa import luajit21 as luajit
+    import lupa.luajit21 as luajit
 
 LuaStateError = luajit.LuaError
 """What lupa raises when an error has left Lua without being caught."""
@@ -62,6 +63,7 @@ class Runtime:
         self._args = tuple(args)
         self._pending: BaseException | None = None
         self._cause: tuple[str, Exception] | None = None
+        self._turn = _thread.allocate_lock()
         self._defaults = Defaults(
             base_url or (client.base_url if client else None),
             api_key or (client._api_key if client else None),
@@ -118,6 +120,20 @@ class Runtime:
         target = function.function if isinstance(function, LuaFunction) else function
         return self._call(target, args)
 
+    async def call_async(self, function: Any, *args: object) -> Any:
+        """``call``, awaited: the event loop goes on meanwhile; calls follow one another.
+
+        Cancelling the awaiting task closes the connections that the Lua code waits for, and lets
+        it send no more.
+        """
+        from luaopenai.client.aio import in_thread
+
+        def run() -> Any:
+            with self._turn:
+                return self.call(function, *args)
+
+        return await in_thread(run, self._network.cancel_all)
+
     def set_arg(self, arg: dict[int, object]) -> None:
         """Set the global ``arg``."""
         self._boot[b"set_arg"](self._values.to_lua(arg, "arg"))
@@ -134,7 +150,7 @@ class Runtime:
             attribute_filter=_refuse_attribute,
         )
         self._values = Values(self._lua, _lua_type, self._function_to_python, self._function_to_lua)
-        exports = self._exports()
+        self._network = exports = self._exports()
         table = self._lua.table_from
         globals_ = self._lua.globals()
         folder = search.lua_folder()

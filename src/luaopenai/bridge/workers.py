@@ -7,6 +7,8 @@ import threading
 import time
 from queue import Empty, SimpleQueue
 
+from luaopenai.client.cancel import Call
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +24,13 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[int, Callable[[], Any]] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[int, Callable[[], Any], Call] | None] = SimpleQueue()
         self._done: SimpleQueue[Outcome] = SimpleQueue()
         self._timers: list[tuple[float, int]] = []
         self._threads = 0
         self._under_way = 0
         self._tickets = 0
+        self._calls: dict[int, Call] = {}
 
     def submit(self, work: Callable[[], Any]) -> int:
         """Have work done; returns its ticket."""
@@ -36,8 +39,20 @@ class Workers:
         if self._under_way > self._threads:
             self._threads += 1
             threading.Thread(target=self._work, name="luaopenai-wait", daemon=True).start()
-        self._jobs.put((self._tickets, work))
+        call = self._calls[self._tickets] = Call()
+        self._jobs.put((self._tickets, work, call))
         return self._tickets
+
+    def cancel(self, ticket: int) -> None:
+        """Close the connection that a ticket's work uses."""
+        call = self._calls.get(ticket)
+        if call is not None:
+            call.cancel()
+
+    def cancel_all(self) -> None:
+        """End all that is under way; safe from any thread."""
+        for call in list(self._calls.values()):
+            call.cancel()
 
     def submit_pause(self, seconds: float) -> int:
         """Have time pass; returns its ticket."""
@@ -57,6 +72,7 @@ class Workers:
             except Empty:
                 continue
             self._under_way -= 1
+            self._calls.pop(done[0], None)
             return done
 
     def stop(self) -> None:
@@ -67,12 +83,14 @@ class Workers:
         self._under_way = 0
         self._jobs, self._done = SimpleQueue(), SimpleQueue()
         self._timers.clear()
+        self._calls.clear()
 
     def _work(self) -> None:
         jobs, done = self._jobs, self._done
         while (job := jobs.get()) is not None:
-            ticket, work = job
+            ticket, work, call = job
             try:
-                done.put((ticket, work(), None))
+                with call:
+                    done.put((ticket, work(), None))
             except BaseException as error:
                 done.put((ticket, None, error))

@@ -7,6 +7,7 @@ from typing import Any
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from luaopenai.client.cancel import current_call
 from luaopenai.client.chunked import ChunkedResponse
 
 
@@ -23,6 +24,9 @@ class _Connection(HTTPConnection):
         super().connect()
 
     def getresponse(self) -> Any:
+        call = current_call()
+        if call is not None:
+            call.attach(self.sock)
         try:
             answer = super().getresponse()
         except ConnectionError as error:

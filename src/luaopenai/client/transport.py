@@ -19,6 +19,8 @@ from requests.utils import get_environ_proxies
 
 from luaopenai._version import __version__
 from luaopenai.client import retries
+from luaopenai.client.cancel import current_call
+from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.failures import (
     connection_error,
     is_worth_a_retry,
@@ -157,7 +159,10 @@ class Transport:
         connect, read = settings.timeouts
         timeout = urllib3.Timeout(connect=connect, read=read)
         retry = 0
+        call = current_call()
         while True:
+            if call is not None and call.is_cancelled:
+                raise APIConnectionError(f"cancelled: {public_url(url)}")
             answer: Answer | None = None
             failure: Exception | None = None
             started = time.perf_counter()
@@ -191,7 +196,10 @@ class Transport:
             pause = retries.pause(retry, answer.headers if answer else None)
             if answer:
                 answer.discard()
-            time.sleep(pause)
+            if call is None:
+                time.sleep(pause)
+            else:
+                call.pause(pause)
             retry += 1
 
     def close(self) -> None:

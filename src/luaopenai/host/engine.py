@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from luaopenai.bridge.errors import LuaError
@@ -19,7 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MEGABYTE = 2**20
-_PRELOADED = ("openai", "openai.sse", "openai.responses", "cjson.safe", "tableshape", "mime")
+_PLAIN = (bytes, int, float, bool)
+
+_EXPORTED = """account_headers assemble check_function check_input check_message check_messages
+check_text check_tool_call chunk_reader close constants explain host is_binary module now open
+output_images output_text read read_reply read_response_event read_stream response_failure sse
+write""".split()
+"""All that a plugin's Lua, ours included, can make Python do."""
+
+_NEEDED = ("json", "re", "string", "codecs", "luaopenai.client.chat", "luaopenai.client.endpoints",
+           "luaopenai.client.errors", "luaopenai.client.messages", "luaopenai.client.payload",
+           "luaopenai.client.responses", "luaopenai.client.sse", "luaopenai.client.streams")
+"""What those functions import; a worker can open no more files by then."""
 
 
 class Services(Protocol):
@@ -52,12 +64,13 @@ class Engine(Runtime):
         self._limits = limits
         self._name = name
         self._outside = 0.0
+        for module in _NEEDED:
+            import_module(module)
         super().__init__(lua_path="", rocks=False, base_url=BASE_URL)
         self._sandbox = self._boot[b"sandbox"]()
         self._stride = self._sandbox[b"stride"]
         self._tick = self._sandbox[b"tick"]
-        self._boot[b"preload"](*(module.encode() for module in _PRELOADED))
-        self._base = self.memory()
+        self._base, _ = self._memory()
         self.seconds = 0.0
         self._watch()
 
@@ -75,22 +88,17 @@ class Engine(Runtime):
         result: bytes | None = self._limited(self._sandbox[b"call"], function.encode(), arguments)
         return result
 
-    def memory(self) -> float:
-        """Bytes of Lua memory in use."""
-        used: float = self._sandbox[b"state"]()[1]
-        return used
-
     def peak(self) -> float:
-        """Megabytes in use above an empty plugin's."""
-        return max(0.0, self.memory() - self._base) / MEGABYTE
+        """The most that the last call had in use, in megabytes above an empty plugin's."""
+        return max(0.0, self._memory()[1] - self._base) / MEGABYTE
 
     def is_full(self) -> bool:
         """Whether the plugin holds more memory than a call may use, garbage aside."""
         limit = self._limits.memory_mb
-        if limit is None or self.peak() <= limit:
+        if limit is None or self._memory()[0] - self._base <= limit * MEGABYTE:
             return False
         self._sandbox[b"collect"]()
-        return self.peak() > limit
+        return self._memory()[0] - self._base > limit * MEGABYTE
 
     def clock(self) -> float:
         """Seconds of the plugin's own running."""
@@ -107,6 +115,21 @@ class Engine(Runtime):
     def _exports(self) -> Exports:
         return _PluginExports(self, self._services)
 
+    def _memory(self) -> tuple[float, float]:
+        """Bytes of Lua memory in use, and the most since the last call began."""
+        _, used, peak = self._sandbox[b"state"]()
+        return used, peak
+
+    def _guarded(
+        self, function: Callable[..., Any], describe: Callable[[Exception], str] = str
+    ) -> Callable[..., tuple[object, ...]]:
+        """Only plain values go in: lupa would look a table's methods up in the plugin's table."""
+
+        def plain(*args: object) -> Any:
+            return function(*(arg if type(arg) in _PLAIN else None for arg in args))
+
+        return super()._guarded(plain, describe)
+
     def _watch(self) -> None:
         self._boot[b"sethook"](self._tick, b"", self._stride)
 
@@ -122,14 +145,15 @@ class Engine(Runtime):
         try:
             results = self._run(function, *args)
         except LuaStateError:
-            self._watch()
+            results = None
         spent = self.clock() - begun
         self.seconds += spent
+        if results is None:
+            self._watch()
+        kind, *_ = self._sandbox[b"state"]()
         if self._pending is not None:
             pending, self._pending = self._pending, None
-            self._watch()
             raise pending
-        kind, _ = self._sandbox[b"state"]()
         if kind is not None:
             raise self._exceeded(kind.decode(), spent)
         if results is True:
@@ -141,7 +165,7 @@ class Engine(Runtime):
         return results[1]
 
     def _fail_in_plugin(self, failure: tuple[Any, ...]) -> None:
-        if b"not enough memory" in failure[0]:
+        if b"not enough memory" in failure[0] and self._limits.memory_mb is not None:
             raise self._exceeded("memory_mb", 0)
         try:
             self._fail(*failure)
@@ -162,39 +186,43 @@ class _PluginExports(Exports):
         super().__init__(engine._values, engine._defaults)
         self._engine = engine
         self._services = services
+        self._readings: dict[int, Any] = {}
 
-    def _sender(
-        self, method: bytes, url: bytes, headers: object, body: bytes | None, given: object
-    ) -> Callable[[], Any]:
-        """Ask the host for a request; headers and settings are the host's own."""
-        place = method.decode("latin-1"), url.decode("utf-8", "replace")
-        return lambda: self._engine.outside(self._services.open, *place, body)
+    def functions(self) -> dict[bytes, Callable[..., object]]:
+        """Those that are named above; in the place of all others stands a refusal."""
+        return {
+            name: getattr(self, name.decode()) if name.decode() in _EXPORTED else _refuse(name)
+            for name in {*super().functions(), *(name.encode() for name in _EXPORTED)}
+        }
 
-    def read(self, number: int) -> bytes | None:
-        """The next piece of an answer's body, nil at the end."""
-        return self._piece(number, self._engine.outside(self._answers[number].read))
-
-    def begin_open(
+    def open(
         self,
         method: bytes,
         url: bytes,
         headers: object,
         body: bytes | None,
         given: object = None,
-    ) -> int:
-        """A plugin's line to its host carries one request at a time."""
-        raise ValueError("gather and spawn are not for plugins")
+    ) -> tuple[object, ...]:
+        """Ask the host for a request; headers and settings are the host's own."""
+        place = method.decode("latin-1"), url.decode("utf-8", "replace")
+        reading = self._engine.outside(self._services.open, *place, body)
+        number = len(self._readings)
+        self._readings[number] = reading
+        headers = self._values.to_lua(reading.headers, "headers")
+        return reading.status, reading.reason, headers, number
+
+    def read(self, number: int) -> bytes | None:
+        """The next piece of an answer's body, nil at the end."""
+        piece: bytes | None = self._engine.outside(self._readings[number].read)
+        return piece
+
+    def close(self, number: int) -> None:
+        """Let go of an answer."""
+        self._engine.outside(self._readings[number].close)
 
     def host(self, name: bytes, arguments: bytes | None = None) -> bytes | None:
         """Call a function of the host."""
-        try:
-            result: bytes | None = self._engine.outside(
-                self._services.host, name.decode(), arguments
-            )
-        except LuaError:
-            raise
-        except Exception as error:
-            raise RuntimeError(f"host.{name.decode()}: {error}") from error
+        result: bytes | None = self._engine.outside(self._services.host, name.decode(), arguments)
         return result
 
     def write(self, text: bytes) -> None:
@@ -206,21 +234,21 @@ class _PluginExports(Exports):
         source: bytes = self._engine.outside(self._services.module, name.decode("utf-8", "replace"))
         return source
 
-    def multipart(self, fields: object) -> tuple[object, ...]:
-        """Uploads are not for plugins: they would read the host's files."""
-        raise ValueError("uploads are not for plugins")
+    def explain(self, value: object, where: bytes) -> str:
+        """Nothing: to look through a plugin's value takes time that no hook can end."""
+        return ""
 
     def now(self) -> float:
         """Seconds of the plugin's own running."""
         return self._engine.clock()
 
-    def sleep(self, seconds: float) -> None:
-        """Not for plugins."""
-        raise ValueError("sleep is not for plugins")
+    def _gather_constants(self) -> dict[str, object]:
+        """Without the accounts that the host's environment names."""
+        return super()._gather_constants() | {"account_headers": {}}
 
-    def exit(self, code: object = None) -> None:
-        """Not for plugins."""
-        raise ValueError("os.exit is not for plugins")
 
-    def close_connections(self) -> None:
-        """The connections are the host's."""
+def _refuse(name: bytes) -> Callable[..., object]:
+    def refuse(*_: object) -> None:
+        raise ValueError(f"{name.decode()} is not for plugins")
+
+    return refuse

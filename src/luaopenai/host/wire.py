@@ -25,15 +25,33 @@ def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
 
 
 def decode(text: bytes | None) -> list[Any]:
-    """The values of such a text, written by Lua."""
+    """The values of such a text, written by Lua; raises ``ValueError`` for any other text."""
     if not text:
         return []
     try:
-        values = json.loads(text.decode())
-    except UnicodeDecodeError:
-        values = _with_bytes(json.loads(text.decode("utf-8", "surrogateescape")))
-    values = [_unmark(value) for value in values] if _MARK in text else values
-    return list(values)
+        try:
+            values = _DECODE(text.decode())
+        except UnicodeDecodeError:
+            values = _with_bytes(_DECODE(text.decode("utf-8", "surrogateescape")))
+        return [_unmark(value) for value in values] if _MARK in text else list(values)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"these are no values: {error}") from None
+
+
+def weight(text: bytes | None) -> int:
+    """About how many bytes the values of such a text take in Python."""
+    if not text:
+        return 0
+    return len(text) + 64 * (text.count(b"{") + text.count(b"[")) + 8 * text.count(b",")
+
+
+def _number(text: str) -> int | float:
+    """A number with a point or an exponent; Lua writes large whole ones with an exponent."""
+    number = float(text)
+    return int(number) if number.is_integer() and -_EXACT <= number <= _EXACT else number
+
+
+_DECODE = json.JSONDecoder(parse_float=_number).decode
 
 
 def _is_json(value: Any, depth: int = 0) -> bool:
@@ -50,7 +68,9 @@ def _is_json(value: Any, depth: int = 0) -> bool:
     if kind is list:
         return all(_is_json(item, depth + 1) for item in value)
     if kind is dict:
-        return all(type(key) is str and _is_json(value[key], depth + 1) for key in value)
+        return all(
+            type(key) is str and "\0" not in key and _is_json(value[key], depth + 1) for key in value
+        )
     return False
 
 
@@ -69,8 +89,9 @@ def _mark(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return [_mark(item, f"{where}[{n}]", depth + 1) for n, item in enumerate(value)]
     if not isinstance(value, dict):
-        if isinstance(value, str | int | float):
-            return kind.__mro__[-2](value)
+        for plain in (str, int, float, bytes):
+            if isinstance(value, plain):
+                return _mark(plain(value), where, depth)
         raise TypeError(f"{where}: {kind.__name__} is no plain data")
     marked = {}
     are_names = True
@@ -80,6 +101,8 @@ def _mark(value: Any, where: str, depth: int) -> Any:
             raise TypeError(f"{inner}: a key is a string or a number")
         if key != key:
             raise ValueError(f"{inner}: NaN cannot be a key")
+        if isinstance(key, str | bytes) and key[:1] in ("\0", b"\0"):
+            raise ValueError(f"{inner}: a key starts with NUL")
         are_names = are_names and isinstance(key, str)
         marked[key] = _mark(item, inner, depth + 1)
     if are_names:
