@@ -9,8 +9,8 @@ local as_function, exports, settings = ...
 ---@cast settings luaopenai.Settings
 
 local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
-local error, ipairs, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall =
-  error, ipairs, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall
+local error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall =
+  error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall
 local getmetatable, loadfile, sethook, traceback = debug.getmetatable, loadfile, debug.sethook, debug.traceback
 
 -- Python objects stay out of scripts' hands: they could reach all of Python through one.

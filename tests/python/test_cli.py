@@ -110,7 +110,13 @@ def test_arguments_that_are_not_utf8_arrive_byte_for_byte(script: Writer) -> Non
 
 @pytest.mark.parametrize(
     ("call", "status"),
-    [("os.exit()", 0), ("os.exit(true)", 0), ("os.exit(false)", 1), ("os.exit(7)", 7)],
+    [
+        ("os.exit()", 0),
+        ("os.exit(true)", 0),
+        ("os.exit(false)", 1),
+        ("os.exit(7)", 7),
+        ("os.exit(7, true)", 7),
+    ],
 )
 def test_os_exit_sets_the_status_and_loses_no_output(call: str, status: int) -> None:
     done = start([*RUN, "-e", f"io.write('out') io.stderr:write('err') {call} print('no')"])

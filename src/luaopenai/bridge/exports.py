@@ -264,8 +264,8 @@ class Exports(Network):
 
         return feed
 
-    def exit(self, code: object = None) -> None:
-        """Leave Lua, then Python: ``os.exit``."""
+    def exit(self, code: object = None, *_: object) -> None:
+        """Leave Lua, then Python: ``os.exit``; whether to close the state is not asked."""
         if isinstance(code, bool) or not isinstance(code, int):
             code = 1 if code is False else 0
         raise SystemExit(code)
