@@ -134,24 +134,24 @@ class Exports(Network):
         Returns ``None, MESSAGE`` for a failure, else the history's message as JSON and whether it
         is text only.
         """
-        from luaopenai.client import chat
+        from luaopenai.client import completions
         from luaopenai.client.errors import APIError
         from luaopenai.client.payload import encode
 
         body = _loads_answer(text)
         try:
-            chat.check_status(status, body)
-            message = chat.find_message(status, body)
+            completions.check_status(status, body)
+            message = completions.find_message(status, body)
         except APIError as error:
             return None, str(error)
-        return encode(chat.history_message(message)), chat.is_plain(message)
+        return encode(completions.history_message(message)), completions.is_plain(message)
 
     def chunk_reader(self) -> Callable[[bytes], tuple[object, ...]]:
         """A function that takes a stream's event as JSON.
 
         It returns the content, index and tool calls (as JSON) of a chunk, nothing for another.
         """
-        from luaopenai.client.chat import read_chunk
+        from luaopenai.client.completions import read_chunk
         from luaopenai.client.payload import encode
 
         scan = _scanner()
@@ -168,11 +168,11 @@ class Exports(Network):
 
     def assemble(self, text: bytes) -> tuple[object, ...]:
         """The message that a stream's chunks make, as JSON, and whether it is text only."""
-        from luaopenai.client import chat
+        from luaopenai.client import completions
         from luaopenai.client.payload import encode
 
-        message = chat.assemble(_loads(text, "chunks") or ())
-        return encode(chat.history_message(message)), chat.is_plain(message)
+        message = completions.assemble(_loads(text, "chunks") or ())
+        return encode(completions.history_message(message)), completions.is_plain(message)
 
     def response_failure(self, status: int, text: bytes) -> str | None:
         """Why a body is no response of the Responses API, or nothing."""
@@ -211,13 +211,13 @@ class Exports(Network):
 
         Returns ``MESSAGE`` of a failure or None, the message as JSON, and whether it is text only.
         """
-        from luaopenai.client import chat, streams
+        from luaopenai.client import completions, streams
         from luaopenai.client.payload import encode
 
         body = text.decode("utf-8", "replace")
-        message = chat.assemble(streams.read_chunks(body))
+        message = completions.assemble(streams.read_chunks(body))
         failure = streams.stream_failure(body) or None
-        return failure, encode(chat.history_message(message)), chat.is_plain(message)
+        return failure, encode(completions.history_message(message)), completions.is_plain(message)
 
     def multipart(self, fields: object) -> tuple[object, ...]:
         """A form's body and content type."""

@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from luaopenai.client.cancel import Call
-from luaopenai.client.chat import ChatSession, Chunk
+from luaopenai.client.chat import ChatSession
+from luaopenai.client.completions import Chunk
 from luaopenai.client.openai import OpenAI, Response
 from luaopenai.client.responses import ResponseObject, ResponsesChatSession, TextChunk
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from luaopenai.client import multipart
-from luaopenai.client.chat import ChatSession, read_chunk
+from luaopenai.client.chat import ChatSession
+from luaopenai.client.completions import read_chunk
 from luaopenai.client.endpoints import (
     BASE_URL,
     DEFAULT_MODEL,

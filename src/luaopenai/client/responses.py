@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luaopenai.client.chat import error_text, lua_type
+from luaopenai.client.completions import error_text, lua_type
 from luaopenai.client.errors import APIError
 from luaopenai.client.messages import check_input
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from luaopenai.client.chat import Chunk, error_text, read_chunk
+from luaopenai.client.completions import Chunk, error_text, read_chunk
 from luaopenai.client.payload import decode
 from luaopenai.client.sse import Decoder
 

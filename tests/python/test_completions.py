@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from luaopenai import APIError
-from luaopenai.client.chat import (
+from luaopenai.client.completions import (
     assemble,
     check_status,
     error_text,
