@@ -15,7 +15,7 @@ local session_parameters = bridge.constants().session_parameters
 ---@field tool_calls? openai.ToolCall[]
 
 ---@class openai.ContentPart
----@field type string such as `text` or `image_url`
+---@field type string `text`, `image_url` and others
 ---@field text? string
 ---@field image_url? {url: string, detail?: string}
 
@@ -26,16 +26,16 @@ local session_parameters = bridge.constants().session_parameters
 ---@class openai.ToolCall
 ---@field id string
 ---@field type string
----@field index? integer in a stream's pieces
+---@field index? integer of a piece in a stream
 ---@field ["function"] openai.FunctionCall
 
 ---@class openai.FunctionDeclaration
 ---@field name string
 ---@field description? string
----@field parameters? table a JSON schema
+---@field parameters? table its JSON schema
 
 ---@class openai.Tool
----@field type string such as `function`
+---@field type string `function` and others
 ---@field ["function"]? openai.FunctionDeclaration
 
 ---@class openai.Chunk a piece of a streamed reply; `tostring` gives its text

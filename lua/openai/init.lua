@@ -4,6 +4,7 @@ local _, bridge = ...
 local class = bridge.bundled("openai.class")
 local json = bridge.bundled("openai.json")
 local request = bridge.bundled("openai.request")
+local wait = bridge.bundled("openai.wait")
 local constants = bridge.constants()
 
 ---@alias openai.Headers table<string, string> names in lower case, in what a server answers
@@ -86,6 +87,7 @@ local function copy(into, from)
 end
 
 -- Calls an endpoint: its defaults, then its argument, then the caller's options over them.
+---@param self OpenAI
 ---@return integer status, any body, openai.Headers headers
 local function call(self, name, argument, opts, stream_fn)
   local endpoint = constants.endpoints[name]
@@ -208,6 +210,7 @@ function methods:delete_file(file_id)
 end
 
 -- Sends a form with a file.
+---@param self OpenAI
 ---@return integer status, any body, openai.Headers headers
 local function upload(self, name, params)
   local endpoint = constants.endpoints[name]
@@ -387,7 +390,7 @@ local openai = {
   ResponsesChatSession = bridge.bundled("openai.responses").ResponsesChatSession,
   gather = from_tasks("gather"),
   spawn = from_tasks("spawn"),
-  sleep = from_tasks("sleep"),
+  sleep = wait.sleep,
 }
 
 return openai

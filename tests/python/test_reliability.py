@@ -78,6 +78,16 @@ def refuse(status: int = 503, *headers: str) -> Script:
     return say(answer(body, "Connection: close", *headers, status=f"{status} No"))
 
 
+def say_slowly(*pieces: bytes) -> Script:
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        for piece in pieces:
+            connection.send(piece)
+            threading.Event().wait(0.02)
+
+    return script
+
+
 def say_then_reset(*pieces: bytes) -> Script:
     def script(connection: Connection) -> None:
         say(*pieces)(connection)
@@ -245,8 +255,17 @@ CASES = {
     "a stream without framing, whole": Case(
         say(UNFRAMED_STREAM + delta("a") + DONE), ask_for_a_stream, "a", 1
     ),
+    "a compressed body that is broken": Case(
+        say_then_stall(answer(b"not gzip", "Content-Encoding: gzip", length=99)),
+        ask_for_models,
+        APIConnectionError("the answer's compression is broken: "),
+        1,
+    ),
     "a stream without framing, its end in two pieces": Case(
-        in_turn(drip(UNFRAMED_STREAM + delta("a") + DONE, 0)), ask_for_a_stream, "a", 1
+        say_slowly(UNFRAMED_STREAM + delta("a") + b'data: {"finish_reason"', b': "stop"}\n\n'),
+        ask_for_a_stream,
+        "a",
+        1,
     ),
     "a stream without framing, its end long before its last byte": Case(
         say(UNFRAMED_STREAM + delta("a") + DONE, b": " + MEGABYTE.encode() + b"\n"),
@@ -378,6 +397,15 @@ def test_a_pause_is_really_made(fault_server: StartServer) -> None:
     assert 0.12 <= time.monotonic() - started < GENEROUS
 
 
+def test_the_connection_of_a_refusal_serves_the_next_attempt(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    server = fault_server(keep_alive([answer(b"{}", status="503 No"), answer(b'"fine"')]))
+    with OpenAI(API_KEY, server.url) as client:
+        assert client.models().body == "fine"
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
 # --- Kept connections ---
 
 
@@ -468,6 +496,19 @@ def test_a_closed_client_opens_anew(fault_server: StartServer, open_sockets: Cou
         assert client.models().body == "fine"
         client.close()
     assert open_sockets() == 0
+
+
+def test_a_failure_that_is_remembered_does_not_keep_connections_from_being_closed(
+    fault_server: StartServer, open_sockets: Count
+) -> None:
+    server = fault_server(in_turn(reset_at_once, say_then_stall(answer())))
+    client = OpenAI(API_KEY, server.url, max_retries=0)
+    with pytest.raises(APIConnectionError) as caught:
+        client.models()
+    client.models()
+    client.close()
+    assert open_sockets() == 0
+    assert caught.value.__traceback__
 
 
 def test_a_collected_client_closes_its_connections(

@@ -1,8 +1,9 @@
 """A small OpenAI-like HTTP server on the loopback interface, for tests that want real requests.
 
-A chat completion repeats the last message; the model's name asks for another answer (see
-``ChatModels``). ``/v1/mirror`` sends the body back as it came. ``GET /_last`` tells of the
-request before it. The paths outside ``/v1`` are for tests of plain HTTP (see ``PlainPaths``).
+A chat completion repeats the last message, and a response its input; the model's name asks for
+another answer (see ``ChatModels``). ``/v1/mirror`` sends the body back as it came. ``GET /_last``
+tells of the request before it. The paths outside ``/v1`` are for tests of plain HTTP (see
+``PlainPaths``).
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if self.path == "/v1/chat/completions":
             ChatModels(self, json.loads(body)).answer()
+        elif self.path == "/v1/responses":
+            self.respond(json.loads(body))
         elif self.path == "/v1/embeddings":
             vector = {"object": "embedding", "index": 0, "embedding": [0.5, -0.25]}
             self.json({"object": "list", "data": [vector]})
@@ -90,6 +93,21 @@ class _Handler(BaseHTTPRequestHandler):
             PlainPaths(self, request).answer()
 
     do_POST = do_PUT = do_DELETE = do_HEAD = do_GET  # noqa: N815 (http.server's names)
+
+    def respond(self, payload: dict[str, Any]) -> None:
+        """Answer as the Responses API does: with what was said, as a stream when asked for one."""
+        text = f"You said: {payload['input']}"
+        message = {"type": "message", "content": [{"type": "output_text", "text": text}]}
+        response = {"id": "resp_echo", "object": "response", "output": [message]}
+        if not payload.get("stream"):
+            self.json(response)
+            return
+        events = (
+            {"type": "response.output_text.delta", "delta": text},
+            {"type": "response.completed", "response": response},
+        )
+        stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+        self.whole(stream.encode(), kind="text/event-stream")
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep standard error for the tests."""
