@@ -5,11 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test lint format bench clean
+.PHONY: run example-plugins test lint format bench clean
 
 run: $(READY)
 	@$(BIN)/luaopenai model pull
 	$(BIN)/luaopenai run --local examples/session.lua
+
+example-plugins: $(READY)
+	@$(BIN)/luaopenai model pull
+	$(BIN)/python examples/locally.py examples/notes.py
 
 test: $(READY)
 	@sh tests/support/lua_tool.sh busted $(BIN)/luaopenai test --version

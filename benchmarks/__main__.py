@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import calls, cjson, startup
+from benchmarks import calls, cjson, concurrency, plugins, startup
 from benchmarks.peers import environment, installed
 from benchmarks.report import print_table
 
-NAMES = ["startup", *calls.CASES, "cjson"]
+ALONE = {"concurrency": concurrency.main, "cjson": cjson.main, "plugins": plugins.main}
+NAMES = ["startup", *calls.CASES, *ALONE]
 PACKAGES = ("luaopenai", "lupa", "requests", "urllib3", "openai")
 
 
@@ -25,11 +26,12 @@ def main() -> None:
     if unknown:
         sys.exit(f"no benchmark {unknown[0]}; there are {', '.join(NAMES)}")
     print(machine(), flush=True)
-    if set(names) - {"cjson"}:
+    if set(names) - ALONE.keys():
         compare(names)
-    if "cjson" in names:
-        print("\n## cjson\n", flush=True)
-        cjson.main()
+    for name, run in ALONE.items():
+        if name in names:
+            print(f"\n## {name}\n", flush=True)
+            run()
 
 
 def compare(names: list[str]) -> None:

@@ -9,8 +9,8 @@ local as_function, exports, settings = ...
 ---@cast settings luaopenai.Settings
 
 local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
-local error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall =
-  error, pairs, pcall, rawget, rawset, setmetatable, tostring, type, xpcall
+local error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, xpcall =
+  error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, xpcall
 local getmetatable, loadfile, sethook, traceback = debug.getmetatable, loadfile, debug.sethook, debug.traceback
 
 -- Python objects stay out of scripts' hands: they could reach all of Python through one.
@@ -35,28 +35,31 @@ local function depart()
   leave()
 end
 
-local function unwrap(ok, ...)
-  if ok then
-    return ...
-  end
-  if ok == nil then
-    depart()
-  end
-  error((...), 0)
-end
+local interrupt
 
-local function unwrap_soft(ok, ...)
-  if ok == nil then
+-- A Python function raises only where an interrupt hits it before it can keep that back.
+local function unwrap_soft(called, ok, ...)
+  if not called then
+    interrupt = ok
+  end
+  if not called or ok == nil then
     depart()
   end
   return ok, ...
+end
+
+local function unwrap(called, ok, ...)
+  if called and ok then
+    return ...
+  end
+  error((select(2, unwrap_soft(called, ok, ...))), 0)
 end
 
 -- A Python function as a Lua function that raises a string when Python fails.
 local function wrap(python_function)
   local f = as_function(python_function)
   return function(...)
-    return unwrap(f(...))
+    return unwrap(pcall(f, ...))
   end
 end
 
@@ -64,18 +67,17 @@ end
 local function wrap_soft(python_function)
   local f = as_function(python_function)
   return function(...)
-    return unwrap_soft(f(...))
+    return unwrap_soft(pcall(f, ...))
   end
 end
 
 ---@class luaopenai.Bridge what every bundled file gets as its second argument
 local bridge = { wrap = wrap, wrap_soft = wrap_soft }
-local says_how_it_went = { open = true, read = true }
+local says_how_it_went = { open = true, read = true, begin_open = true, begin_read = true, take = true }
 for name, python_function in pairs(exports) do
   bridge[name] = (says_how_it_went[name] and wrap_soft or wrap)(python_function)
 end
 bridge.sethook = sethook
-
 
 local templates = settings.folder .. "/?.lua;" .. settings.folder .. "/?/init.lua"
 local bundled_modules = {}
@@ -197,6 +199,10 @@ local function finish(ok, ...)
     return true, ...
   end
   local failure = ...
+  if type(failure) ~= "table" then
+    -- There was no room for `describe`.
+    return false, tostring(failure), nil, nil, ""
+  end
   return false, failure.message, failure.chunk, failure.line, failure.traceback
 end
 
@@ -204,6 +210,12 @@ local null = require("string.buffer").decode("\3")
 local array_mt = bridge.bundled("cjson.sentinels").array_mt
 
 return {
+  -- What Python raised and could not keep; once.
+  interrupt = function()
+    local raised = interrupt
+    interrupt = nil
+    return raised
+  end,
   null = null,
   is_null = function(value)
     return value == null
@@ -227,6 +239,12 @@ return {
   drain = function()
     if bridge.drain then
       bridge.drain()
+    end
+  end,
+  -- Python has left Lua in their midst.
+  forget_tasks = function()
+    if bridge.forget_tasks then
+      bridge.forget_tasks()
     end
   end,
   -- Called from Python without arguments, ends the throwing that `depart` began.

@@ -3,8 +3,8 @@
 local _, bridge = ...
 local wire = bridge.bundled("luaopenai.wire")
 
-local collectgarbage, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall =
-  collectgarbage, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall
+local collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall =
+  collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall
 local require, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall =
   require, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall
 local now, sethook = bridge.now, bridge.sethook
@@ -71,8 +71,60 @@ local function copy(from, names)
   return to
 end
 
+-- How many coroutines and calls of gsub may run inside one another: they take of C's stack, unwatched by LuaJIT.
+local MAX_NESTING = 60
+local nesting = 0
+
+local function nest()
+  if nesting >= MAX_NESTING then
+    error("stack overflow: too many calls inside one another", 3)
+  end
+  nesting = nesting + 1
+end
+
+local function unnest(...)
+  nesting = nesting - 1
+  return ...
+end
+
+local function unwrap(ok, ...)
+  if not ok then
+    bridge.rethrow((...))
+  end
+  return ...
+end
+
+local function make_coroutine_library()
+  local library = copy(coroutine, "create running status yield")
+  local resume = coroutine.resume
+  function library.resume(thread, ...)
+    if type(thread) ~= "thread" then
+      error("bad argument #1 to 'resume' (coroutine expected)", 2)
+    end
+    nest()
+    return unnest(resume(thread, ...))
+  end
+  local function raise(ok, ...)
+    if not ok then
+      error((...), 0)
+    end
+    return ...
+  end
+  function library.wrap(f)
+    local thread = coroutine.create(f)
+    return function(...)
+      return raise(library.resume(thread, ...))
+    end
+  end
+  return library
+end
+
 local function make_string_library()
-  local library = copy(string, "byte char find format gmatch gsub len lower match reverse sub upper")
+  local library = copy(string, "byte char find format gmatch len lower match reverse sub upper")
+  function library.gsub(...)
+    nest()
+    return unwrap(unnest(bridge.protect(string.gsub, ...)))
+  end
   function library.rep(text, count, separator)
     need((#tostring(text) + #tostring(separator or "")) * math.max(tonumber(count) or 0, 0))
     return string.rep(text, count, separator)
@@ -227,7 +279,7 @@ local function make_environment(names, modules)
   environment._G = environment
   environment.bit = copy(bit, [[arshift band bnot bor bswap bxor lshift rol ror rshift tobit
     tohex]])
-  environment.coroutine = copy(coroutine, "create resume running status wrap yield")
+  environment.coroutine = make_coroutine_library()
   environment.debug = { traceback = traceback }
   environment.host = make_host(names)
   environment.io = { write = say }
@@ -347,7 +399,7 @@ sandbox.call = call_export
 ---@param bytes number of memory in all
 ---@param output number bytes that it may write
 function sandbox.arm(deadline, bytes, output)
-  exceeded, origin, peak = nil, nil, 0
+  exceeded, origin, peak, nesting = nil, nil, 0, 0
   limits.deadline, limits.bytes, limits.output = deadline, bytes, output
 end
 
@@ -371,6 +423,8 @@ local function seal()
   for name in pairs(REQUIRABLE) do
     require(name)
   end
+  bridge.bundled("socket.http")
+  bridge.bundled("ssl.https")
   local openai = require("openai")
   openai.gather, openai.spawn, openai.sleep = nil, nil, nil
   for name in pairs(package.loaded) do

@@ -8,11 +8,14 @@ local create, isyieldable, resume, running, yield =
 
 local DEFAULT_LIMIT = 32
 local CANCELLED = "the task was cancelled"
+local ENDED = { done = true, failed = true, cancelled = true }
 
 -- The first value of a yield that is for the scheduler, whatever coroutines lie between.
 local WAIT = {}
 -- What a task is resumed with when it shall end.
 local CANCEL = {}
+-- The field of a task that holds what is the scheduler's alone.
+local STATE = {}
 
 ---@class openai.Task
 ---@field status "running"|"waiting"|"done"|"failed"|"cancelled"
@@ -22,7 +25,6 @@ Task.__index = Task
 ---@class openai.TaskState
 ---@field thread thread
 ---@field ticket? integer what it waits for
----@field answer? integer the answer that it is reading
 ---@field waiters table those that wait for its end
 ---@field results? table
 ---@field failure? any
@@ -31,10 +33,7 @@ Task.__index = Task
 ---@field is_seen? boolean whether someone asks how it ends
 ---@field on_end? function
 
----@type table<openai.Task, openai.TaskState>
-local states = setmetatable({}, { __mode = "k" })
-
--- Coroutines whose yields reach the scheduler.
+-- Coroutines whose yields reach the scheduler: tasks, and what they have resumed.
 local entered = setmetatable({}, { __mode = "k" })
 
 local current
@@ -62,8 +61,15 @@ local function take_ready()
   end
 end
 
+-- Lets the threads go that nobody waits for.
+local function rest()
+  if alive == 0 and not next(waiting) then
+    bridge.rest()
+  end
+end
+
 local function finish(task, status)
-  local state = states[task]
+  local state = task[STATE]
   task.status = status
   alive = alive - 1
   for _, waiter in ipairs(state.waiters) do
@@ -73,8 +79,9 @@ local function finish(task, status)
     unseen[#unseen + 1] = task
   end
   if state.on_end then
-    state.on_end(task)
+    state.on_end()
   end
+  rest()
 end
 
 -- Notes how a task's function ended; runs in the task's own coroutine.
@@ -87,66 +94,66 @@ local function note_end(state, ok, ...)
 end
 
 -- What a resume of a task came to.
-local function take_yield(task, ok, first, ticket, answer)
-  local state = states[task]
+local function take_yield(task, ok, first, ticket)
+  local state = task[STATE]
   if coroutine.status(state.thread) == "dead" then
-    if not ok and not state.results then
+    if not ok then
       state.failure = first
     end
     finish(task, state.results and "done" or state.is_cancelled and "cancelled" or "failed")
-  elseif first ~= WAIT then
+  elseif first == WAIT then
+    task.status, state.ticket = "waiting", ticket
+    if ticket then
+      waiting[ticket] = task
+    end
+  elseif state.is_cancelled then
+    finish(task, "cancelled")
+  else
     -- A yield of the script's own, to nobody: the others get their turn.
     make_ready(task)
-  elseif ticket then
-    task.status, state.ticket, state.answer = "waiting", ticket, answer
-    waiting[ticket] = task
-  else
-    task.status = "waiting"
   end
 end
 
 local function step(task, ...)
-  local state = states[task]
+  local state = task[STATE]
   local previous = current
-  current, task.status = task, "running"
-  state.ticket, state.answer = nil, nil
-  local outcome = pack(resume(state.thread, ...))
+  current, task.status, state.ticket = task, "running", nil
+  local ok, first, ticket = resume(state.thread, ...)
   current = previous
-  take_yield(task, unpack(outcome, 1, math.max(4, outcome.n)))
+  take_yield(task, ok, first, ticket)
 end
 
 -- A waiter is a task, or stands for code outside of tasks and has a field `results`.
 local function go_on(waiter, results)
-  if states[waiter] then
-    if waiter.status == "waiting" or waiter.status == "running" then
-      step(waiter, unpack(results, 1, results.n))
-    end
-  else
+  if not waiter[STATE] then
     waiter.results = results
+  elseif waiter.status == "waiting" or waiter.status == "running" then
+    step(waiter, unpack(results, 1, results.n))
+  end
+end
+
+-- Runs what is ready, or waits for what is next.
+local function turn()
+  local waiter, results = take_ready()
+  if waiter then
+    go_on(waiter, results)
+  elseif next(waiting) then
+    local ticket = bridge.next_done()
+    waiter, waiting[ticket] = waiting[ticket], nil
+    go_on(waiter, pack(bridge.take()))
+  else
+    error("every task waits for another one", 0)
   end
 end
 
 local function loop(is_over)
   while not is_over() do
-    local waiter, results = take_ready()
-    if not waiter then
-      if not next(waiting) then
-        error("every task waits for another one", 0)
-      end
-      local done = pack(bridge.next_done())
-      waiter, waiting[done[1]] = waiting[done[1]], nil
-      results = pack(unpack(done, 2, done.n))
-    end
-    if waiter then
-      go_on(waiter, results)
-    end
+    turn()
   end
-  if alive == 0 and not next(waiting) then
-    bridge.rest()
-  end
+  rest()
 end
 
-local function check_cancelled(first, ...)
+local function check_order(first, ...)
   if first == CANCEL then
     error(CANCELLED, 0)
   end
@@ -154,11 +161,8 @@ local function check_cancelled(first, ...)
 end
 
 -- Suspends the running task until a ticket is done, or, without a ticket, until it is made ready.
-local function suspend(ticket, answer)
-  if states[current].is_cancelled then
-    error(CANCELLED, 0)
-  end
-  return check_cancelled(yield(WAIT, ticket, answer))
+local function suspend(ticket)
+  return check_order(yield(WAIT, ticket))
 end
 
 -- Lets the tasks go on until a ticket of code outside of them is done.
@@ -171,7 +175,11 @@ local function suspend_outside(ticket)
   return unpack(waiter.results, 1, waiter.results.n)
 end
 
+-- Whether a wait can let the others go on here. A cancelled task is to wait for nothing more.
 local function can_suspend()
+  if current and current[STATE].is_cancelled then
+    error(CANCELLED, 0)
+  end
   return current and entered[running()] and isyieldable()
 end
 
@@ -200,12 +208,15 @@ local function pass_on(thread, ok, first, ...)
   if ok and first == WAIT then
     return pass_on(thread, resume(thread, yield(WAIT, ...)))
   end
+  entered[thread] = nil
   return ok, first, ...
 end
 
-function coroutine.resume(thread, ...) -- luacheck: ignore 122
-  if not current then
+local function resume_within(thread, ...)
+  if not (current and entered[running()] and isyieldable()) then
     return resume(thread, ...)
+  elseif entered[thread] then
+    return false, "cannot resume a coroutine that waits"
   end
   entered[thread] = true
   return pass_on(thread, resume(thread, ...))
@@ -216,13 +227,15 @@ local function unwrap(ok, ...)
     return ...
   end
   local failure = ...
-  error(failure, type(failure) == "string" and 3 or 0)
+  error(failure, type(failure) == "string" and 2 or 0)
 end
+
+coroutine.resume = resume_within -- luacheck: ignore 122
 
 function coroutine.wrap(f) -- luacheck: ignore 122
   local thread = create(f)
   return function(...)
-    return unwrap(coroutine.resume(thread, ...))
+    return unwrap(resume_within(thread, ...))
   end
 end
 
@@ -236,13 +249,13 @@ local function new_task(f, ...)
     end
     note_end(state, bridge.protect(f, unpack(arguments, 1, arguments.n)))
   end)
-  states[task], entered[state.thread] = state, true
+  task[STATE], entered[state.thread] = state, true
   alive = alive + 1
   return task
 end
 
 local function see(task)
-  states[task].is_seen = true
+  task[STATE].is_seen = true
   for index, other in ipairs(unseen) do
     if other == task then
       table.remove(unseen, index)
@@ -254,10 +267,13 @@ end
 ---Waits for the task's end.
 ---@return any ... what its function returned; its error is raised here
 function Task:wait()
-  local state = states[self]
+  if self == current then
+    error("a task cannot wait for itself", 2)
+  end
+  local state = self[STATE]
   see(self)
   await(state.waiters, function()
-    return self.status == "done" or self.status == "failed" or self.status == "cancelled"
+    return ENDED[self.status]
   end)
   if self.status == "cancelled" then
     error(CANCELLED, 0)
@@ -269,8 +285,8 @@ end
 
 ---Ends the task: what it waits for is given up, and its connection is closed.
 function Task:cancel()
-  local state = states[self]
-  if self.status ~= "waiting" and self.status ~= "running" or state.is_cancelled then
+  local state = self[STATE]
+  if ENDED[self.status] or state.is_cancelled then
     return
   end
   state.is_cancelled = true
@@ -279,11 +295,10 @@ function Task:cancel()
     bridge.cancel(state.ticket)
     waiting[state.ticket] = nil
   end
-  if state.answer then
-    bridge.abort(state.answer)
-  end
-  if self ~= current then
-    make_ready(self, CANCEL)
+  if self.status == "waiting" then
+    step(self, CANCEL)
+  elseif coroutine.status(state.thread) == "suspended" then
+    finish(self, "cancelled")
   end
 end
 
@@ -299,30 +314,27 @@ function tasks.spawn(f, ...)
   return task
 end
 
-local function entry_of(task)
-  local state = states[task]
-  if not state.results then
-    return nil, state.failure or CANCELLED
-  elseif state.results.n > 1 then
-    local list = { unpack(state.results, 1, state.results.n) }
-    return list
-  end
-  return state.results[1]
-end
-
-local function collect(children, settles)
-  local results = {}
-  for index, task in ipairs(children) do
-    local value, failure = entry_of(task)
-    if not settles then
-      results[index] = value
-    elseif failure ~= nil then
-      results[index] = { ok = false, error = failure }
-    else
-      results[index] = { ok = true, value = value }
+-- What a function returned: several results as a list, but nils at the end are none.
+local function value_of(results)
+  for index = results.n, 2, -1 do
+    if results[index] ~= nil then
+      results.n = nil
+      return results
     end
   end
-  return results
+  return results[1]
+end
+
+local function entry_of(task, settles)
+  local state = task[STATE]
+  if task.status ~= "done" then
+    return { ok = false, error = state.failure }
+  end
+  local value = value_of(state.results)
+  if settles then
+    return { ok = true, value = value }
+  end
+  return value
 end
 
 local function raise_first_failure(children)
@@ -336,6 +348,8 @@ end
 local function check_options(functions, opts)
   if type(functions) ~= "table" then
     error("gather: expected a list of functions", 3)
+  elseif type(opts) ~= "table" then
+    error("gather: expected options as a table", 3)
   end
   for index, f in ipairs(functions) do
     if type(f) ~= "function" and not (getmetatable(f) or {}).__call then
@@ -347,6 +361,16 @@ local function check_options(functions, opts)
     error("gather: limit: expected a number from 1", 3)
   end
   return limit
+end
+
+-- Whoever waited for the children has been cancelled: so are they.
+local function give_up(children, failure)
+  local origin = bridge.origin()
+  for _, task in ipairs(children) do
+    task[STATE].on_end = nil
+    task:cancel()
+  end
+  bridge.rethrow(failure, origin)
 end
 
 ---Runs functions side by side; whenever one waits for the network, the others go on.
@@ -361,14 +385,18 @@ function tasks.gather(functions, opts)
   local children, waiters = {}, {}
   local progress_failure
 
-  local start
-  local function on_end()
-    done = done + 1
+  local function tell_progress()
     if opts.on_progress and not progress_failure then
       local ok, failure = bridge.protect(opts.on_progress, done, total)
       progress_failure = not ok and { failure, bridge.origin() } or nil
     end
+  end
+
+  local start
+  local function on_end()
+    done = done + 1
     start()
+    tell_progress()
     if done == total then
       for _, waiter in ipairs(waiters) do
         make_ready(waiter)
@@ -378,7 +406,7 @@ function tasks.gather(functions, opts)
   function start()
     if next_index <= total then
       local task = new_task(functions[next_index])
-      children[next_index], states[task].on_end = task, on_end
+      children[next_index], task[STATE].on_end = task, on_end
       see(task)
       next_index = next_index + 1
       make_ready(task)
@@ -388,22 +416,21 @@ function tasks.gather(functions, opts)
   for _ = 1, math.min(limit, total) do
     start()
   end
-  await(waiters, function()
+  local ok, failure = bridge.protect(await, waiters, function()
     return done == total
   end)
-  if progress_failure then
+  if not ok then
+    give_up(children, failure)
+  elseif progress_failure then
     bridge.rethrow(progress_failure[1], progress_failure[2])
-  end
-  if not opts.settle then
+  elseif not opts.settle then
     raise_first_failure(children)
   end
-  return collect(children, opts.settle)
-end
-
----Pauses; inside a task, the others go on.
----@param seconds number
-function tasks.sleep(seconds)
-  wait.sleep(seconds)
+  local results = {}
+  for index, task in ipairs(children) do
+    results[index] = entry_of(task, opts.settle)
+  end
+  return results
 end
 
 ---Runs all tasks to their end, and raises the first failure that nobody has asked about.
@@ -414,10 +441,15 @@ function tasks.drain()
   local task = unseen[1]
   unseen = {}
   if task then
-    bridge.rethrow(states[task].failure, states[task].origin)
+    bridge.rethrow(task[STATE].failure, task[STATE].origin)
   end
 end
 
 bridge.drain = tasks.drain
+
+-- Python has left Lua in the midst of tasks: nobody will go on with them.
+function bridge.forget_tasks()
+  current, alive, waiting, unseen, ready = nil, 0, {}, {}, { first = 1, last = 0 }
+end
 
 return tasks

@@ -5,15 +5,23 @@ local _, bridge = ...
 local wait = {}
 
 ---Set by `openai.tasks`: suspends the running task until a ticket is done, or nil where that cannot be.
----@return (fun(ticket: integer, answer?: integer): ...)?
+---@return (fun(ticket: integer): ...)?
 function wait.suspender() end
+
+-- Suspends until a ticket is done, where there is one.
+local function wait_for(suspend, ok, ticket)
+  if not ok then
+    return false, ticket
+  end
+  return suspend(ticket)
+end
 
 ---@return boolean ok
 ---@return any ... status, reason, headers and the answer's number, or what failed
 function wait.open(...)
   local suspend = wait.suspender()
   if suspend then
-    return suspend(bridge.begin_open(...))
+    return wait_for(suspend, bridge.begin_open(...))
   end
   return bridge.open(...)
 end
@@ -24,11 +32,12 @@ end
 function wait.read(number)
   local suspend = wait.suspender()
   if suspend then
-    return suspend(bridge.begin_read(number), number)
+    return wait_for(suspend, bridge.begin_read(number))
   end
   return bridge.read(number)
 end
 
+---Pauses; inside a task, the others go on.
 ---@param seconds number
 function wait.sleep(seconds)
   local suspend = wait.suspender()

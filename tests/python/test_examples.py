@@ -169,6 +169,21 @@ def test_openrouter_asks_two_models(httpserver: HTTPServer, base_url: str) -> No
     assert [payload["model"] for payload in payloads(httpserver)] == [first[0], second[0]]
 
 
+def test_summaries_shows_its_progress_and_each_texts_summary(
+    httpserver: HTTPServer, base_url: str, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text(f"The text {name}.")
+    path = "/v1/chat/completions"
+    httpserver.expect_request(path).respond_with_json(reply("It is short."))
+    shown = output_of("summaries", base_url, str(tmp_path))
+    assert shown == (
+        "\n1 of 2 texts\n2 of 2 texts\n\none.txt\n  It is short.\n\ntwo.txt\n  It is short.\n"
+    )
+    texts = sorted(payload["messages"][1]["content"] for payload in payloads(httpserver))
+    assert texts == ["The text one.", "The text two."]
+
+
 def test_upload_sends_reads_back_and_deletes(httpserver: HTTPServer, base_url: str) -> None:
     content = (
         b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\n'
@@ -192,6 +207,42 @@ def test_each_example_fails_with_the_status_when_the_server_refuses(
     assert "401: no such key" in done.stderr.splitlines()[0]
 
 
+def test_the_note_keeper_shows_what_its_plugins_say(
+    httpserver: HTTPServer, base_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "One.md").write_text("See [[Two]] and [[Three]]. #Red #red #blue")
+    (tmp_path / "Two.md").write_text("Nothing.")
+    whole = reply("A note.") | {"usage": {"total_tokens": 12}}
+    httpserver.expect_request("/v1/chat/completions").respond_with_json(whole)
+    done = start([sys.executable, "examples/notes.py", str(tmp_path)], OPENAI_BASE_URL=base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "# One",
+        "  links says: One links to what is not there: Three",
+        "  missing: 1",
+        "  summary: A note.",
+        "  tags: ['red', 'blue']",
+        "# Two",
+        "  missing: 0",
+        "  summary: A note.",
+        "  tags: []",
+        "links: 0 requests, 0 tokens",
+        "summary: 2 requests, 24 tokens",
+        "tags: 0 requests, 0 tokens",
+    ]
+
+
+def test_the_note_keeper_passes_over_a_plugin_that_fails(
+    httpserver: HTTPServer, base_url: str
+) -> None:
+    refusal = {"error": {"message": "no", "code": "busy"}}
+    httpserver.expect_request("/v1/chat/completions").respond_with_json(refusal, 400)
+    done = start([sys.executable, "examples/notes.py"], OPENAI_BASE_URL=base_url)
+    assert done.returncode == 0
+    assert "  summary failed: summary:" in done.stdout
+    assert "  tags: ['travel', 'france']" in done.stdout
+
+
 # --- Against the embedded model ---
 
 
@@ -209,3 +260,19 @@ def test_the_host_program_works_with_the_embedded_model(model_server: LocalServe
     lines = done.stdout.splitlines()
     assert lines[0] == "CALLED FROM PYTHON!"
     assert re.fullmatch(r"line \d+ of script\.lua failed: .+", lines[-1])
+
+
+@pytest.mark.model
+def test_the_note_keeper_works_with_the_embedded_model(model: Path) -> None:
+    done = start([sys.executable, "examples/locally.py", "examples/notes.py"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "summary: 2 requests" in done.stdout
+    assert "failed" not in done.stdout
+
+
+@pytest.mark.model
+def test_the_asyncio_program_works_with_the_embedded_model(model_server: LocalServer) -> None:
+    command = [sys.executable, "examples/async_chats.py"]
+    done = start(command, OPENAI_BASE_URL=model_server.base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) >= 4

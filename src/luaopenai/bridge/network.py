@@ -2,7 +2,7 @@
 
 Each comes in two forms. ``open``, ``read`` and ``sleep`` wait here and now. ``begin_open``,
 ``begin_read`` and ``begin_sleep`` return a ticket at once, and ``next_done`` says which ticket
-came to its end: so many of Lua's coroutines can wait at a time.
+came to its end, ``take`` what it came to: so many of Lua's coroutines can wait at a time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Network:
         self._answers: dict[int, Answer] = {}
         self._last_answer = 0
         self._workers: Workers | None = None
-        self._finish: dict[int, Callable[[Any], tuple[object, ...]]] = {}
+        self._finish: dict[int, Callable[[Any], object]] = {}
+        self._outcome: Any = None
 
     def open(
         self,
@@ -73,7 +74,10 @@ class Network:
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        time.sleep(max(0.0, seconds))
+        from luaopenai.client.cancel import current_call
+
+        call = current_call()
+        (call.pause if call else time.sleep)(max(0.0, seconds))
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -88,12 +92,18 @@ class Network:
         given: object = None,
     ) -> int:
         """``open``, for later."""
-        return self._begin(self._sender(method, url, headers, body, given), self._opened)
+        send = self._sender(method, url, headers, body, given)
+        return self._begin(send, lambda answer: answer.close(), self._opened)
 
     def begin_read(self, number: int) -> int:
-        """``read``, for later."""
-        answer = self._answers[number]
-        return self._begin(answer.read_piece, lambda piece: (self._piece(number, piece),))
+        """``read``, for later; until then the answer is the reading thread's."""
+        answer = self._answers.pop(number)
+
+        def finish(piece: bytes) -> bytes | None:
+            self._answers[number] = answer
+            return self._piece(number, piece)
+
+        return self._begin(answer.read_piece, lambda _: answer.close(), finish)
 
     def begin_sleep(self, seconds: float) -> int:
         """``sleep``, for later."""
@@ -101,36 +111,23 @@ class Network:
         self._finish[ticket] = lambda _: ()
         return ticket
 
-    def next_done(self) -> tuple[object, ...]:
-        """Wait for a ticket; returns it with true and results, or with false and a message."""
-        while True:
-            ticket, result, error = self._crew().next_done()
-            finish = self._finish.pop(ticket, None)
-            if finish is None:
-                self._discard(result)
-                continue
-            if error is None:
-                return ticket, True, *finish(result)
-            if not isinstance(error, Exception):
-                raise error
-            return ticket, False, str(error)
+    def next_done(self) -> int:
+        """Wait for a ticket to come to its end; its number."""
+        self._outcome = outcome = self._crew().next_done()
+        return outcome.ticket
+
+    def take(self) -> object:
+        """What the ticket that ``next_done`` told came to, as ``open`` or ``read`` returns it."""
+        ticket, result, error = self._outcome
+        finish = self._finish.pop(ticket)
+        if error is not None:
+            raise error
+        return finish(result)
 
     def cancel(self, ticket: int) -> None:
         """Nobody waits for a ticket any more."""
         self._finish.pop(ticket, None)
-        if self._workers is not None:
-            self._workers.cancel(ticket)
-
-    def cancel_all(self) -> None:
-        """End all that is under way; safe from any thread."""
-        if self._workers is not None:
-            self._workers.cancel_all()
-
-    def abort(self, number: int) -> None:
-        """End an answer from outside: whoever reads it finds it cut off."""
-        answer = self._answers.pop(number, None)
-        if answer is not None:
-            answer.abort()
+        self._crew().cancel(ticket)
 
     def rest(self) -> None:
         """No coroutine waits any more: let the threads go."""
@@ -138,13 +135,24 @@ class Network:
             self._workers.stop()
         self._finish.clear()
 
+    def leave(self) -> None:
+        """No Lua runs any more, though nothing is at its end: close what is open."""
+        self.rest()
+        while self._answers:
+            self._answers.popitem()[1].close()
+
     def close_connections(self) -> None:
         """Close the connections that are not in use."""
         for transport in self._transports.values():
             transport.close()
 
-    def _begin(self, work: Callable[[], Any], finish: Callable[[Any], tuple[object, ...]]) -> int:
-        ticket = self._crew().submit(work)
+    def _begin(
+        self,
+        work: Callable[[], Any],
+        give_up: Callable[[Any], object],
+        finish: Callable[[Any], object],
+    ) -> int:
+        ticket = self._crew().submit(work, give_up)
         self._finish[ticket] = finish
         return ticket
 
@@ -176,11 +184,6 @@ class Network:
         if not piece:
             self._answers.pop(number, None)
         return piece or None
-
-    def _discard(self, result: object) -> None:
-        """Close an answer that came for nobody."""
-        if hasattr(result, "close"):
-            result.close()
 
     def _settled(self, given: object) -> tuple[Transport, Settings | None]:
         """The transport for a request, and the settings that it was given."""

@@ -123,16 +123,18 @@ class Runtime:
     async def call_async(self, function: Any, *args: object) -> Any:
         """``call``, awaited: the event loop goes on meanwhile; calls follow one another.
 
-        Cancelling the awaiting task closes the connections that the Lua code waits for, and lets
-        it send no more.
+        Cancelling the awaiting task closes the connections that the Lua code waits for, and ends
+        it there: no ``pcall`` of its own keeps it going.
         """
         from luaopenai.client.aio import in_thread
+        from luaopenai.client.cancel import check_cancelled
 
         def run() -> Any:
             with self._turn:
+                check_cancelled()
                 return self.call(function, *args)
 
-        return await in_thread(run, self._network.cancel_all)
+        return await in_thread(run)
 
     def set_arg(self, arg: dict[int, object]) -> None:
         """Set the global ``arg``."""
@@ -176,6 +178,7 @@ class Runtime:
         try:
             results = self._run(function, *crossed)
         except LuaStateError:
+            self._pending = self._pending or self._interrupt()
             if self._pending is None:
                 raise
         if self._pending is not None:
@@ -187,9 +190,17 @@ class Runtime:
         found: tuple[Any, ...] = results[1:]
         return found
 
+    def _interrupt(self) -> BaseException | None:
+        """What left Lua although no function of ours has kept it: a signal came too early."""
+        self._boot[b"sethook"]()
+        raised = self._boot[b"interrupt"]()
+        return raised if isinstance(raised, BaseException) else None
+
     def _leave(self) -> None:
         """Raise what Lua was left for."""
         self._boot[b"sethook"]()
+        self._boot[b"forget_tasks"]()
+        self._network.leave()
         pending, self._pending = self._pending, None
         assert pending is not None
         raise pending

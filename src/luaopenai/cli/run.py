@@ -123,7 +123,8 @@ def _check(options: Options) -> None:
     elif limited:
         raise UsageError(f"{limited[0]} goes with --sandbox")
     for option in limited:
-        if not options.values[option].replace(".", "", 1).isdigit():
+        digits = options.values[option].replace(".", "", 1)
+        if not (digits.isascii() and digits.isdigit()):
             raise UsageError(f"{option} takes a number")
     if "--model-file" in options.values and "--local" not in options.flags:
         raise UsageError("--model-file goes with --local")

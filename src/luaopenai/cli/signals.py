@@ -22,6 +22,9 @@ def watch_signals() -> None:
     """From now on, Ctrl-C ends the process with 130, and a closed standard output with 141."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    # Else a wait in Python ends with a traceback, before the thread below is there.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _note)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, _note)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)

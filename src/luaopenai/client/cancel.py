@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 _local = threading.local()
+
+
+class Cancelled(BaseException):
+    """Ends what a thread does for somebody who has lost interest; no handler is to hold it up."""
 
 
 class Call:
@@ -15,7 +19,7 @@ class Call:
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
-        self._sock: socket.socket | None = None
+        self._end: Callable[[], object] | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Call:
@@ -29,6 +33,7 @@ class Call:
         traceback: TracebackType | None,
     ) -> None:
         _local.call = None
+        self.detach()
 
     @property
     def is_cancelled(self) -> bool:
@@ -36,28 +41,46 @@ class Call:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Close the connection in use, from any thread; nothing further is sent."""
+        """End what the thread waits for, from any thread; nothing further is sent."""
         with self._lock:
             self._cancelled.set()
-            self._shut()
+            self._end_wait()
 
-    def attach(self, sock: socket.socket) -> None:
-        """Note the connection in use."""
+    def check(self) -> None:
+        """Raise ``Cancelled`` when nobody waits any more."""
+        if self.is_cancelled:
+            raise Cancelled
+
+    def attach(self, end: Callable[[], object]) -> None:
+        """Note how to end what the thread is about to wait for."""
         with self._lock:
-            self._sock = sock
+            self._end = end
             if self.is_cancelled:
-                self._shut()
+                self._end_wait()
+
+    def detach(self) -> None:
+        """The connection, or whatever was waited for, is somebody else's from now on."""
+        with self._lock:
+            self._end = None
 
     def pause(self, seconds: float) -> None:
-        """Sleep, but not past a cancel."""
-        self._cancelled.wait(seconds)
+        """Sleep; raises ``Cancelled`` when nobody waits any more."""
+        if self._cancelled.wait(seconds):
+            raise Cancelled
 
-    def _shut(self) -> None:
-        if self._sock is not None:
+    def _end_wait(self) -> None:
+        if self._end is not None:
             with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)
+                self._end()
 
 
 def current_call() -> Call | None:
     """The call that this thread is in, if it can be cancelled."""
     return getattr(_local, "call", None)
+
+
+def check_cancelled() -> None:
+    """Raise ``Cancelled`` when nobody waits any more for what this thread does."""
+    call = current_call()
+    if call is not None:
+        call.check()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from functools import partial
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -22,19 +24,30 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         self._has_served = False
         super().connect()
+        self._let_end()
+
+    def request(self, *args: Any, **options: Any) -> None:
+        self._let_end()
+        super().request(*args, **options)
 
     def getresponse(self) -> Any:
-        call = current_call()
-        if call is not None:
-            call.attach(self.sock)
+        # Where the server closes the connection after this answer, it is forgotten by then.
+        hang_up = partial(self.sock.shutdown, socket.SHUT_RDWR)
         try:
-            answer = super().getresponse()
+            answer: Any = super().getresponse()
         except ConnectionError as error:
             if self._has_served:
                 raise KeptConnectionLostError from error
             raise
         self._has_served = True
+        answer.hang_up = hang_up
         return answer
+
+    def _let_end(self) -> None:
+        """Let a cancel of the current call end this connection."""
+        call = current_call()
+        if call is not None and self.sock is not None:
+            call.attach(partial(self.sock.shutdown, socket.SHUT_RDWR))
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
@@ -44,8 +57,18 @@ class _TLSConnection(_Connection, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
+    def _put_conn(self, conn: Any) -> None:
+        call = current_call()
+        if call is not None:
+            call.detach()
+        if conn is not None and self.pool is not None and self.pool.full():
+            # More may be in use at once than are kept; urllib3 would warn of it.
+            conn.close()
+        else:
+            super()._put_conn(conn)
 
-class _TLSPool(HTTPSConnectionPool):
+
+class _TLSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
@@ -19,8 +18,7 @@ from requests.utils import get_environ_proxies
 
 from luaopenai._version import __version__
 from luaopenai.client import retries
-from luaopenai.client.cancel import current_call
-from luaopenai.client.errors import APIConnectionError
+from luaopenai.client.cancel import check_cancelled, current_call
 from luaopenai.client.failures import (
     connection_error,
     is_worth_a_retry,
@@ -50,13 +48,12 @@ _log = logging.getLogger("luaopenai")
 class Answer:
     """A status, the headers (names in lower case), and a body that has yet to be read."""
 
-    def __init__(
-        self, raw: urllib3.BaseHTTPResponse, url: str, timeouts: tuple[float, float]
-    ) -> None:
+    def __init__(self, raw: Any, url: str, timeouts: tuple[float, float]) -> None:
         self.status: int = raw.status
         self.reason: str = raw.reason or ""
         self.headers = {name.lower(): value for name, value in raw.headers.items()}
         self._raw = raw
+        self._hang_up = raw.hang_up
         self._url = url
         self._timeouts = timeouts
         self._is_whole = not self._ends_with_the_connection()
@@ -71,12 +68,17 @@ class Answer:
     def read_piece(self) -> bytes:
         """The next piece of the body as it arrives; empty at the end.
 
-        Raises ``APIConnectionError`` when the body is cut or the read time-out passes.
+        Raises ``APIConnectionError`` when the body is cut or the read time-out passes, and
+        ``Cancelled`` when nobody waits any more.
         """
+        call = current_call()
+        if call is not None and self._raw.connection is not None:
+            call.attach(self._hang_up)
         try:
             piece: bytes = self._raw.read1(_PIECE, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
+            check_cancelled()
             raise connection_error(without_frames(error), self._url, self._timeouts) from None
         if not piece:
             self._raw.release_conn()
@@ -95,11 +97,6 @@ class Answer:
     def __iter__(self) -> Iterator[bytes]:
         while piece := self.read_piece():
             yield piece
-
-    def abort(self) -> None:
-        """End a read that another thread is in: it finds the answer cut off."""
-        with contextlib.suppress(OSError, ValueError):
-            self._raw.shutdown()
 
     def discard(self) -> None:
         """Pass over the body, so that the connection can be used again."""
@@ -150,6 +147,7 @@ class Transport:
         Raises:
             ValueError: the URL or a header cannot be sent.
             APIConnectionError: no answer came.
+            Cancelled: nobody waits any more.
         """
         _check_headers(headers)
         settings = settings or self.settings
@@ -159,10 +157,8 @@ class Transport:
         connect, read = settings.timeouts
         timeout = urllib3.Timeout(connect=connect, read=read)
         retry = 0
-        call = current_call()
+        check_cancelled()
         while True:
-            if call is not None and call.is_cancelled:
-                raise APIConnectionError(f"cancelled: {public_url(url)}")
             answer: Answer | None = None
             failure: Exception | None = None
             started = time.perf_counter()
@@ -184,6 +180,8 @@ class Transport:
             else:
                 answer = Answer(raw, url, settings.timeouts)
             _log_attempt(method, url, answer, failure, started, retry)
+            if failure:
+                check_cancelled()
             if failure and was_stale(failure) and retries.is_repeatable(method, url):
                 continue
             if retry >= settings.max_retries or not _is_to_be_repeated(
@@ -196,10 +194,8 @@ class Transport:
             pause = retries.pause(retry, answer.headers if answer else None)
             if answer:
                 answer.discard()
-            if call is None:
-                time.sleep(pause)
-            else:
-                call.pause(pause)
+            call = current_call()
+            (call.pause if call else time.sleep)(pause)
             retry += 1
 
     def close(self) -> None:

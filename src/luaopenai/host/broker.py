@@ -6,6 +6,7 @@ The broker runs in the host. It is all that a plugin can reach outside its own L
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.sse import Decoder
 from luaopenai.host import wire
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://host.invalid/v1"
 """What a plugin sees as its client's ``api_base``; the host puts its own in its place."""
+
+_log = logging.getLogger("luaopenai.plugins")
+_STREAMS = ("/chat/completions", "/completions")
+_HEADERS = {"content-type", "date", "openai-processing-ms", "retry-after", "x-request-id"}
+"""What a plugin is told of an answer's headers, beside ``x-ratelimit-...``: no organization."""
 
 _ENDPOINTS = {
     ("POST", "/chat/completions"),
@@ -85,6 +92,7 @@ class Broker:
         self._totals = totals
         self._output = output
         self._folder = folder
+        self._readings: list[Reading] = []
         self.begin()
 
     @property
@@ -96,11 +104,26 @@ class Broker:
         """Start a new call's account."""
         self._requests = self._tokens = 0
 
+    def end(self) -> None:
+        """End a call: what it has left open is closed, and its cost booked."""
+        while self._readings:
+            self._readings.pop().close()
+
+    def values(self, text: bytes | None) -> list[Any]:
+        """The values that the plugin sends; it shall not fill the host's memory with them."""
+        limit, size = self.limits.memory_mb, wire.weight(text) / 2**20
+        if limit is not None and size > limit:
+            raise Stop(LimitExceeded("memory_mb", limit, size, self.name))
+        return wire.decode(text)
+
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
-        """Call a function of the host."""
-        result = self._functions[name](*wire.decode(arguments))
-        results = result if isinstance(result, tuple) else (result,)
-        return wire.encode(results, f"host.{name}: result")
+        """Call a function of the host; raises ``ValueError`` for whatever it raises."""
+        try:
+            result = self._functions[name](*self.values(arguments))
+            results = result if isinstance(result, tuple) else (result,)
+            return wire.encode(results, "result")
+        except Exception as error:
+            raise ValueError(f"host.{name}: {describe(error)}") from error
 
     def write(self, text: bytes) -> None:
         """Take what the plugin prints."""
@@ -130,8 +153,18 @@ class Broker:
         path = self._path(method, url)
         payload = self._payload(path, body)
         self._charge(requests=1)
-        answer = self._client._open(method, path, payload, {})
-        return Reading(answer, lambda tokens: self._charge(tokens=tokens))
+        try:
+            answer = self._client._open(method, path, payload, {})
+        except APIConnectionError as error:
+            _log.warning("%s: %s", self.name, error)
+            raise ValueError("the host cannot reach its server") from None
+        if answer.status == 401:
+            # Servers repeat parts of a key that they refuse.
+            answer.close()
+            raise ValueError("the server refuses the host's key (status 401)")
+        reading = Reading(answer, len(payload or b""), self._book_tokens, self._check)
+        self._readings.append(reading)
+        return reading
 
     def _path(self, method: str, url: str) -> str:
         if not url.startswith(BASE_URL + "/"):
@@ -151,88 +184,135 @@ class Broker:
         if self._models is not None and model not in self._models:
             allowed = ", ".join(sorted(self._models))
             raise ValueError(f"model {model!r} is not for this plugin; there are: {allowed}")
-        if payload.get("stream") and path == "/chat/completions":
+        if payload.get("background"):
+            raise ValueError("a plugin cannot ask for what goes on in the background")
+        if payload.get("stream") and path in _STREAMS:
             # Without it a stream does not tell its tokens.
             payload["stream_options"] = {"include_usage": True}
         return json.dumps(payload, ensure_ascii=False).encode()
 
-    def _charge(self, requests: int = 0, tokens: int = 0) -> None:
-        """Book what is used; raises ``Stop`` when it is more than a limit allows."""
+    def _charge(self, requests: int) -> None:
+        """Book requests before they are sent; raises ``Stop`` when a limit forbids them."""
         with self._totals.lock:
+            used = {
+                "requests": self._requests + requests,
+                "total_requests": self._totals.requests + requests,
+            }
+            self._check_limits(used)
+            # With all tokens used, the next answer is too much.
+            spent = {"tokens": self._tokens, "total_tokens": self._totals.tokens}
+            self._check_limits(spent, spare=1)
             self._totals.requests += requests
-            self._totals.tokens += tokens
-            total_requests, total_tokens = self._totals.requests, self._totals.tokens
         self._requests += requests
-        self._tokens += tokens
         self.usage.requests += requests
+
+    def _book_tokens(self, tokens: int) -> None:
+        with self._totals.lock:
+            self._totals.tokens += tokens
+        self._tokens += tokens
         self.usage.tokens += tokens
-        used = {
-            "requests": self._requests,
-            "tokens": self._tokens,
-            "total_requests": total_requests,
-            "total_tokens": total_tokens,
-        }
+
+    def _check(self) -> None:
+        """Raises ``Stop`` when more tokens are used than a limit allows."""
+        self._check_limits({"tokens": self._tokens, "total_tokens": self._totals.tokens})
+
+    def _check_limits(self, used: Mapping[str, int], spare: int = 0) -> None:
         for kind, amount in used.items():
             limit = getattr(self.limits, kind)
-            spent = amount >= limit if requests and "tokens" in kind and limit else False
-            if limit is not None and (amount > limit or spent):
-                self._unbook(requests)
+            if limit is not None and amount + spare > limit:
                 raise Stop(LimitExceeded(kind, limit, amount, self.name))
-
-    def _unbook(self, requests: int) -> None:
-        """A request that was stopped is not sent."""
-        with self._totals.lock:
-            self._totals.requests -= requests
-        self._requests -= requests
-        self.usage.requests -= requests
 
 
 class Reading:
-    """An answer on its way to a plugin; counts its tokens."""
+    """An answer on its way to a plugin; counts its tokens.
 
-    def __init__(self, answer: Answer, charge: Callable[[int], object]) -> None:
+    Args:
+        answer: what the server sends.
+        asked: bytes of the request.
+        book: is given the tokens, once.
+        check: raises ``Stop`` when they are too many.
+
+    A stream that is broken off does not tell what it has cost: then an event counts as a token, and
+    so do four bytes of the request.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        asked: int,
+        book: Callable[[int], object],
+        check: Callable[[], object],
+    ) -> None:
         self.status = answer.status
         self.reason = answer.reason
-        self.headers = answer.headers
+        self.headers = {
+            name: value
+            for name, value in answer.headers.items()
+            if name in _HEADERS or name.startswith("x-ratelimit-")
+        }
         self._answer = answer
-        self._charge = charge
-        self._tokens = 0
+        self._book = book
+        self._check = check
+        self._told: int | None = None
+        self._events = 0
+        self._asked = asked
+        self._is_open = True
         self._is_stream = "text/event-stream" in answer.headers.get("content-type", "")
-        self._body: list[bytes] = []
         self._decoder = Decoder(self._count)
+        self._whole: bytes | None = None
+        if not self._is_stream:
+            # Whether or not the plugin reads it, it has cost what it says at its end.
+            self._whole = answer.read()
+            self._count(self._whole)
+            self._finish()
+            check()
 
     def read(self) -> bytes | None:
         """The next piece, None at the end."""
-        piece = self._answer.read_piece()
-        if self._is_stream:
-            self._decoder.feed(piece) if piece else self._decoder.close()
-        elif piece:
-            self._body.append(piece)
-        if piece:
-            return piece
         if not self._is_stream:
-            self._count(b"".join(self._body))
-        tokens, self._tokens = self._tokens, 0
-        self._charge(tokens)
+            piece, self._whole = self._whole, None
+            return piece or None
+        if not self._is_open:
+            raise ValueError("this answer is closed")
+        piece = self._answer.read_piece()
+        if piece:
+            self._decoder.feed(piece)
+            return piece
+        self._decoder.close()
+        self._finish()
+        self._check()
         return None
 
     def close(self) -> None:
-        """Let go of the connection; what a broken-off stream has cost is not known."""
-        self._answer.close()
+        """Let go of the connection."""
+        if self._is_open:
+            self._finish()
+            self._answer.close()
+
+    def _finish(self) -> None:
+        self._is_open = False
+        guess = self._events + self._asked // 4 if self._is_stream else 0
+        self._book(guess if self._told is None else self._told)
 
     def _count(self, data: bytes) -> bool:
         """Take the tokens from an answer or an event that tells them."""
         try:
             event = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
+        self._events += 1
         if isinstance(event, dict):
             response = event.get("response")
             usage = event.get("usage") or (isinstance(response, dict) and response.get("usage"))
             total = usage.get("total_tokens") if isinstance(usage, dict) else None
             if isinstance(total, int | float):
-                self._tokens = max(self._tokens, int(total))
+                self._told = max(self._told or 0, int(total))
         return True
+
+
+def describe(error: Exception) -> str:
+    """A host's exception for a plugin: its text, and its type where that tells something."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def plugin_folder(path: Path) -> Path:

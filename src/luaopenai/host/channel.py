@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
@@ -57,10 +56,13 @@ class Channel:
         while len(self._held) < size:
             if deadline is not None:
                 wait = deadline - time.monotonic()
-                if wait <= 0 or not select.select([self._sock], [], [], wait)[0]:
+                if wait <= 0:
                     raise TimeoutError
+                self._sock.settimeout(wait)
             try:
                 piece = self._sock.recv(max(65536, size - len(self._held)))
+            except TimeoutError:
+                raise
             except OSError as error:
                 raise HungUpError from error
             if not piece:

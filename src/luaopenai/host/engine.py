@@ -22,15 +22,50 @@ if TYPE_CHECKING:
 MEGABYTE = 2**20
 _PLAIN = (bytes, int, float, bool)
 
-_EXPORTED = """account_headers assemble check_function check_input check_message check_messages
-check_text check_tool_call chunk_reader close constants explain host is_binary module now open
-output_images output_text read read_reply read_response_event read_stream response_failure sse
-write""".split()
+_EXPORTED = {
+    "account_headers",
+    "assemble",
+    "check_function",
+    "check_input",
+    "check_message",
+    "check_messages",
+    "check_text",
+    "check_tool_call",
+    "chunk_reader",
+    "close",
+    "constants",
+    "explain",
+    "host",
+    "is_binary",
+    "module",
+    "now",
+    "open",
+    "output_images",
+    "output_text",
+    "read",
+    "read_reply",
+    "read_response_event",
+    "read_stream",
+    "response_failure",
+    "sse",
+    "write",
+}
 """All that a plugin's Lua, ours included, can make Python do."""
 
-_NEEDED = ("json", "re", "string", "codecs", "luaopenai.client.chat", "luaopenai.client.endpoints",
-           "luaopenai.client.errors", "luaopenai.client.messages", "luaopenai.client.payload",
-           "luaopenai.client.responses", "luaopenai.client.sse", "luaopenai.client.streams")
+_NEEDED = (
+    "json",
+    "re",
+    "string",
+    "codecs",
+    "luaopenai.client.chat",
+    "luaopenai.client.endpoints",
+    "luaopenai.client.errors",
+    "luaopenai.client.messages",
+    "luaopenai.client.payload",
+    "luaopenai.client.responses",
+    "luaopenai.client.sse",
+    "luaopenai.client.streams",
+)
 """What those functions import; a worker can open no more files by then."""
 
 
@@ -70,6 +105,7 @@ class Engine(Runtime):
         self._sandbox = self._boot[b"sandbox"]()
         self._stride = self._sandbox[b"stride"]
         self._tick = self._sandbox[b"tick"]
+        self._sandbox[b"collect"]()
         self._base, _ = self._memory()
         self.seconds = 0.0
         self._watch()
@@ -145,10 +181,10 @@ class Engine(Runtime):
         try:
             results = self._run(function, *args)
         except LuaStateError:
-            results = None
+            self._pending = self._pending or self._interrupt()
         spent = self.clock() - begun
         self.seconds += spent
-        if results is None:
+        if results is None or (results is not True and not results[0]):
             self._watch()
         kind, *_ = self._sandbox[b"state"]()
         if self._pending is not None:
@@ -156,10 +192,10 @@ class Engine(Runtime):
             raise pending
         if kind is not None:
             raise self._exceeded(kind.decode(), spent)
-        if results is True:
-            return None
         if results is None:
             raise LuaError(f"plugin {self._name} was interrupted")
+        if results is True:
+            return None
         if not results[0]:
             self._fail_in_plugin(results[1:])
         return results[1]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from luaopenai.bridge.errors import LuaError
+from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
 from luaopenai.host.broker import Broker, Stop, Totals, plugin_folder
-from luaopenai.host.limits import Limits, Usage
+from luaopenai.host.limits import LimitExceeded, Limits, Usage
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
@@ -49,6 +51,9 @@ class PluginHost:
     ) -> None:
         if isolation not in ("process", "thread"):
             raise ValueError(f"isolation: expected 'process' or 'thread', got {isolation!r}")
+        wrong = [name for name in functions or () if not str(name).isidentifier()]
+        if wrong:
+            raise ValueError(f"functions: {wrong[0]!r} is no name")
         self.limits = limits or Limits()
         self._client = client
         self._functions = dict(functions or {})
@@ -85,7 +90,11 @@ class PluginHost:
 
     def run_script(self, code: bytes, name: str) -> None:
         """Run code once, inside the walls, for its effects alone."""
-        self._isolate(code, self._broker(name, None), modules=False, script=True).close()
+        broker = self._broker(name, None)
+        try:
+            self._isolate(code, broker, modules=False, script=True).close()
+        finally:
+            broker.end()
 
     def close(self) -> None:
         """End all plugins."""
@@ -94,7 +103,10 @@ class PluginHost:
 
     def _load(self, source: bytes, name: str, folder: Path | None) -> Plugin:
         broker = self._broker(name, folder)
-        isolated = self._isolate(source, broker, modules=folder is not None)
+        try:
+            isolated = self._isolate(source, broker, modules=folder is not None)
+        finally:
+            broker.end()
         plugin = Plugin(name, broker, isolated)
         self._plugins.append(plugin)
         return plugin
@@ -145,6 +157,8 @@ class Plugin:
         self._broker = broker
         self._isolated = isolated
         self._lock = threading.Lock()
+        self._thread: int | None = None
+        """Whose call is under way."""
         self._is_closed = False
 
     @property
@@ -153,7 +167,7 @@ class Plugin:
         return self._broker.usage
 
     def call(self, function: str, *args: Any) -> Any:
-        """Call one of its functions.
+        """Call one of its functions. Calls from several threads wait for one another.
 
         Args:
             function: its name, one of ``exports``.
@@ -171,24 +185,54 @@ class Plugin:
             there = ", ".join(self.exports)
             raise _failure(self.name, f"has no function {function!r}; it has {there}")
         arguments = wire.encode(args, "argument") if args else None
-        if not self._lock.acquire(blocking=False):
-            raise _failure(self.name, "is in a call already")
-        try:
-            if self._is_closed:
-                raise _failure(self.name, "is closed")
-            self._broker.begin()
-            results = self._isolated.call(function, arguments)
-        finally:
-            self._lock.release()
-        if results is None:
+        if self._thread == threading.get_ident():
+            raise _failure(self.name, "is in this call already")
+        with self._lock:
+            self._thread = threading.get_ident()
+            try:
+                values = self._call(function, arguments)
+            except (LuaError, LimitExceeded):
+                if self._is_closed:
+                    raise _failure(self.name, "is closed") from None
+                raise
+            finally:
+                self._thread = None
+                self._broker.end()
+                if self._is_closed:
+                    self._isolated.close()
+        if not values:
             return None
-        values = wire.decode(results)
         return values[0] if len(values) == 1 else tuple(values)
 
+    async def call_async(self, function: str, *args: Any) -> Any:
+        """``call``, awaited: the event loop goes on meanwhile.
+
+        Cancelling the awaiting task closes the connection of the plugin's request, and ends the
+        call there; one in a process ends wherever it is.
+        """
+        from luaopenai.client.aio import in_thread
+
+        return await in_thread(partial(self.call, function, *args))
+
     def close(self) -> None:
-        """End it."""
+        """End it; a call that is under way in a process fails, one in a thread goes on."""
         self._is_closed = True
-        self._isolated.close()
+        self._isolated.interrupt()
+        if self._thread != threading.get_ident():
+            with self._lock:
+                self._isolated.close()
+
+    def _call(self, function: str, arguments: bytes | None) -> list[Any]:
+        check_cancelled()
+        if self._is_closed:
+            raise _failure(self.name, "is closed")
+        self._broker.begin()
+        try:
+            return self._broker.values(self._isolated.call(function, arguments))
+        except Stop as stop:
+            raise stop.exceeded from None
+        except ValueError as error:
+            raise _failure(self.name, f"sends nonsense: {error}") from None
 
 
 class ThreadIsolation:
@@ -215,6 +259,9 @@ class ThreadIsolation:
             raise stop.exceeded from None
         finally:
             self._book()
+
+    def interrupt(self) -> None:
+        """Nothing: only its limits end a call in a thread."""
 
     def close(self) -> None:
         """Forget the plugin's Lua."""

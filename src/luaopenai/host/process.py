@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.errors import LuaError
-from luaopenai.host.broker import Broker, Reading, Stop
+from luaopenai.client.cancel import check_cancelled, current_call
+from luaopenai.host.broker import Broker, Reading, Stop, describe
 from luaopenai.host.channel import Channel, HungUpError
 from luaopenai.host.limits import LimitExceeded
 from luaopenai.host.worker import OUT_OF_MEMORY, pack, unpack
@@ -49,6 +50,12 @@ class ProcessIsolation:
             self._start()
         return self._exchange(b"call", function.encode(), pack(arguments))
 
+    def interrupt(self) -> None:
+        """End a call that is under way in another thread."""
+        worker = self._worker
+        if worker is not None:
+            worker.kill()
+
     def close(self) -> None:
         """End the worker."""
         if self._worker is not None:
@@ -70,21 +77,26 @@ class ProcessIsolation:
 
     def _exchange(self, *message: bytes) -> bytes | None:
         """Send the worker to work, and serve it until it is done."""
-        assert self._worker is not None
+        worker = self._worker
+        assert worker is not None
         done = False
         try:
-            self._worker.channel.send(*message)
-            result = self._serve(self._worker, is_start=message[0] == b"load")
+            worker.channel.send(*message)
+            result = self._serve(worker, is_start=message[0] == b"load")
             done = True
             return result
         except HungUpError:
-            raise self._lost() from None
+            check_cancelled()
+            raise self._lost(worker) from None
         except (LuaError, LimitExceeded) as error:
             done = message[0] != b"load" and not isinstance(error, _Killed)
             if isinstance(error, _Killed):
                 raise error.exceeded from None
             raise
         finally:
+            call = current_call()
+            if call is not None:
+                call.detach()
             if not done:
                 self.close()
 
@@ -95,7 +107,10 @@ class ProcessIsolation:
         if limit is not None:
             spare = START_SECONDS if is_start else GRACE_SECONDS
             deadline = time.monotonic() + limit + spare
+        call = current_call()
         while True:
+            if call is not None:
+                call.attach(worker.kill)
             try:
                 kind, *parts = worker.channel.receive(deadline)
             except TimeoutError:
@@ -124,12 +139,11 @@ class ProcessIsolation:
         error.plugin = self._broker.name
         raise error
 
-    def _lost(self) -> Exception:
+    def _lost(self, worker: _Worker) -> Exception:
         """What became of a worker that is gone."""
-        assert self._worker is not None
-        code = self._worker.wait()
+        code = worker.wait()
         limit = self._broker.limits.memory_mb
-        if limit is not None and (code == OUT_OF_MEMORY or code < 0 or code == 1):
+        if limit is not None and (code == OUT_OF_MEMORY or code < 0):
             return LimitExceeded("memory_mb", limit, limit, self._broker.name)
         error = LuaError(f"the process of plugin {self._broker.name} ended with status {code}")
         error.plugin = self._broker.name
@@ -197,11 +211,6 @@ class _Desk:
         return []
 
 
-def describe(error: Exception) -> str:
-    """A host's exception for a plugin: its text, and its type where that tells something."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-
-
 class _Worker:
     """A worker process and the line to it."""
 
@@ -229,6 +238,10 @@ class _Worker:
             return self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return -9
+
+    def kill(self) -> None:
+        """Kill the process; its end of the line closes."""
+        self._process.kill()
 
     def close(self) -> None:
         """Kill the process and forget it."""

@@ -69,7 +69,8 @@ def _is_json(value: Any, depth: int = 0) -> bool:
         return all(_is_json(item, depth + 1) for item in value)
     if kind is dict:
         return all(
-            type(key) is str and "\0" not in key and _is_json(value[key], depth + 1) for key in value
+            type(key) is str and "\0" not in key and _is_json(item, depth + 1)
+            for key, item in value.items()
         )
     return False
 
@@ -89,9 +90,10 @@ def _mark(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return [_mark(item, f"{where}[{n}]", depth + 1) for n, item in enumerate(value)]
     if not isinstance(value, dict):
-        for plain in (str, int, float, bytes):
-            if isinstance(value, plain):
-                return _mark(plain(value), where, depth)
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int | float):
+            return _mark(int(value) if isinstance(value, int) else float(value), where, depth)
         raise TypeError(f"{where}: {kind.__name__} is no plain data")
     marked = {}
     are_names = True

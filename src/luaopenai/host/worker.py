@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from luaopenai.bridge.errors import LuaError
+from luaopenai.bridge.runtime import LuaStateError
 from luaopenai.host.broker import Stop
 from luaopenai.host.channel import Channel, HungUpError
 from luaopenai.host.engine import MEGABYTE, Engine
@@ -20,7 +21,7 @@ from luaopenai.host.limits import LimitExceeded, Limits
 
 NO_VALUE = b"-"
 VALUE = b"+"
-OUT_OF_MEMORY = 77
+CRASHED, OUT_OF_MEMORY = 76, 77
 _HEADROOM = 96 * MEGABYTE
 
 
@@ -43,13 +44,16 @@ def main(line: int, life: int) -> None:
     """
     threading.Thread(target=_die_with, args=(life,), daemon=True).start()
     channel = Channel(socket.socket(fileno=line))
+    status = CRASHED
+    # Nothing here needs memory: there may be none.
     try:
         _serve(channel)
     except HungUpError:
-        pass
-    except MemoryError:
-        os._exit(OUT_OF_MEMORY)
-    os._exit(0)
+        status = 0
+    except (MemoryError, LuaStateError):
+        status = OUT_OF_MEMORY
+    finally:
+        os._exit(status)
 
 
 def _die_with(life: int) -> None:
@@ -100,8 +104,6 @@ def _lock_up(memory_mb: float | None) -> None:
         import resource
     except ImportError:
         return
-    files = max(int(name) for name in os.listdir("/dev/fd")) if os.path.isdir("/dev/fd") else 64
-    _lower(resource, resource.RLIMIT_NOFILE, files)
     _lower(resource, resource.RLIMIT_CORE, 0)
     _lower(resource, resource.RLIMIT_FSIZE, 0)
     if memory_mb is not None and sys.platform == "linux":
@@ -114,6 +116,8 @@ def _lock_up(memory_mb: float | None) -> None:
         )
     if hasattr(resource, "RLIMIT_NPROC"):
         _lower(resource, resource.RLIMIT_NPROC, 0)
+    # The first three are taken: nothing can be opened any more.
+    _lower(resource, resource.RLIMIT_NOFILE, 3)
 
 
 def _lower(resource: Any, kind: int, value: int) -> None:

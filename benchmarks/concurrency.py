@@ -1,0 +1,84 @@
+"""Many chats at once in one script: how long they take together, and what each costs.
+
+The cost of a single call outside of tasks is measured against a checkout from before there were
+tasks, where ``LUAOPENAI_BEFORE`` names one: the two take turns, a process each.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from benchmarks.crowd import EVENTS
+
+_SCRIPT = str(Path(__file__).with_suffix(".lua"))
+_COMMAND = [sys.executable, "-m", "luaopenai", "run", _SCRIPT]
+_TURNS = 12
+
+
+def main() -> None:
+    """Print a table."""
+    print("| case | result | aim |\n| --- | --: | --: |")
+    with serving() as url:
+        for count, limit, aim in ((200, 200, 1.0), (1000, 100, 4.0)):
+            seconds, memory = _run("chats", url, count, limit)
+            one_by_one = f"one after another: {count / 4:.0f} s"
+            _row(
+                f"{count:,} chats of 250 ms, limit {limit} ({one_by_one})",
+                f"{seconds:.2f} s",
+                f"≤ {aim} s",
+            )
+            _row("memory for each that waits", f"{memory / 1e3:.0f} KB", "≤ 200 KB")
+        seconds, middle, slowest, events = _run("streams", url, 100)
+        assert events == 100 * EVENTS
+        _row(f"100 streams of {EVENTS} events, one every 5 ms", f"{seconds:.2f} s", "≤ 2.5 s")
+        _row("an event's arrival to its callback, median", f"{middle * 1e3:.1f} ms", "≤ 50 ms")
+        _row("the same, 99th percentile", f"{slowest * 1e3:.1f} ms", "")
+        before = os.environ.get("LUAOPENAI_BEFORE")
+        if before:
+            ratio = compare_single(url, Path(before))
+            _row("a single call outside of tasks, to before", f"{ratio:.3f}", "≤ 1.03")
+
+
+def compare_single(url: str, before: Path) -> float:
+    """Seconds of a call now to those in another checkout, the median of pairs."""
+    ratios = []
+    for turn in range(_TURNS):
+        sides = (None, before) if turn % 2 else (before, None)
+        seconds = {side: median(_run("single", url, 15, 60, checkout=side)) for side in sides}
+        ratios.append(seconds[None] / seconds[before])
+    return median(ratios)
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The server, in another process; its base URL."""
+    command = [sys.executable, "-m", "benchmarks.crowd"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        finally:
+            process.terminate()
+
+
+def _run(case: str, url: str, *numbers: int, checkout: Path | None = None) -> list[float]:
+    environment = dict(os.environ, NO_PROXY="127.0.0.1")
+    if checkout is not None:
+        environment["PYTHONPATH"] = str(checkout / "src")
+    command = [*_COMMAND, case, url, *map(str, numbers)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return [float(number) for number in done.stdout.split()]
+
+
+def _row(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

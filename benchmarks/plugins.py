@@ -1,0 +1,77 @@
+"""Plugins: what a call, its values and a worker's start cost, in both isolations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Literal
+
+from luaopenai import Plugin, PluginHost
+
+RUNS = 15
+CALLS = 500
+VALUES = [f"value {number}" if number % 2 else number * 0.5 for number in range(1000)]
+CODE = """return {
+  nothing = function() end,
+  take = function(values) return #values end,
+  give = function() return kept end,
+  keep = function(values) kept = values end,
+}"""
+
+Isolation = Literal["process", "thread"]
+
+
+def main() -> None:
+    """Print the table."""
+    print("| case | process | aim | thread | aim |\n| --- | --: | --: | --: | --: |")
+    rows: list[tuple[str, Callable[[Isolation], float], float, str, str, str]] = [
+        ("a call that does nothing", _nothing, 1e6, "µs", "≤ 150", "≤ 10"),
+        ("1,000 values to a plugin", lambda i: _values(i, "take", VALUES), 1e3, "ms", "≤ 2", "≤ 2"),
+        ("1,000 values from a plugin", lambda i: _values(i, "give"), 1e3, "ms", "≤ 2", "≤ 2"),
+        ("a plugin's start", _start, 1e3, "ms", "≤ 150", ""),
+    ]
+    for case, measure, scale, unit, aim, thread_aim in rows:
+        process, thread = (measure(isolation) * scale for isolation in ("process", "thread"))
+        print(f"| {case} | {process:.2f} {unit} | {aim} | {thread:.2f} {unit} | {thread_aim} |")
+
+
+def _nothing(isolation: Isolation) -> float:
+    with PluginHost(isolation=isolation) as host:
+        return _time(_warm(host), "nothing")
+
+
+def _values(isolation: Isolation, function: str, *args: object) -> float:
+    with PluginHost(isolation=isolation) as host:
+        plugin = _warm(host)
+        plugin.call("keep", VALUES)
+        return _time(plugin, function, *args, calls=20)
+
+
+def _warm(host: PluginHost) -> Plugin:
+    plugin = host.load_string(CODE)
+    for _ in range(CALLS):
+        plugin.call("nothing")
+    return plugin
+
+
+def _time(plugin: Plugin, function: str, *args: object, calls: int = CALLS) -> float:
+    """Seconds for a call: the median of runs of many."""
+    took = []
+    for _ in range(RUNS):
+        begun = time.perf_counter()
+        for _ in range(calls):
+            plugin.call(function, *args)
+        took.append((time.perf_counter() - begun) / calls)
+    return median(took)
+
+
+def _start(isolation: Isolation) -> float:
+    """Seconds from ``load_string`` to a plugin that is ready."""
+    took = []
+    for _ in range(RUNS):
+        with PluginHost(isolation=isolation) as host:
+            begun = time.perf_counter()
+            host.load_string(CODE)
+            took.append(time.perf_counter() - begun)
+    return median(took)

@@ -1,0 +1,562 @@
+"""Lua's tasks from the outside: in a Python program, under `luaopenai run`, and what they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from luaopenai import LuaError, OpenAI, PluginHost, Runtime
+from luaopenai.bridge.workers import Workers
+from support.crowd_server import CrowdServer
+
+RUN = [sys.executable, "-m", "luaopenai", "run"]
+CHATTING = """
+local openai = require("openai")
+local client = openai.new()
+local function chat(model, said)
+  return assert(client:new_chat_session({ model = model }):send(said))
+end
+local function stream(model)
+  client:chat({ { role = "user", content = "s" } }, { model = model, stream = true }, print)
+end
+"""
+
+
+@pytest.fixture
+def crowd() -> Iterator[CrowdServer]:
+    """A server without connections at the end: whoever asked has closed what it opened."""
+    with CrowdServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(crowd: CrowdServer, connect: Callable[..., OpenAI]) -> OpenAI:
+    return connect(crowd.url)
+
+
+@pytest.fixture
+def runtime(client: OpenAI) -> Runtime:
+    return Runtime(client, rocks=False)
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    """Wait until something is true, 5 seconds at most."""
+    limit = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+async def soon(holds: Callable[[], object]) -> None:
+    """The same in an event loop."""
+    limit = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < limit
+        await asyncio.sleep(0.005)
+
+
+def waiting_threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("luaopenai-")]
+
+
+# --- What a script leaves behind ---
+
+
+def test_after_a_gather_no_thread_is_left_and_no_connection_after_close(
+    runtime: Runtime,
+    client: OpenAI,
+    crowd: CrowdServer,
+    open_sockets: Callable[[], int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    code = (
+        "local list = {} for n = 1, 40 do list[n] = function() return chat('wait-200', 'c') end end"
+    )
+    assert len(runtime.run_string(f"{CHATTING} {code} return openai.gather(list)")) == 40
+    eventually(lambda: not waiting_threads())
+    assert crowd.count.most == 32
+    assert 1 <= open_sockets() <= 10, "no more are kept than the pool holds"
+    assert caplog.messages == [], "which is no cause for a warning"
+    client.close()
+    assert open_sockets() == 0
+    eventually(lambda: crowd.count.connections == 0)
+
+
+def test_after_cancels_no_thread_and_no_connection_is_left(
+    runtime: Runtime, crowd: CrowdServer, open_sockets: Callable[[], int]
+) -> None:
+    runtime.run_string(
+        CHATTING
+        + """
+        local tasks = {}
+        for n = 1, 5 do
+          tasks[n] = openai.spawn(chat, "wait-9000", "c")
+          tasks[n + 5] = openai.spawn(function()
+            stream("drip-999-10")
+          end)
+        end
+        openai.sleep(0.2)
+        for _, task in ipairs(tasks) do task:cancel() end
+        """
+    )
+    eventually(lambda: not waiting_threads())
+    eventually(lambda: open_sockets() == 0)
+    eventually(lambda: (crowd.count.now, crowd.count.connections) == (0, 0))
+
+
+def test_after_a_failure_in_the_midst_no_thread_and_no_answer_is_left(
+    runtime: Runtime, open_sockets: Callable[[], int]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        runtime.run_string(
+            CHATTING
+            + """
+            openai.gather({
+              function() chat("wait-9000", "a") end,
+              function()
+                stream("drip-999-10")
+              end,
+              function() openai.sleep(0.2) pcall(os.exit, 3) end,
+            })
+            """
+        )
+    assert caught.value.code == 3
+    eventually(lambda: not waiting_threads())
+    eventually(lambda: open_sockets() == 0)
+    assert runtime.run_string(CHATTING + "return openai.gather({ function() return 7 end })") == [7]
+    assert runtime.run_string(CHATTING + "return chat('wait-1', 'as before')") == "as before"
+
+
+def test_an_answer_that_comes_for_nobody_is_given_up() -> None:
+    workers, gate, given_up = Workers(), threading.Event(), list[object]()
+    ticket = workers.submit(lambda: gate.wait(5), given_up.append)
+    workers.cancel(ticket)
+    gate.set()
+    eventually(lambda: given_up == [True])
+    workers.stop()
+    eventually(lambda: not waiting_threads())
+
+
+def test_ended_tasks_are_collected(runtime: Runtime) -> None:
+    grown = runtime.run_string(
+        CHATTING
+        + """
+        local function some()
+          for _ = 1, 200 do
+            openai.gather({ function() return ("x"):rep(1000) end, function() openai.sleep(0) end })
+          end
+          collectgarbage() collectgarbage()
+          return collectgarbage("count")
+        end
+        some()
+        local before = some()
+        return some() - before
+        """
+    )
+    assert grown < 50, "kilobytes, of 400 tasks with 200 kilobytes in results"
+
+
+def test_a_script_without_tasks_loads_nothing_for_them(crowd: CrowdServer) -> None:
+    code = f"""
+import sys, threading
+from luaopenai import Runtime
+runtime = Runtime(base_url={crowd.url!r}, api_key="k", rocks=False)
+resume = runtime.run_string("return coroutine.resume")
+print(runtime.run_string({CHATTING!r} + '''
+    local resume, wrap = coroutine.resume, coroutine.wrap
+    local reply = coroutine.wrap(function()
+      openai.sleep(0.001)
+      return chat("wait-1", "hello")
+    end)()
+    assert(resume == coroutine.resume and wrap == coroutine.wrap)
+    return reply'''))
+print("luaopenai.bridge.workers" in sys.modules, threading.active_count())
+print(runtime.run_string('''
+    local resume = coroutine.resume
+    require("openai").gather({{}})
+    return resume == coroutine.resume'''))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("hello\nFalse 1\nFalse\n", "")
+
+
+# --- Errors ---
+
+
+def test_an_error_in_a_task_names_its_line_and_shows_where_it_came_from(runtime: Runtime) -> None:
+    code = CHATTING + "\nopenai.gather({ function()\nopenai.sleep(0)\nerror('deep') end })"
+    line = CHATTING.count("\n") + 4
+    with pytest.raises(LuaError) as caught:
+        runtime.run_string(code, "script.lua")
+    assert caught.value.message == f"script.lua:{line}: deep"
+    assert (caught.value.chunk, caught.value.line) == ("script.lua", line)
+    assert f"script.lua:{line}: in function <script.lua:{line - 2}>" in caught.value.traceback
+
+
+def test_a_network_failure_in_a_task_keeps_its_cause(refusing_url: str) -> None:
+    runtime = Runtime(base_url=refusing_url, api_key="k", rocks=False)
+    code = """
+        local client = require("openai").new(nil, { max_retries = 0 })
+        require("openai").gather({ function() client:models() end })
+    """
+    with pytest.raises(LuaError, match="connection refused") as caught:
+        runtime.run_string(code)
+    assert type(caught.value.__cause__).__name__ == "APIConnectionError"
+
+
+def test_a_host_function_in_a_task_may_call_lua_that_waits(runtime: Runtime) -> None:
+    make = runtime.run_string(
+        CHATTING
+        + """
+        return function(twice)
+          return openai.gather({
+            function() return twice(function() return chat("wait-20", "a") end) end,
+            function() return chat("wait-10", "b") end,
+            function() return coroutine.wrap(function()
+              return twice(function() openai.sleep(0.001) return "c" end)
+            end)() end,
+          })
+        end
+        """
+    )
+    assert make(lambda f: f() + f()) == ["aa", "b", "cc"]
+
+
+def test_our_socket_sleep_lets_the_others_go_on(runtime: Runtime) -> None:
+    code = """
+        local openai, socket = require("openai"), require("socket")
+        local list = {}
+        for n = 1, 10 do list[n] = function() socket.sleep(0.1) return n end end
+        return openai.gather(list)
+    """
+    started = time.monotonic()
+    assert runtime.run_string(code) == list(range(1, 11))
+    assert time.monotonic() - started < 0.5
+
+
+# --- Under `luaopenai run` ---
+
+
+def run(code: str, crowd: CrowdServer, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [*RUN, "--base-url", crowd.url, *options, "-e", CHATTING + code]
+    environment = {**os.environ, "OPENAI_API_KEY": "k"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+
+
+def test_a_script_ends_when_its_tasks_have_ended(crowd: CrowdServer) -> None:
+    done = run(
+        """
+        openai.spawn(function()
+          print(chat("wait-100", "first"))
+          openai.spawn(function() print(chat("wait-50", "second")) end)
+        end)
+        print("the last line")
+        """,
+        crowd,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the last line\nfirst\nsecond\n", "")
+
+
+def test_a_task_that_failed_unseen_fails_the_script_at_its_end(crowd: CrowdServer) -> None:
+    done = run(
+        """
+        openai.spawn(function() openai.sleep(0.01) error("unseen") end)
+        openai.spawn(function() openai.sleep(0.05) print("goes on") end)
+        local seen = openai.spawn(function() error("seen") end)
+        print(pcall(seen.wait, seen))
+        """,
+        crowd,
+    )
+    assert done.returncode == 1
+    assert done.stdout.endswith("seen\ngoes on\n")
+    assert done.stderr.startswith("luaopenai: (command line):")
+    assert "unseen" in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("where", ["os.exit(5)", "openai.spawn(os.exit, 5)"])
+def test_os_exit_cancels_the_tasks(crowd: CrowdServer, where: str) -> None:
+    started = time.monotonic()
+    done = run(
+        f"openai.spawn(chat, 'wait-20000', 'a') openai.sleep(0.1) {where} print('no')", crowd
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
+    assert time.monotonic() - started < 5
+    eventually(lambda: crowd.count.lost == 1)
+
+
+def test_ctrl_c_cancels_the_tasks(crowd: CrowdServer) -> None:
+    code = CHATTING + "openai.spawn(chat, 'wait-20000', 'a') io.write('here') io.flush()"
+    process = subprocess.Popen(
+        [*RUN, "--base-url", crowd.url, "-e", code],
+        env={**os.environ, "OPENAI_API_KEY": "k"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    eventually(lambda: crowd.count.now == 1)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=5) == ("here", "")
+    assert process.returncode == 130
+    eventually(lambda: crowd.count.lost == 1)
+
+
+def test_an_interrupt_in_a_python_program_ends_the_tasks(
+    runtime: Runtime, crowd: CrowdServer
+) -> None:
+    def interrupt() -> None:
+        eventually(lambda: crowd.count.now == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=interrupt)
+    presser.start()
+    code = "local function f() return chat('wait-20000', 'a') end openai.gather({ f, f })"
+    with pytest.raises(KeyboardInterrupt):
+        runtime.run_string(CHATTING + code)
+    presser.join()
+    eventually(lambda: crowd.count.lost == 2)
+    eventually(lambda: not waiting_threads())
+
+
+def test_finish_tasks_runs_what_a_program_s_script_has_spawned(runtime: Runtime) -> None:
+    runtime.run_string(CHATTING + "openai.spawn(function() said = chat('wait-30', 'later') end)")
+    assert runtime.run_string("return said") is None
+    runtime.finish_tasks()
+    assert runtime.run_string("return said") == "later"
+
+
+# --- Runtime.call_async ---
+
+
+def test_call_async_returns_results_and_raises_errors_as_call_does(runtime: Runtime) -> None:
+    function = runtime.run_string("return function(a, b) if b then return b, a end error(a, 0) end")
+
+    async def main() -> tuple[Any, Any]:
+        with pytest.raises(LuaError, match=r"^wrong$"):
+            await runtime.call_async(function, "wrong")
+        return await runtime.call_async(function, 1, {"two": 2}), runtime.call(function, 1, 2)
+
+    assert asyncio.run(main()) == (({"two": 2}, 1), (2, 1))
+
+
+def test_call_async_leaves_the_event_loop_free_and_gathers(runtime: Runtime) -> None:
+    function = runtime.run_string(
+        CHATTING
+        + """
+        return function(names)
+          local list = {}
+          for n, name in ipairs(names) do
+            list[n] = function() return chat("wait-200", name) end
+          end
+          return openai.gather(list)
+        end
+        """
+    )
+    names = [f"n{number}" for number in range(20)]
+    result, ticks, seconds = asyncio.run(ticking(lambda: runtime.call_async(function, names)))
+    assert result == names
+    assert seconds < 2
+    assert ticks > 15
+
+
+async def ticking(work: Callable[[], Any]) -> tuple[Any, int, float]:
+    """What awaited work comes to, how often the loop got its turn meanwhile, and the seconds."""
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+
+    ticker = asyncio.ensure_future(tick())
+    started = time.monotonic()
+    result = await work()
+    seconds = time.monotonic() - started
+    ticker.cancel()
+    return result, ticks, seconds
+
+
+def test_calls_of_call_async_follow_one_another_in_their_order(runtime: Runtime) -> None:
+    function = runtime.run_string(
+        """
+        local inside = 0
+        return function(n)
+          inside = inside + 1
+          require("openai").sleep(0.01)
+          inside = inside - 1
+          return inside, n
+        end
+        """
+    )
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(runtime.call_async(function, n) for n in range(8)))
+
+    assert asyncio.run(main()) == [(0, n) for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "chat('wait-9000', 'a')",
+        "openai.gather({ function() chat('wait-9000', 'a') end })",
+        "openai.gather({ function() while true do pcall(chat, 'wait-9000', 'a') end end })",
+        "while true do pcall(chat, 'wait-9000', 'a') end",
+        "stream('drip-999-9000')",
+        "openai.gather({ function() stream('drip-999-9000') end })",
+    ],
+)
+def test_cancelling_call_async_closes_the_connections_and_ends_the_call(
+    runtime: Runtime, crowd: CrowdServer, code: str
+) -> None:
+    body = f"pcall(function() {code} end) went_on = true"
+    function = runtime.run_string(f"{CHATTING} return function() {body} end")
+    after = runtime.run_string(
+        f"{CHATTING} return function() "
+        "return openai.gather({ function() return chat('wait-1', 'after') end }) end"
+    )
+
+    async def main() -> Any:
+        call = asyncio.ensure_future(runtime.call_async(function))
+        await soon(lambda: crowd.count.now == 1)
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await soon(lambda: crowd.count.now == 0)
+        assert crowd.count.came == 1
+        return await asyncio.wait_for(runtime.call_async(after), 2)
+
+    assert asyncio.run(main()) == ["after"]
+    assert runtime.run_string("return went_on") is None
+    eventually(lambda: not waiting_threads())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "openai.sleep(60)",
+        "openai.gather({ function() openai.sleep(60) end, function() openai.sleep(70) end })",
+    ],
+)
+def test_cancelling_call_async_ends_a_sleep(runtime: Runtime, code: str) -> None:
+    function = runtime.run_string(f"{CHATTING} return function() {code} end")
+
+    async def main() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(runtime.call_async(function), 0.1)
+
+    asyncio.run(main())
+    eventually(lambda: not waiting_threads())
+
+
+def test_cancelling_a_call_that_waits_its_turn_harms_no_other(
+    runtime: Runtime, crowd: CrowdServer
+) -> None:
+    function = runtime.run_string(
+        f"{CHATTING} calls = 0 return function(said) calls = calls + 1 "
+        "return openai.gather({ function() return chat('wait-200', said) end }) end"
+    )
+
+    async def main() -> Any:
+        first = asyncio.ensure_future(runtime.call_async(function, "first"))
+        await soon(lambda: crowd.count.now == 1)
+        second = asyncio.ensure_future(runtime.call_async(function, "second"))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        return await first
+
+    assert asyncio.run(main()) == ["first"]
+    eventually(lambda: not waiting_threads())
+    assert runtime.run_string("return calls") == 1
+
+
+# --- Plugin.call_async ---
+
+PLUGIN = CHATTING + "return { chat = chat, add = function(a, b) return a + b, 'sum' end }"
+
+
+@pytest.fixture(params=["process", "thread"])
+def host(request: pytest.FixtureRequest, client: OpenAI) -> Iterator[PluginHost]:
+    with PluginHost(client, isolation=request.param) as host:
+        yield host
+
+
+def test_a_plugins_call_async_leaves_the_event_loop_free(host: PluginHost) -> None:
+    plugin = host.load_string(PLUGIN)
+    assert asyncio.run(plugin.call_async("add", 1, 2)) == (3, "sum")
+    result, ticks, _ = asyncio.run(ticking(lambda: plugin.call_async("chat", "wait-150", "hello")))
+    assert result == "hello"
+    assert ticks > 10
+
+
+def test_a_plugins_calls_follow_one_another_and_two_plugins_run_side_by_side(
+    host: PluginHost, crowd: CrowdServer
+) -> None:
+    one, two = host.load_string(PLUGIN, "one"), host.load_string(PLUGIN, "two")
+
+    async def main() -> list[Any]:
+        calls = [
+            plugin.call_async("chat", "wait-100", f"c{n}") for plugin in (one, two) for n in (1, 2)
+        ]
+        return await asyncio.gather(*calls)
+
+    assert asyncio.run(main()) == ["c1", "c2", "c1", "c2"]
+    assert crowd.count.most == 2
+
+
+def test_cancelling_a_plugins_call_closes_its_connection_and_ends_it(
+    host: PluginHost, crowd: CrowdServer
+) -> None:
+    plugin = host.load_string(
+        PLUGIN.replace(
+            "chat = chat",
+            "chat = chat, keep = function() while true do pcall(chat, 'wait-9000', 'a') end end",
+        )
+    )
+
+    async def main() -> Any:
+        call = asyncio.ensure_future(plugin.call_async("keep"))
+        await soon(lambda: crowd.count.now == 1)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await soon(lambda: crowd.count.now == 0)
+        return await asyncio.wait_for(plugin.call_async("chat", "wait-1", "again"), 5)
+
+    assert asyncio.run(main()) == "again"
+    assert crowd.count.came == 2
+    eventually(lambda: not waiting_threads())
+
+
+def test_cancelling_a_plugin_in_a_process_ends_it_wherever_it_is(client: OpenAI) -> None:
+    with PluginHost(client) as host:
+        plugin = host.load_string(
+            "return { spin = function() while true do end end, one = function() return 1 end }"
+        )
+
+        async def main() -> Any:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(plugin.call_async("spin"), 0.2)
+            started = time.monotonic()
+            assert await plugin.call_async("one") == 1
+            return time.monotonic() - started
+
+        assert asyncio.run(main()) < 2
+
+
+def test_plugins_are_offered_no_tasks(host: PluginHost) -> None:
+    code = """
+        local openai = require("openai")
+        return { f = function() return openai.gather == nil, openai.spawn == nil end }
+    """
+    assert host.load_string(code).call("f") == (True, True)
