@@ -22,6 +22,7 @@ PARALLEL_REQUESTS = 4
 MOST_THREADS = 8
 PROMPT_CACHE_MIB = 256
 CLOSING_SECONDS = 2.0
+IDLE_SECONDS = 0.25
 
 Progress = Callable[[int, "int | None"], None]
 
@@ -299,7 +300,11 @@ def _stop(server: Any) -> bool:
 
     port = urlsplit(server.listening_address).port or 0
     deadline = time.monotonic() + CLOSING_SECONDS
-    while _busy(port):
+    idle_since = time.monotonic()
+    # A request that has just come is in no slot yet: one look does not tell.
+    while time.monotonic() - idle_since < IDLE_SECONDS:
+        if _busy(port):
+            idle_since = time.monotonic()
         if time.monotonic() > deadline:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
             return False
