@@ -72,11 +72,19 @@ local function endpoint_path(endpoint, id)
   return (endpoint.path:gsub("{(.-)}", function(name)
     if id == nil then
       error(name .. " is required", 0)
+    elseif type(id) ~= "string" and type(id) ~= "number" then
+      error(("%s: expected a string, got %s"):format(name, type(id)), 0)
     end
     return (tostring(id):gsub("[^%w%-._~]", function(character)
       return ("%%%02X"):format(character:byte())
     end))
   end))
+end
+
+local function check(value, kind, name)
+  if type(value) ~= kind then
+    error(("%s: expected a %s, got %s"):format(name, kind, type(value)), 0)
+  end
 end
 
 local function copy(into, from)
@@ -90,6 +98,7 @@ end
 ---@param self OpenAI
 ---@return integer status, any body, openai.Headers headers
 local function call(self, name, argument, opts, stream_fn)
+  check(opts or {}, "table", "opts")
   local endpoint = constants.endpoints[name]
   if not endpoint.argument then
     local more_headers = next(endpoint.headers) and copy({}, endpoint.headers) or nil
@@ -132,10 +141,10 @@ end
 ---@param callback? openai.ChunkCallback
 ---@return integer status, any body, openai.Headers headers
 function methods:chat(messages, opts, callback)
-  local on_event
-  if callback then
+  local on_event = callback
+  if type(callback) == "function" or type(callback) == "table" then
     local read_chunk = require("openai.chat_completions").parse_completion_chunk
-    function on_event(event)
+    on_event = function(event)
       local chunk = read_chunk(event)
       if chunk then
         return callback(chunk, event)
@@ -155,6 +164,7 @@ function methods:create_chat_completion(messages, opts, callback)
     messages = setmetatable({}, json.array_mt)
   end
   bridge.check_messages(json.encode(messages, "messages"))
+  check(opts or {}, "table", "opts")
   local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
   return call(self, "create_chat_completion", messages, opts, filter)
 end
@@ -271,6 +281,7 @@ end
 ---@param callback? openai.EventCallback
 ---@return integer status, any body, openai.Headers headers
 function methods:create_response(input, opts, callback)
+  check(opts or {}, "table", "opts")
   local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
   return call(self, "create_response", input, opts, filter)
 end
@@ -348,6 +359,7 @@ end
 ---@param api_key? string
 ---@param config? openai.Config
 local function init(self, api_key, config)
+  check(config or {}, "table", "config")
   -- The host program's key is for the host program's server.
   self.api_key = api_key or (self.api_base == constants.api_base and constants.api_key) or nil
   self.config = copy({}, config)

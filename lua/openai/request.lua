@@ -19,6 +19,12 @@ local function fail(client, message)
   error(failures[client], 0)
 end
 
+local function check_string(value, name)
+  if type(value) ~= "string" then
+    error(("%s: expected a string, got %s"):format(name, type(value)), 0)
+  end
+end
+
 -- Header names are the same in any case: those of `more` take the place of those there.
 local function add_headers(headers, more)
   for name, value in pairs(more or {}) do
@@ -127,6 +133,10 @@ local request = {}
 ---@return table<string, string> headers
 function request.send(client, method, path, payload, more_headers, stream_fn)
   failures[client] = nil
+  check_string(method, "method")
+  check_string(path, "path")
+  check_string(client.api_base, "api_base")
+  check_string(client.api_key or "", "api_key")
   local body = type(payload) == "table" and encode_payload(payload) or payload
   local sink, finish = collector(stream_fn)
   local sent, status, headers, stopped_headers = client:get_http().request({
@@ -171,6 +181,7 @@ end
 ---@param config openai.Config
 function request.configure(client, config)
   if config.base_url then
+    check_string(config.base_url, "base_url")
     client.api_base = config.base_url:gsub("/+$", "")
   end
   if config.organization or config.project then

@@ -309,6 +309,9 @@ local tasks = {}
 ---@param ... any its arguments
 ---@return openai.Task
 function tasks.spawn(f, ...)
+  if type(f) ~= "function" and not (getmetatable(f) or {}).__call then
+    error("spawn: expected a function, got " .. type(f), 0)
+  end
   local task = new_task(f, ...)
   step(task)
   return task

@@ -40,6 +40,9 @@ end
 ---Pauses; inside a task, the others go on.
 ---@param seconds number
 function wait.sleep(seconds)
+  if type(seconds) ~= "number" then
+    error("sleep: expected a number, got " .. type(seconds), 0)
+  end
   local suspend = wait.suspender()
   if suspend then
     suspend(bridge.begin_sleep(seconds))

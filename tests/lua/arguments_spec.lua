@@ -1,0 +1,61 @@
+-- What a script gets for an argument of the wrong type: one line that names the argument.
+
+local openai = require("openai")
+
+local question = { { role = "user", content = "Hi" } }
+
+local function client()
+  return openai.new("k", { base_url = "http://127.0.0.1:9/v1", max_retries = 0 })
+end
+
+local function with(field, value)
+  local changed = client()
+  changed[field] = value
+  return changed
+end
+
+local cases = {
+  ["config: expected a table, got string"] = function()
+    openai.new("k", "http://127.0.0.1:9")
+  end,
+  ["base_url: expected a string, got number"] = function()
+    openai.new("k", { base_url = 5 })
+  end,
+  ["api_key: expected a string, got table"] = function()
+    with("api_key", {}):models()
+  end,
+  ["api_base: expected a string, got boolean"] = function()
+    with("api_base", false):models()
+  end,
+  ["opts: expected a table, got string"] = function()
+    client():chat(question, "gpt-4.1")
+  end,
+  ["Must provide chunk_callback function when streaming response"] = function()
+    client():chat(question, { stream = true }, "print")
+  end,
+  ["method: expected a string, got nil"] = function()
+    client():request()
+  end,
+  ["path: expected a string, got nil"] = function()
+    client():request("GET")
+  end,
+  ["file_id: expected a string, got table"] = function()
+    client():file({})
+  end,
+  ["spawn: expected a function, got nil"] = function()
+    openai.spawn()
+  end,
+  ["sleep: expected a number, got string"] = function()
+    openai.sleep("soon")
+  end,
+}
+
+describe("an argument of the wrong type", function()
+  for message, call in pairs(cases) do
+    it("is refused with: " .. message, function()
+      local ok, failure = pcall(call)
+      assert.is_false(ok)
+      assert.equal(message, failure)
+    end)
+  end
+end)
