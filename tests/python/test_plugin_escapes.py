@@ -16,7 +16,7 @@ from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHos
 
 ISOLATIONS = ("process", "thread")
 KEY = "sk-test-0123456789"
-LIMITS = Limits(seconds=0.2, memory_mb=16, output_kb=8, requests=3)
+LIMITS = Limits(seconds=0.2, memory_mb=16, output_kb=1, requests=3)
 
 Load = Callable[..., Plugin]
 
@@ -494,9 +494,9 @@ def test_an_abuse_at_load_is_stopped(load: Load) -> None:
 def test_the_output_limit_holds_for_each_call_anew(load: Load) -> None:
     plugin = load("io.write(('x'):rep(...))")
     for _ in range(3):
-        plugin.call("run", 8192)
+        plugin.call("run", 1024)
         with pytest.raises(LimitExceeded, match="output_kb"):
-            plugin.call("run", 8193)
+            plugin.call("run", 1025)
 
 
 def test_what_a_plugin_does_to_its_globals_and_modules_hurts_only_itself(load: Load) -> None:
