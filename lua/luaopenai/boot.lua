@@ -206,6 +206,29 @@ local function finish(ok, ...)
   return false, failure.message, failure.chunk, failure.line, failure.traceback
 end
 
+-- Calls a function; returns true and its results, or false, message, chunk, line and traceback.
+local function run(f, ...)
+  return finish(xpcall(f, describe, ...))
+end
+
+-- What a task calls for Python: its work, which a thread does, has come back to Lua.
+function bridge.answer_call(ticket, ...)
+  bridge.answer(ticket, run(...))
+end
+
+-- A Python function of the host's as one that raises a string when it fails. In a task it is begun, and waited for.
+local function wrap_waiting(call, begin)
+  local f, begun = as_function(call), wrap(begin)
+  local waiting = bridge.bundled("openai.wait").waiting(function(...)
+    return pcall(f, ...)
+  end, function(...)
+    return true, begun(...)
+  end)
+  return function(...)
+    return unwrap(waiting(...))
+  end
+end
+
 local null = require("string.buffer").decode("\3")
 local array_mt = bridge.bundled("cjson.sentinels").array_mt
 
@@ -226,11 +249,8 @@ return {
   empty_array = function()
     return setmetatable({}, array_mt)
   end,
-  wrap = wrap,
-  -- Calls a function; returns true and its results, or false, message, chunk, line and traceback.
-  run = function(f, ...)
-    return finish(xpcall(f, describe, ...))
-  end,
+  wrap_waiting = wrap_waiting,
+  run = run,
   -- The walls and limits for code that is not trusted.
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)

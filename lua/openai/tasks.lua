@@ -39,6 +39,8 @@ local entered = setmetatable({}, { __mode = "k" })
 local current
 local alive = 0
 local waiting = {}
+-- Tasks in which a ticket's work has called Lua back, by ticket.
+local callbacks = {}
 -- Tasks whose failure nobody has asked about, in the order of their ends.
 local unseen = {}
 local ready = { first = 1, last = 0 }
@@ -132,15 +134,60 @@ local function go_on(waiter, results)
   end
 end
 
+local function new_task(f, ...)
+  local arguments = pack(...)
+  local task = setmetatable({ status = "waiting" }, Task)
+  local state = { waiters = {} }
+  state.thread = create(function(order)
+    if order == CANCEL then
+      return
+    end
+    note_end(state, bridge.protect(f, unpack(arguments, 1, arguments.n)))
+  end)
+  task[STATE], entered[state.thread] = state, true
+  alive = alive + 1
+  return task
+end
+
+local function see(task)
+  task[STATE].is_seen = true
+  for index, other in ipairs(unseen) do
+    if other == task then
+      table.remove(unseen, index)
+      break
+    end
+  end
+end
+
+-- The work of a ticket calls Lua back: a task does that, for it may wait too.
+local function call_back(ticket, ...)
+  local task = new_task(bridge.answer_call, ticket, ...)
+  callbacks[ticket] = task
+  task[STATE].on_end = function()
+    callbacks[ticket] = nil
+  end
+  see(task)
+  step(task)
+end
+
+-- A ticket is at its end or, with a function behind it, calls that.
+local function serve(ticket, f, ...)
+  if f then
+    call_back(ticket, f, ...)
+  else
+    local waiter = waiting[ticket]
+    waiting[ticket] = nil
+    go_on(waiter, pack(bridge.take()))
+  end
+end
+
 -- Runs what is ready, or waits for what is next.
 local function turn()
   local waiter, results = take_ready()
   if waiter then
     go_on(waiter, results)
   elseif next(waiting) then
-    local ticket = bridge.next_done()
-    waiter, waiting[ticket] = waiting[ticket], nil
-    go_on(waiter, pack(bridge.take()))
+    serve(bridge.next_done())
   else
     error("every task waits for another one", 0)
   end
@@ -239,31 +286,6 @@ function coroutine.wrap(f) -- luacheck: ignore 122
   end
 end
 
-local function new_task(f, ...)
-  local arguments = pack(...)
-  local task = setmetatable({ status = "waiting" }, Task)
-  local state = { waiters = {} }
-  state.thread = create(function(order)
-    if order == CANCEL then
-      return
-    end
-    note_end(state, bridge.protect(f, unpack(arguments, 1, arguments.n)))
-  end)
-  task[STATE], entered[state.thread] = state, true
-  alive = alive + 1
-  return task
-end
-
-local function see(task)
-  task[STATE].is_seen = true
-  for index, other in ipairs(unseen) do
-    if other == task then
-      table.remove(unseen, index)
-      break
-    end
-  end
-end
-
 ---Waits for the task's end.
 ---@return any ... what its function returned; its error is raised here
 function Task:wait()
@@ -294,6 +316,9 @@ function Task:cancel()
   if state.ticket then
     bridge.cancel(state.ticket)
     waiting[state.ticket] = nil
+    if callbacks[state.ticket] then
+      callbacks[state.ticket]:cancel()
+    end
   end
   if self.status == "waiting" then
     step(self, CANCEL)
@@ -452,7 +477,7 @@ bridge.drain = tasks.drain
 
 -- Python has left Lua in the midst of tasks: nobody will go on with them.
 function bridge.forget_tasks()
-  current, alive, waiting, unseen, ready = nil, 0, {}, {}, { first = 1, last = 0 }
+  current, alive, waiting, callbacks, unseen, ready = nil, 0, {}, {}, {}, { first = 1, last = 0 }
 end
 
 return tasks

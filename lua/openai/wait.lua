@@ -16,26 +16,25 @@ local function wait_for(suspend, ok, ticket)
   return suspend(ticket)
 end
 
----@return boolean ok
----@return any ... status, reason, headers and the answer's number, or what failed
-function wait.open(...)
-  local suspend = wait.suspender()
-  if suspend then
-    return wait_for(suspend, bridge.begin_open(...))
+---A function that waits, of one that blocks and one that returns a ticket; both say first whether they succeeded.
+---@param block fun(...): boolean, ...
+---@param begin fun(...): boolean, integer
+---@return fun(...): boolean, ...
+function wait.waiting(block, begin)
+  return function(...)
+    local suspend = wait.suspender()
+    if suspend then
+      return wait_for(suspend, begin(...))
+    end
+    return block(...)
   end
-  return bridge.open(...)
 end
 
----@param number integer the answer's
----@return boolean ok
----@return string? piece nil at the end, or what failed
-function wait.read(number)
-  local suspend = wait.suspender()
-  if suspend then
-    return wait_for(suspend, bridge.begin_read(number))
-  end
-  return bridge.read(number)
-end
+---Returns whether it succeeded; then status, reason, headers and the answer's number, or what failed.
+wait.open = wait.waiting(bridge.open, bridge.begin_open)
+
+---Returns whether it succeeded; then the piece of that answer, nil at its end, or what failed.
+wait.read = wait.waiting(bridge.read, bridge.begin_read)
 
 ---Pauses; inside a task, the others go on.
 ---@param seconds number

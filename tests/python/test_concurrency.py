@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,8 +140,8 @@ def test_after_a_failure_in_the_midst_no_thread_and_no_answer_is_left(
 
 def test_an_answer_that_comes_for_nobody_is_given_up() -> None:
     workers, gate, given_up = Workers(), threading.Event(), list[object]()
-    ticket = workers.submit(lambda: gate.wait(5), given_up.append)
-    workers.cancel(ticket)
+    workers.submit(1, lambda: gate.wait(5), given_up.append)
+    workers.cancel(1)
     gate.set()
     eventually(lambda: given_up == [True])
     workers.stop()
@@ -213,24 +215,6 @@ def test_a_network_failure_in_a_task_keeps_its_cause(refusing_url: str) -> None:
     assert type(caught.value.__cause__).__name__ == "APIConnectionError"
 
 
-def test_a_host_function_in_a_task_may_call_lua_that_waits(runtime: Runtime) -> None:
-    make = runtime.run_string(
-        CHATTING
-        + """
-        return function(twice)
-          return openai.gather({
-            function() return twice(function() return chat("wait-20", "a") end) end,
-            function() return chat("wait-10", "b") end,
-            function() return coroutine.wrap(function()
-              return twice(function() openai.sleep(0.001) return "c" end)
-            end)() end,
-          })
-        end
-        """
-    )
-    assert make(lambda f: f() + f()) == ["aa", "b", "cc"]
-
-
 def test_our_socket_sleep_lets_the_others_go_on(runtime: Runtime) -> None:
     code = """
         local openai, socket = require("openai"), require("socket")
@@ -241,6 +225,266 @@ def test_our_socket_sleep_lets_the_others_go_on(runtime: Runtime) -> None:
     started = time.monotonic()
     assert runtime.run_string(code) == list(range(1, 11))
     assert time.monotonic() - started < 0.5
+
+
+# --- Functions of the host program in tasks ---
+
+GATHER = """
+local openai = require("openai")
+local list = {}
+for n = 1, 3 do list[n] = function() return f(n) end end
+return openai.gather(list)
+"""
+
+
+def with_f(runtime: Runtime, f: Callable[..., Any], code: str) -> Any:
+    """What Lua code comes to that knows a Python function as ``f``."""
+    return runtime.call(runtime.run_string(f"return function(f) {CHATTING} {code} end"), f)
+
+
+def test_host_functions_of_several_tasks_run_side_by_side(runtime: Runtime) -> None:
+    barrier = threading.Barrier(3)
+
+    def together(n: int) -> tuple[int, str]:
+        barrier.wait(10)
+        return n, "of 3"
+
+    assert with_f(runtime, together, GATHER) == [[1, "of 3"], [2, "of 3"], [3, "of 3"]]
+    eventually(lambda: not waiting_threads())
+
+
+def test_a_host_function_lets_chats_and_streams_of_other_tasks_go_on(runtime: Runtime) -> None:
+    gate = threading.Event()
+    code = """
+        local said
+        local results = openai.gather({
+          function() return f() end,
+          function() said = chat("wait-10", "hello") openai.sleep(0.01) f(said) end,
+        })
+        return results[1]
+    """
+
+    def wait_or_open(said: str | None = None) -> bool:
+        if said is not None:
+            gate.set()
+        return gate.wait(10)
+
+    assert with_f(runtime, wait_or_open, code) is True
+
+
+def test_a_host_function_inside_a_scripts_own_coroutine_lets_the_others_go_on(
+    runtime: Runtime,
+) -> None:
+    barrier = threading.Barrier(2)
+    code = """
+        local function generate()
+          return coroutine.wrap(function() coroutine.yield(f()) end)
+        end
+        return openai.gather({ function() return generate()() end, f })
+    """
+    assert len(with_f(runtime, lambda: barrier.wait(10), code)) == 2
+
+
+def test_outside_of_tasks_a_host_function_runs_where_lua_runs(runtime: Runtime) -> None:
+    assert with_f(runtime, threading.get_ident, "return f()") == threading.get_ident()
+
+
+def test_tasks_go_on_while_the_main_script_waits_for_a_host_function(runtime: Runtime) -> None:
+    gate = threading.Event()
+
+    def wait_or_open(opens: bool = False) -> bool:
+        if opens:
+            gate.set()
+        return gate.wait(10)
+
+    code = "openai.spawn(function() openai.sleep(0.01) f(true) end) return f()"
+    assert with_f(runtime, wait_or_open, code) is True
+
+
+@pytest.mark.parametrize(
+    "where", ["return {pcall(f)}", "return openai.gather({function() return pcall(f) end})[1]"]
+)
+def test_a_host_function_fails_in_a_task_as_it_does_outside(runtime: Runtime, where: str) -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    assert with_f(runtime, fail, where) == [False, "KeyError: 'x'"]
+
+
+@pytest.mark.parametrize("where", ["f()", "openai.gather({ f })"])
+def test_what_a_host_function_has_raised_is_the_cause_of_the_error(
+    runtime: Runtime, where: str
+) -> None:
+    failure = KeyError("x")
+
+    def fail() -> None:
+        raise failure
+
+    with pytest.raises(LuaError, match="KeyError") as caught:
+        with_f(runtime, fail, where)
+    assert caught.value.__cause__ is failure
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("f(coroutine.create(print))", "TypeError: argument 1: Python has no Lua thread"),
+        ("f()", "TypeError: result: Lua has no object"),
+    ],
+)
+def test_what_cannot_cross_is_named_in_a_task_too(
+    runtime: Runtime, code: str, message: str
+) -> None:
+    with pytest.raises(LuaError, match=message):
+        with_f(runtime, lambda *_: object(), f"openai.gather({{ function() {code} end }})")
+
+
+def test_a_host_function_may_call_lua_that_waits(runtime: Runtime, crowd: CrowdServer) -> None:
+    code = """
+        return openai.gather({
+          function() return f(function() return chat("wait-100", "a") end) end,
+          function() return f(function() return chat("wait-100", "b") end) end,
+          function() return coroutine.wrap(function()
+            return f(function() openai.sleep(0.001) return "c" end)
+          end)() end,
+        })
+    """
+    assert with_f(runtime, lambda g: g() + g(), code) == ["aa", "bb", "cc"]
+    assert crowd.count.most == 2, "whoever waits in such a call lets the others go on"
+
+
+def test_calls_between_host_functions_and_lua_may_lie_inside_one_another(runtime: Runtime) -> None:
+    code = """
+        local function down(n)
+          return n == 0 and 0 or 1 + f(down, n - 1)
+        end
+        return openai.gather({ function() return down(30) end, function() return down(20) end })
+    """
+    assert with_f(runtime, lambda down, n: down(n), code) == [30, 20]
+
+
+def test_lua_that_a_host_function_calls_in_a_task_fails_there(runtime: Runtime) -> None:
+    seen: list[LuaError] = []
+
+    def catch(function: Callable[[], object]) -> str:
+        try:
+            function()
+        except LuaError as error:
+            seen.append(error)
+        return "caught"
+
+    code = "return openai.gather({ function() return f(function() error('deep') end) end })"
+    assert with_f(runtime, catch, code) == ["caught"]
+    assert seen[0].message.endswith("deep")
+    assert seen[0].line
+    assert "in function <code:" in seen[0].traceback
+
+
+def test_arguments_that_lua_cannot_take_raise_in_the_host_function(runtime: Runtime) -> None:
+    def give(function: Callable[[object], object]) -> None:
+        with pytest.raises(TypeError, match="argument 1: Lua has no object"):
+            function(object())
+
+    code = "return #openai.gather({ function() f(print) return 1 end })"
+    assert with_f(runtime, give, code) == 1
+
+
+def test_a_host_function_in_a_task_may_use_the_runtime(runtime: Runtime, tmp_path: Path) -> None:
+    script = tmp_path / "script.lua"
+    script.write_text("kept = ... return arg[1]")
+
+    def use() -> list[Any]:
+        with pytest.raises(LuaError, match="code:1: unexpected symbol"):
+            runtime.compile("return return")
+        runtime.execute_string("number = 5")
+        return [
+            runtime.run_string("return number + ...", "sum", 2),
+            runtime.call(runtime.compile("return (...)"), [1, 2]),
+            runtime.run_file(str(script), "an argument"),
+            runtime.require("socket.url").keys() >= {"parse"},
+        ]
+
+    found = with_f(runtime, use, "return openai.gather({ f })[1]")
+    assert found == [7, [1, 2], "an argument", True]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "openai.gather({ function() pcall(f) end })",
+        "openai.gather({ function() pcall(f, function() os.exit(3) end) end })",
+    ],
+)
+def test_a_host_function_may_end_the_program_from_a_task(runtime: Runtime, code: str) -> None:
+    def leave(function: Callable[[], object] | None = None) -> None:
+        if function is None:
+            raise SystemExit(3)
+        function()
+
+    with pytest.raises(SystemExit) as caught:
+        with_f(runtime, leave, code)
+    assert caught.value.code == 3
+    eventually(lambda: not waiting_threads())
+
+
+def test_cancelling_a_task_ends_what_its_host_function_waits_for(
+    runtime: Runtime, client: OpenAI, crowd: CrowdServer
+) -> None:
+    ended: list[str] = []
+
+    def ask(wait: Callable[[], object] | None = None) -> None:
+        try:
+            if wait is None:
+                client.new_chat_session(model="wait-9000").send("a")
+            else:
+                wait()
+        except BaseException as error:
+            ended.append(type(error).__name__)
+            raise
+
+    code = """
+        local tasks = {
+          openai.spawn(f),
+          openai.spawn(f, function() openai.sleep(60) end),
+          openai.spawn(f, function() chat("wait-9000", "b") end),
+        }
+        openai.sleep(0.1)
+        for _, task in ipairs(tasks) do task:cancel() end
+        return tasks[1].status .. tasks[2].status .. tasks[3].status
+    """
+    assert with_f(runtime, ask, code) == "cancelled" * 3
+    eventually(lambda: len(ended) == 3)
+    assert set(ended) == {"Cancelled"}
+    eventually(lambda: crowd.count.now == 0)
+    eventually(lambda: not waiting_threads())
+
+
+def test_a_host_function_that_nobody_waits_for_any_more_cannot_reach_lua(runtime: Runtime) -> None:
+    begun, gate, reached = threading.Event(), threading.Event(), list[int]()
+
+    def linger(function: Callable[[], object]) -> None:
+        begun.set()
+        gate.wait(10)
+        function()
+        reached.append(1)
+
+    code = """
+        local task = openai.spawn(f, print)
+        task:cancel()
+    """
+    with_f(runtime, linger, code)
+    assert begun.wait(10)
+    gate.set()
+    eventually(lambda: not waiting_threads())
+    assert reached == []
+
+
+def test_host_functions_see_the_context_that_the_call_was_made_in(runtime: Runtime) -> None:
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    user.set("someone")
+    assert with_f(runtime, lambda _: user.get(), GATHER) == ["someone"] * 3
+    in_loop = runtime.run_string("return function(f) return f() end")
+    assert asyncio.run(runtime.call_async(in_loop, user.get)) == "someone"
 
 
 # --- Under `luaopenai run` ---

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from luaopenai.bridge.values import Values
 
 
+_PYTHONS_OWN = {"begin", "call_back", "functions", "is_elsewhere", "leave"}
+
+
 class Exports(Network):
-    """One runtime's functions for Lua; every public method is exported under its own name."""
+    """One runtime's functions for Lua: all public methods but those above, by their own names."""
 
     def __init__(self, values: Values, defaults: Defaults) -> None:
         super().__init__(values, defaults)
@@ -28,7 +31,9 @@ class Exports(Network):
 
     def functions(self) -> dict[bytes, Callable[..., object]]:
         """The exported functions by name."""
-        names = [name for name in dir(self) if not name.startswith("_") and name != "functions"]
+        names = [
+            name for name in dir(self) if not name.startswith("_") and name not in _PYTHONS_OWN
+        ]
         return {name.encode(): getattr(self, name) for name in names}
 
     def constants(self) -> object:

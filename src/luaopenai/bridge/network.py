@@ -3,6 +3,7 @@
 Each comes in two forms. ``open``, ``read`` and ``sleep`` wait here and now. ``begin_open``,
 ``begin_read`` and ``begin_sleep`` return a ticket at once, and ``next_done`` says which ticket
 came to its end, ``take`` what it came to: so many of Lua's coroutines can wait at a time.
+``begin`` and ``call_back`` are not for Lua: with them the runtime lets Python's own functions wait.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from luaopenai.bridge.values import Values
+    from luaopenai.bridge.waits import Waits
     from luaopenai.bridge.workers import Workers
     from luaopenai.client.settings import Settings
     from luaopenai.client.transport import Answer, Transport
@@ -45,8 +47,7 @@ class Network:
         self._answers: dict[int, Answer] = {}
         self._last_answer = 0
         self._workers: Workers | None = None
-        self._finish: dict[int, Callable[[Any], object]] = {}
-        self._outcome: Any = None
+        self._waits: Waits | None = None
 
     def open(
         self,
@@ -93,7 +94,7 @@ class Network:
     ) -> int:
         """``open``, for later."""
         send = self._sender(method, url, headers, body, given)
-        return self._begin(send, lambda answer: answer.close(), self._opened)
+        return self.begin(send, lambda answer: answer.close(), self._opened)
 
     def begin_read(self, number: int) -> int:
         """``read``, for later; until then the answer is the reading thread's."""
@@ -103,37 +104,58 @@ class Network:
             self._answers[number] = answer
             return self._piece(number, piece)
 
-        return self._begin(answer.read_piece, lambda _: answer.close(), finish)
+        return self.begin(answer.read_piece, lambda _: answer.close(), finish)
 
     def begin_sleep(self, seconds: float) -> int:
         """``sleep``, for later."""
-        ticket = self._crew().submit_pause(max(0.0, seconds))
-        self._finish[ticket] = lambda _: ()
-        return ticket
+        return self._tasks().begin_pause(seconds)
 
-    def next_done(self) -> int:
-        """Wait for a ticket to come to its end; its number."""
-        self._outcome = outcome = self._crew().next_done()
-        return outcome.ticket
+    def next_done(self) -> tuple[Any, ...]:
+        """Wait for a ticket to come to its end; its number, or what ``Waits.next_done`` adds."""
+        return self._tasks().next_done()
 
     def take(self) -> object:
         """What the ticket that ``next_done`` told came to, as ``open`` or ``read`` returns it."""
-        ticket, result, error = self._outcome
-        finish = self._finish.pop(ticket)
-        if error is not None:
-            raise error
-        return finish(result)
+        return self._tasks().take()
+
+    def answer(self, ticket: int, *results: object) -> None:
+        """What the Lua function came to that a ticket's work has called."""
+        self._tasks().answer(ticket, results)
 
     def cancel(self, ticket: int) -> None:
         """Nobody waits for a ticket any more."""
-        self._finish.pop(ticket, None)
-        self._crew().cancel(ticket)
+        self._tasks().cancel(ticket)
 
     def rest(self) -> None:
         """No coroutine waits any more: let the threads go."""
-        if self._workers is not None:
-            self._workers.stop()
-        self._finish.clear()
+        if self._waits is not None:
+            self._waits.rest()
+
+    def begin(
+        self,
+        work: Callable[[], Any],
+        give_up: Callable[[Any], object],
+        finish: Callable[[Any], object],
+    ) -> int:
+        """Have work done in a thread that touches nothing of Lua's; returns its ticket.
+
+        Args:
+            work: what to run.
+            give_up: takes a result that came for nobody.
+            finish: makes of the result, in Lua's thread, what ``take`` returns.
+        """
+        waits, workers = self._tasks(), self._workers
+        assert workers is not None
+        return waits.begin(lambda ticket: workers.submit(ticket, work, give_up), finish)
+
+    def is_elsewhere(self) -> bool:
+        """Whether this thread does work for Lua's: then Lua is not to be called from here."""
+        return self._workers is not None and self._workers.is_here()
+
+    def call_back(self, start: Callable[[], tuple[Any, ...]], finish: Callable[[Any], Any]) -> Any:
+        """Have Lua's thread call Lua; see ``Workers.call_back``."""
+        assert self._workers is not None
+        return self._workers.call_back(start, finish)
 
     def leave(self) -> None:
         """No Lua runs any more, though nothing is at its end: close what is open."""
@@ -146,23 +168,15 @@ class Network:
         for transport in self._transports.values():
             transport.close()
 
-    def _begin(
-        self,
-        work: Callable[[], Any],
-        give_up: Callable[[Any], object],
-        finish: Callable[[Any], object],
-    ) -> int:
-        ticket = self._crew().submit(work, give_up)
-        self._finish[ticket] = finish
-        return ticket
-
-    def _crew(self) -> Workers:
-        """The threads, loaded when they are first needed."""
-        if self._workers is None:
+    def _tasks(self) -> Waits:
+        """What tasks wait for, loaded when it is first needed."""
+        if self._waits is None:
+            from luaopenai.bridge.waits import Waits
             from luaopenai.bridge.workers import Workers
 
             self._workers = Workers()
-        return self._workers
+            self._waits = Waits(self._workers)
+        return self._waits
 
     def _sender(
         self, method: bytes, url: bytes, headers: object, body: bytes | None, given: object

@@ -91,20 +91,20 @@ class Runtime:
 
     def execute_file(self, path: str, *args: object) -> None:
         """Run a Lua file for its effects alone: its results need no counterpart in Python."""
-        self._execute(self._compile_file(path), args)
+        self._in_lua(self._compile_file(path), args, _nothing)
 
     def execute_string(self, code: str | bytes, name: str = "code", *args: object) -> None:
         """Run Lua code for its effects alone."""
-        self._execute(self.compile(code, name), args)
+        self._in_lua(self.compile(code, name), args, _nothing)
 
     def finish_tasks(self) -> None:
         """Run what scripts have spawned to its end; raises what a task failed with unseen."""
-        self._execute(self._boot[b"drain"], ())
+        self._in_lua(self._boot[b"drain"], (), _nothing)
 
     def compile(self, code: str | bytes, name: str = "code") -> Any:
         """A chunk for ``call``; raises ``LuaError`` for what is not Lua."""
         source = code.encode() if isinstance(code, str) else code
-        return self._loaded(self._boot[b"loadstring"](source, f"={name}".encode()))
+        return self._in_lua(self._boot[b"loadstring"], (source, f"={name}"), self._loaded)
 
     def require(self, name: str) -> Any:
         """What Lua's ``require(name)`` returns."""
@@ -138,7 +138,7 @@ class Runtime:
 
     def set_arg(self, arg: dict[int, object]) -> None:
         """Set the global ``arg``."""
-        self._boot[b"set_arg"](self._values.to_lua(arg, "arg"))
+        self._in_lua(self._boot[b"set_arg"], (arg,), _nothing)
 
     def _exports(self) -> Exports:
         return Exports(self._values, self._defaults)
@@ -157,38 +157,63 @@ class Runtime:
         globals_ = self._lua.globals()
         folder = search.lua_folder()
         boot = globals_[b"loadfile"](f"{folder}/luaopenai/boot.lua".encode())
-        self._boot = boot(
+        made = boot(
             globals_[b"python"][b"as_function"],
             table({name: self._guarded(f) for name, f in exports.functions().items()}),
             table({b"folder": folder.encode(), b"path": path.encode(), b"cpath": cpath.encode()}),
         )
+        self._boot = dict(made.items())
         self._values.learn(self._boot)
         self._run = self._boot[b"run"]
 
     def _call(self, function: Any, args: tuple[object, ...]) -> Any:
-        results = self._execute(function, args)
+        return self._in_lua(function, args, self._value)
+
+    def _value(self, results: tuple[Any, ...]) -> Any:
+        """A call's results for Python."""
         found = [self._values.to_python(value, "result") for value in results]
         if not found:
             return None
         return found[0] if len(found) == 1 else tuple(found)
 
+    def _in_lua(
+        self,
+        function: Any,
+        args: tuple[object, ...],
+        finish: Callable[[tuple[Any, ...]], Any],
+    ) -> Any:
+        """Call a Lua function and make something of its results, all in the thread that runs Lua.
+
+        A Python function that a task waits for runs in a thread of its own; what it wants of Lua,
+        Lua's thread does for it.
+        """
+        if self._network.is_elsewhere():
+            return self._network.call_back(
+                lambda: (function, *self._crossed(args)),
+                lambda results: finish(self._results(results)),
+            )
+        return finish(self._execute(function, args))
+
     def _execute(self, function: Any, args: tuple[object, ...]) -> tuple[Any, ...]:
         """Call a Lua function; its results as lupa gives them."""
-        crossed = [self._values.to_lua(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
         try:
-            results = self._run(function, *crossed)
+            results = self._run(function, *self._crossed(args))
         except LuaStateError:
             self._pending = self._pending or self._interrupt()
             if self._pending is None:
                 raise
         if self._pending is not None:
             self._leave()
-        if results is True:
-            return ()
+        return () if results is True else self._results(results)
+
+    def _crossed(self, args: tuple[object, ...]) -> list[Any]:
+        return [self._values.to_lua(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
+
+    def _results(self, results: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What follows the true that the boot file's ``run`` has returned; raises after a false."""
         if not results[0]:
             self._fail(*results[1:])
-        found: tuple[Any, ...] = results[1:]
-        return found
+        return results[1:]
 
     def _interrupt(self) -> BaseException | None:
         """What left Lua although no function of ours has kept it: a signal came too early."""
@@ -219,12 +244,12 @@ class Runtime:
         raise error from (noted[1] if noted and noted[0] in text else None)
 
     def _compile_file(self, path: str) -> Any:
-        return self._loaded(self._boot[b"loadfile"](os.fsencode(path)))
+        return self._in_lua(self._boot[b"loadfile"], (os.fsencode(path),), self._loaded)
 
-    def _loaded(self, loaded: Any) -> Any:
+    def _loaded(self, loaded: tuple[Any, ...]) -> Any:
         """The chunk that Lua's loading functions made, or their error as ``LuaError``."""
-        if not isinstance(loaded, tuple):
-            return loaded
+        if len(loaded) == 1:
+            return loaded[0]
         text = loaded[1].decode("utf-8", "replace")
         chunk, _, rest = text.partition(":")
         line, colon, _ = rest.partition(":")
@@ -266,16 +291,50 @@ class Runtime:
         return LuaFunction(function, self._call)
 
     def _function_to_lua(self, function: Callable[..., object]) -> Any:
-        def call(*args: object) -> Any:
-            crossed = [
-                self._values.to_python(arg, f"argument {n}") for n, arg in enumerate(args, 1)
-            ]
-            result = function(*crossed)
+        """A Lua function that calls here or, in a task, in a thread: the others go on meanwhile."""
+
+        def take(args: tuple[object, ...]) -> list[Any]:
+            return [self._values.to_python(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
+
+        def give(result: object) -> Any:
             if isinstance(result, tuple):
                 return tuple(self._values.to_lua(value, "result") for value in result)
             return self._values.to_lua(result, "result")
 
-        return self._boot[b"wrap"](self._guarded(call, _named))
+        def call(*args: object) -> Any:
+            return give(function(*take(args)))
+
+        def begin(*args: object) -> int:
+            from contextvars import copy_context
+
+            context, crossed = copy_context(), take(args)
+            return self._network.begin(
+                lambda: context.run(_attempt, function, crossed),
+                _nothing,
+                lambda ended: self._guarded(lambda: give(ended()), _named)(),
+            )
+
+        return self._boot[b"wrap_waiting"](
+            self._guarded(call, _named), self._guarded(begin, _named)
+        )
+
+
+def _attempt(function: Callable[..., object], args: list[Any]) -> Callable[[], object]:
+    """Call a function; what is returned gives its result, or raises what it has raised."""
+    try:
+        result = function(*args)
+    except BaseException as error:
+        raised = error
+
+        def give() -> object:
+            raise raised
+
+        return give
+    return lambda: result
+
+
+def _nothing(_: object) -> None:
+    """What is made of results that nobody wants."""
 
 
 def _named(error: Exception) -> str:
