@@ -73,7 +73,10 @@ end
 
 ---@class luaopenai.Bridge what every bundled file gets as its second argument
 local bridge = { wrap = wrap, wrap_soft = wrap_soft }
-local says_how_it_went = { open = true, read = true, begin_open = true, begin_read = true, take = true }
+local says_how_it_went = {}
+for _, name in pairs({ "open", "read", "host", "begin_open", "begin_read", "begin_host", "take" }) do
+  says_how_it_went[name] = true
+end
 for name, python_function in pairs(exports) do
   bridge[name] = (says_how_it_went[name] and wrap_soft or wrap)(python_function)
 end

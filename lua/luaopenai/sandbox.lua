@@ -1,6 +1,7 @@
 -- The walls and limits of a plugin: what it can reach, how long it may run, how much it may say.
 
 local _, bridge = ...
+local wait = bridge.bundled("openai.wait")
 local wire = bridge.bundled("luaopenai.wire")
 
 local collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall =
@@ -94,16 +95,21 @@ local function unwrap(ok, ...)
   return ...
 end
 
-local function make_coroutine_library()
-  local library = copy(coroutine, "create running status yield")
+-- Loads what tasks need, upon a resume that is counted: so theirs are.
+local function load_tasks()
   local resume = coroutine.resume
-  function library.resume(thread, ...)
+  coroutine.resume = function(thread, ...) -- luacheck: ignore 122
     if type(thread) ~= "thread" then
       error("bad argument #1 to 'resume' (coroutine expected)", 2)
     end
     nest()
     return unnest(resume(thread, ...))
   end
+  bridge.bundled("openai.tasks")
+end
+
+local function make_coroutine_library()
+  local library = copy(coroutine, "create resume running status yield")
   local function raise(ok, ...)
     if not ok then
       error((...), 0)
@@ -263,11 +269,20 @@ local function unpack_text(text)
   return unpack(list, 1, count)
 end
 
+local ask = wait.waiting(bridge.host, bridge.begin_host)
+
+local function answered(ok, text)
+  if not ok then
+    error(text, 0)
+  end
+  return unpack_text(text)
+end
+
 local function make_host(names)
   local host = {}
   for _, name in ipairs(names) do
     host[name] = function(...)
-      return unpack_text(bridge.host(name, pack("host." .. name, ...)))
+      return answered(ask(name, pack("host." .. name, ...)))
     end
   end
   return host
@@ -375,6 +390,7 @@ local function load_plugin(source, name, host_names, modules, is_script)
     error(failure, 0)
   end
   local returned = chunk()
+  bridge.drain()
   if is_script then
     return ""
   end
@@ -382,8 +398,14 @@ local function load_plugin(source, name, host_names, modules, is_script)
   return table.concat(names, "\n")
 end
 
+-- The call lasts until its last task has ended.
+local function drained(...)
+  bridge.drain()
+  return ...
+end
+
 local function call_export(name, arguments)
-  return pack("result", exports[name](unpack_text(arguments)))
+  return drained(pack("result", exports[name](unpack_text(arguments))))
 end
 
 local sandbox = {}
@@ -425,8 +447,7 @@ local function seal()
   end
   bridge.bundled("socket.http")
   bridge.bundled("ssl.https")
-  local openai = require("openai")
-  openai.gather, openai.spawn, openai.sleep = nil, nil, nil
+  load_tasks()
   for name in pairs(package.loaded) do
     if not REQUIRABLE[name] then
       package.loaded[name] = nil

@@ -37,7 +37,7 @@ Task.__index = Task
 local entered = setmetatable({}, { __mode = "k" })
 
 local current
-local alive = 0
+local alive = {}
 local waiting = {}
 -- Tasks in which a ticket's work has called Lua back, by ticket.
 local callbacks = {}
@@ -65,7 +65,7 @@ end
 
 -- Lets the threads go that nobody waits for.
 local function rest()
-  if alive == 0 and not next(waiting) then
+  if not next(alive) and not next(waiting) then
     bridge.rest()
   end
 end
@@ -73,7 +73,7 @@ end
 local function finish(task, status)
   local state = task[STATE]
   task.status = status
-  alive = alive - 1
+  alive[task] = nil
   for _, waiter in ipairs(state.waiters) do
     make_ready(waiter)
   end
@@ -145,7 +145,7 @@ local function new_task(f, ...)
     note_end(state, bridge.protect(f, unpack(arguments, 1, arguments.n)))
   end)
   task[STATE], entered[state.thread] = state, true
-  alive = alive + 1
+  alive[task] = true
   return task
 end
 
@@ -233,7 +233,7 @@ end
 function wait.suspender()
   if can_suspend() then
     return suspend
-  elseif not current and alive > 0 then
+  elseif not current and next(alive) then
     return suspend_outside
   end
 end
@@ -260,10 +260,10 @@ local function pass_on(thread, ok, first, ...)
 end
 
 local function resume_within(thread, ...)
-  if not (current and entered[running()] and isyieldable()) then
-    return resume(thread, ...)
-  elseif entered[thread] then
+  if entered[thread] and coroutine.status(thread) == "suspended" then
     return false, "cannot resume a coroutine that waits"
+  elseif not (current and entered[running()] and isyieldable()) then
+    return resume(thread, ...)
   end
   entered[thread] = true
   return pass_on(thread, resume(thread, ...))
@@ -463,8 +463,11 @@ end
 
 ---Runs all tasks to their end, and raises the first failure that nobody has asked about.
 function tasks.drain()
+  if not next(alive) and not unseen[1] then
+    return
+  end
   loop(function()
-    return alive == 0
+    return not next(alive)
   end)
   local task = unseen[1]
   unseen = {}
@@ -477,7 +480,7 @@ bridge.drain = tasks.drain
 
 -- Python has left Lua in the midst of tasks: nobody will go on with them.
 function bridge.forget_tasks()
-  current, alive, waiting, callbacks, unseen, ready = nil, 0, {}, {}, {}, { first = 1, last = 0 }
+  current, alive, waiting, callbacks, unseen, ready = nil, {}, {}, {}, {}, { first = 1, last = 0 }
 end
 
 return tasks

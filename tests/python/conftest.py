@@ -14,6 +14,7 @@ from pytest_httpserver import HTTPServer
 
 from luaopenai import OpenAI
 from luaopenai.local import LocalServer, pull_model
+from support.crowd_server import CrowdServer
 from support.fault_server import FaultServer, Script
 
 API_KEY = "sk-test-0123456789"
@@ -58,6 +59,13 @@ def connect() -> Iterator[Callable[..., OpenAI]]:
 @pytest.fixture
 def client(connect: Callable[..., OpenAI], base_url: str) -> OpenAI:
     return connect(base_url)
+
+
+@pytest.fixture
+def crowd() -> Iterator[CrowdServer]:
+    """A server without connections at the end: whoever asked has closed what it opened."""
+    with CrowdServer() as server:
+        yield server
 
 
 @pytest.fixture

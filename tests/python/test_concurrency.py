@@ -19,6 +19,7 @@ import pytest
 from luaopenai import LuaError, OpenAI, PluginHost, Runtime
 from luaopenai.bridge.workers import Workers
 from support.crowd_server import CrowdServer
+from support.waiting import eventually, waiting_threads
 
 RUN = [sys.executable, "-m", "luaopenai", "run"]
 CHATTING = """
@@ -34,13 +35,6 @@ end
 
 
 @pytest.fixture
-def crowd() -> Iterator[CrowdServer]:
-    """A server without connections at the end: whoever asked has closed what it opened."""
-    with CrowdServer() as server:
-        yield server
-
-
-@pytest.fixture
 def client(crowd: CrowdServer, connect: Callable[..., OpenAI]) -> OpenAI:
     return connect(crowd.url)
 
@@ -50,24 +44,12 @@ def runtime(client: OpenAI) -> Runtime:
     return Runtime(client, rocks=False)
 
 
-def eventually(holds: Callable[[], object]) -> None:
-    """Wait until something is true, 5 seconds at most."""
-    limit = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
-
-
 async def soon(holds: Callable[[], object]) -> None:
     """The same in an event loop."""
     limit = time.monotonic() + 5
     while not holds():
         assert time.monotonic() < limit
         await asyncio.sleep(0.005)
-
-
-def waiting_threads() -> list[str]:
-    return [one.name for one in threading.enumerate() if one.name.startswith("luaopenai-")]
 
 
 # --- What a script leaves behind ---
@@ -796,11 +778,3 @@ def test_cancelling_a_plugin_in_a_process_ends_it_wherever_it_is(client: OpenAI)
             return time.monotonic() - started
 
         assert asyncio.run(main()) < 2
-
-
-def test_plugins_are_offered_no_tasks(host: PluginHost) -> None:
-    code = """
-        local openai = require("openai")
-        return { f = function() return openai.gather == nil, openai.spawn == nil end }
-    """
-    assert host.load_string(code).call("f") == (True, True)

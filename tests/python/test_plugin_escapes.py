@@ -181,7 +181,35 @@ NOTHING: dict[str, str] = {
     "a file by ltn12": """
         local source = require("ltn12").source
         return (pcall(function() return source.file("/etc/passwd")() end)) or nil""",
-    "threads by gather": "local o = require('openai') return o.gather or o.spawn or o.sleep",
+    "what tasks yield to their scheduler": """
+        local openai = require("openai")
+        local thread, got
+        openai.spawn(function()
+          thread = coroutine.create(function() openai.sleep(0.01) end)
+          coroutine.resume(thread)
+        end)
+        local _, first = coroutine.resume(thread)
+        if type(first) == "table" then got = first end
+        openai.gather({ function()
+          local _, other = coroutine.resume(thread)
+          if type(other) == "table" then got = other end
+        end })
+        return got""",
+    "a coroutine that a task runs in": """
+        local openai = require("openai")
+        local thread, got
+        openai.spawn(function()
+          thread = coroutine.running()
+          openai.sleep(0.01)
+        end)
+        local _, first = coroutine.resume(thread)
+        if type(first) == "table" then got = first end
+        return got""",
+    "real globals through a task": """
+        local openai = require("openai")
+        local found
+        openai.gather({ function() found = load('return package or jit or debug.getinfo')() end })
+        return found""",
     "os.exit through a module": "return os.exit or require('openai').exit",
     "an environment variable by the client": """
         local client = require("openai").new()

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from luaopenai.client.transport import Answer, Transport
 
 
+LONGEST = 1e9
+"""Seconds of a pause: more than anyone waits, less than the clocks can hold."""
+
+
 class Defaults:
     """What a Lua client starts from when the script does not say otherwise."""
 
@@ -75,10 +79,7 @@ class Network:
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        from luaopenai.client.cancel import current_call
-
-        call = current_call()
-        (call.pause if call else time.sleep)(max(0.0, seconds))
+        pause(length(seconds))
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -108,7 +109,7 @@ class Network:
 
     def begin_sleep(self, seconds: float) -> int:
         """``sleep``, for later."""
-        return self._tasks().begin_pause(seconds)
+        return self._tasks().begin_pause(length(seconds))
 
     def next_done(self) -> tuple[Any, ...]:
         """Wait for a ticket to come to its end; its number, or what ``Waits.next_done`` adds."""
@@ -218,6 +219,19 @@ class Network:
             transport = self._transports.get(size) or Transport(settings)
             self._transports[size] = transport
         return transport, settings
+
+
+def length(seconds: float) -> float:
+    """A pause's seconds, as the clocks can hold them."""
+    return min(max(0.0, seconds), LONGEST)
+
+
+def pause(seconds: float) -> None:
+    """Sleep; raises ``Cancelled`` when the call that this thread is in is cancelled."""
+    from luaopenai.client.cancel import current_call
+
+    call = current_call()
+    (call.pause if call else time.sleep)(seconds)
 
 
 def _header(value: object) -> str:

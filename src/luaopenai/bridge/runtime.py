@@ -46,7 +46,8 @@ class Runtime:
         api_key: goes over the client's.
 
     Values cross as the table in ``luaopenai.bridge.values`` says. Failing code raises
-    ``LuaError``; ``os.exit`` in a script raises ``SystemExit``. One thread at a time runs Lua.
+    ``LuaError``; ``os.exit`` in a script raises ``SystemExit``. One thread at a time runs Lua, and
+    the Python functions that Lua calls; those that a task calls run in threads of their own.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def cancel(self, ticket: int) -> None:
             """Nobody waits for a ticket any more."""
 
-        def stop(self) -> None:
+        def stop(self) -> object:
             """End what is under way."""
 
 
@@ -54,6 +54,11 @@ class Waits:
         self._callbacks: dict[int, Callback] = {}
         self._outcome = Outcome(0)
 
+    @property
+    def are_under_way(self) -> bool:
+        """Whether there are any."""
+        return bool(self._finish or self._pauses)
+
     def begin(self, start: Callable[[int], object], finish: Callable[[Any], object]) -> int:
         """Have work done elsewhere; returns its ticket.
 
@@ -69,7 +74,7 @@ class Waits:
     def begin_pause(self, seconds: float) -> int:
         """Have time pass; returns its ticket."""
         self._tickets += 1
-        heapq.heappush(self._pauses, Pause(time.monotonic() + max(0.0, seconds), self._tickets))
+        heapq.heappush(self._pauses, Pause(time.monotonic() + seconds, self._tickets))
         return self._tickets
 
     def next_done(self) -> tuple[Any, ...]:

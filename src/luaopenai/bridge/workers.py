@@ -7,7 +7,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from luaopenai.client.cancel import Call, Cancelled, current_call
+from luaopenai.client.cancel import Call, current_call
 
 
 class Job(NamedTuple):
@@ -59,6 +59,22 @@ class Callback(NamedTuple):
             self.reply.put((None, error))
 
 
+class _Shift:
+    """Threads that leave together.
+
+    Attributes:
+        jobs: what they have to do; None lets one of them go.
+        done: what came of it.
+        load: how many jobs are under way or wait for a thread.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.done: SimpleQueue[tuple[Job, Outcome] | Callback | None] = SimpleQueue()
+        self.load = 0
+        self.threads: list[threading.Thread] = []
+
+
 class Workers:
     """Runs work in threads, as many as there is work, and hands back what it came to.
 
@@ -70,21 +86,27 @@ class Workers:
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._done: SimpleQueue[Outcome | Callback | None] = SimpleQueue()
-        self._under_way: dict[int, Job] = {}
-        self._threads = 0
+        self._shift = _Shift()
+        self._awaited: dict[int, Job] = {}
+        self._lock = threading.Lock()
         self._here = threading.local()
 
     def submit(
         self, ticket: int, work: Callable[[], Any], give_up: Callable[[Any], object]
     ) -> None:
         """Have work done."""
-        job = self._under_way[ticket] = Job(ticket, work, give_up, Call())
-        if len(self._under_way) > self._threads and self._threads != self._most:
-            self._threads += 1
-            threading.Thread(target=self._work, name="luaopenai-wait", daemon=True).start()
-        self._jobs.put(job)
+        shift = self._shift
+        job = self._awaited[ticket] = Job(ticket, work, give_up, Call())
+        shift.jobs.put(job)
+        with self._lock:
+            shift.load += 1
+            count = len(shift.threads)
+            if count < shift.load and count != self._most:
+                thread = threading.Thread(
+                    target=self._work, args=(shift,), name="luaopenai-wait", daemon=True
+                )
+                shift.threads.append(thread)
+                thread.start()
 
     def next_done(self, timeout: float | None = None) -> Outcome | Callback | None:
         """Wait for a ticket, or for work that calls back; None when the seconds are over.
@@ -94,18 +116,19 @@ class Workers:
         call = current_call()
         if call is None:
             return self._next_done(timeout)
-        call.attach(lambda: self._done.put(None))
+        done = self._shift.done
+        call.attach(lambda: done.put(None))
         try:
             call.check()
-            done = self._next_done(timeout)
+            found = self._next_done(timeout)
             call.check()
-            return done
+            return found
         finally:
             call.detach()
 
     def is_here(self) -> bool:
         """Whether this thread is one of those that work here."""
-        return hasattr(self._here, "job")
+        return getattr(self._here, "job", None) is not None
 
     def call_back(self, start: Callable[[], tuple[Any, ...]], finish: Callable[[Any], Any]) -> Any:
         """Have Lua's thread call Lua, and wait for it; for a thread that works here.
@@ -116,7 +139,7 @@ class Workers:
         callback = Callback(job.ticket, job.call, start, finish, SimpleQueue())
         job.call.attach(lambda: callback.reply.put(None))
         try:
-            self._done.put(callback)
+            self._here.shift.done.put(callback)
             reply = callback.reply.get()
         finally:
             job.call.detach()
@@ -129,52 +152,62 @@ class Workers:
 
     def cancel(self, ticket: int) -> None:
         """Close the connection that a ticket's work uses; it is not handed back."""
-        job = self._under_way.get(ticket)
+        job = self._awaited.pop(ticket, None)
         if job is not None:
             job.call.cancel()
 
-    def stop(self) -> None:
-        """End what is under way, and let the threads go."""
-        for job in self._under_way.values():
-            job.call.cancel()
-        while not self._done.empty():
-            self._settle(self._done.get())
-        for _ in range(self._threads):
-            self._jobs.put(None)
-        self._threads = 0
-        self._jobs, self._done = SimpleQueue(), SimpleQueue()
-        self._under_way.clear()
+    def stop(self) -> list[threading.Thread]:
+        """End what is under way, and let the threads go; these are they."""
+        shift, self._shift = self._shift, _Shift()
+        with self._lock:
+            for job in self._awaited.values():
+                job.call.cancel()
+        self._awaited.clear()
+        while not shift.done.empty():
+            _settle(shift.done.get())
+        for _ in shift.threads:
+            shift.jobs.put(None)
+        return shift.threads
 
     def _next_done(self, timeout: float | None) -> Outcome | Callback | None:
         try:
-            done = self._done.get(timeout=timeout)
+            done = _settle(self._shift.done.get(timeout=timeout))
         except Empty:
             return None
-        return done if self._settle(done) else None
+        if isinstance(done, Outcome):
+            self._awaited.pop(done.ticket, None)
+        return done
 
-    def _settle(self, done: Outcome | Callback | None) -> bool:
-        """Take work off the list; whether somebody still wants to know what it came to."""
-        if isinstance(done, Callback):
-            return not done.call.is_cancelled
-        job = self._under_way.pop(done.ticket, None) if done else None
-        if job is None:
-            return False
-        if not job.call.is_cancelled:
-            return True
-        if done and done.error is None:
-            job.give_up(done.result)
-        return False
-
-    def _work(self) -> None:
-        jobs, done = self._jobs, self._done
-        while (job := jobs.get()) is not None:
+    def _work(self, shift: _Shift) -> None:
+        self._here.shift = shift
+        while (job := shift.jobs.get()) is not None:
             self._here.job = job
             try:
                 with job.call:
                     outcome = Outcome(job.ticket, job.work())
-                if job.call.is_cancelled:
-                    job.give_up(outcome.result)
-                    outcome = Outcome(job.ticket, error=Cancelled())
             except BaseException as error:
                 outcome = Outcome(job.ticket, error=error)
-            done.put(outcome)
+            self._here.job = None
+            with self._lock:
+                shift.load -= 1
+                is_awaited = not job.call.is_cancelled
+                if is_awaited:
+                    shift.done.put((job, outcome))
+            if not is_awaited and outcome.error is None:
+                job.give_up(outcome.result)
+            # What they hold may be large, and the next job far.
+            del job, outcome
+
+
+def _settle(done: tuple[Job, Outcome] | Callback | None) -> Outcome | Callback | None:
+    """What somebody still waits for; a result that came for nobody is given up."""
+    if done is None:
+        return None
+    if isinstance(done, Callback):
+        return None if done.call.is_cancelled else done
+    job, outcome = done
+    if not job.call.is_cancelled:
+        return outcome
+    if outcome.error is None:
+        job.give_up(outcome.result)
+    return None

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.sse import Decoder
 from luaopenai.host import wire
+from luaopenai.host.errands import Errands
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class Stop(BaseException):
 class Broker:
     """Serves one plugin.
 
+    What the plugin waits for is done in the caller's thread; ``errands`` does what its tasks wait
+    for, several at once, in threads of their own.
+
     Args:
         name: the plugin's name.
         client: makes its requests, if it may make any.
@@ -93,6 +97,7 @@ class Broker:
         self._output = output
         self._folder = folder
         self._readings: list[Reading] = []
+        self.errands = Errands(self, self._check_memory)
         self.begin()
 
     @property
@@ -106,15 +111,20 @@ class Broker:
 
     def end(self) -> None:
         """End a call: what it has left open is closed, and its cost booked."""
+        self.errands.end()
         while self._readings:
             self._readings.pop().close()
 
     def values(self, text: bytes | None) -> list[Any]:
         """The values that the plugin sends; it shall not fill the host's memory with them."""
-        limit, size = self.limits.memory_mb, wire.weight(text) / 2**20
-        if limit is not None and size > limit:
-            raise Stop(LimitExceeded("memory_mb", limit, size, self.name))
+        self._check_memory(wire.weight(text))
         return wire.decode(text)
+
+    def _check_memory(self, size: int) -> None:
+        """Raises ``Stop`` when so many bytes are more than the plugin may make the host hold."""
+        limit, used = self.limits.memory_mb, size / 2**20
+        if limit is not None and used > limit:
+            raise Stop(LimitExceeded("memory_mb", limit, used, self.name))
 
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
         """Call a function of the host; raises ``ValueError`` for whatever it raises."""
@@ -203,14 +213,14 @@ class Broker:
             spent = {"tokens": self._tokens, "total_tokens": self._totals.tokens}
             self._check_limits(spent, spare=1)
             self._totals.requests += requests
-        self._requests += requests
-        self.usage.requests += requests
+            self._requests += requests
+            self.usage.requests += requests
 
     def _book_tokens(self, tokens: int) -> None:
         with self._totals.lock:
             self._totals.tokens += tokens
-        self._tokens += tokens
-        self.usage.tokens += tokens
+            self._tokens += tokens
+            self.usage.tokens += tokens
 
     def _check(self) -> None:
         """Raises ``Stop`` when more tokens are used than a limit allows."""
@@ -267,7 +277,7 @@ class Reading:
             self._finish()
             check()
 
-    def read(self) -> bytes | None:
+    def read_piece(self) -> bytes | None:
         """The next piece, None at the end."""
         if not self._is_stream:
             piece, self._whole = self._whole, None

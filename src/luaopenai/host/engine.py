@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.exports import Exports
+from luaopenai.bridge.network import length, pause
 from luaopenai.bridge.runtime import LuaStateError, Runtime
-from luaopenai.host.broker import BASE_URL
+from luaopenai.bridge.waits import Waits
+from luaopenai.host.broker import BASE_URL, Stop
 from luaopenai.host.limits import LimitExceeded, Limits
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ _PLAIN = (bytes, int, float, bool)
 _EXPORTED = {
     "account_headers",
     "assemble",
+    "begin_host",
+    "begin_open",
+    "begin_read",
+    "begin_sleep",
+    "cancel",
     "check_function",
     "check_input",
     "check_message",
@@ -38,6 +45,7 @@ _EXPORTED = {
     "host",
     "is_binary",
     "module",
+    "next_done",
     "now",
     "open",
     "output_images",
@@ -47,7 +55,10 @@ _EXPORTED = {
     "read_response_event",
     "read_stream",
     "response_failure",
+    "rest",
+    "sleep",
     "sse",
+    "take",
     "write",
 }
 """All that a plugin's Lua, ours included, can make Python do."""
@@ -70,7 +81,14 @@ _NEEDED = (
 
 
 class Services(Protocol):
-    """What an engine asks its host for; ``Broker`` itself, or a line to it."""
+    """What an engine asks its host for; ``Broker`` itself, or a line to it.
+
+    Attributes:
+        errands: does the same for tasks: ``begin_host``, ``begin_open`` and ``begin_read`` take a
+            ticket more, and come to what ``host``, ``open`` and a reading's ``read`` return.
+    """
+
+    errands: Any
 
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
         """Call a function of the host."""
@@ -107,6 +125,7 @@ class Engine(Runtime):
         self._tick = self._sandbox[b"tick"]
         self._sandbox[b"collect"]()
         self._base, _ = self._memory()
+        self._begun = 0.0
         self.seconds = 0.0
         self._watch()
 
@@ -148,6 +167,15 @@ class Engine(Runtime):
         finally:
             self._outside += time.monotonic() - begun
 
+    def pause(self, seconds: float) -> None:
+        """Let time pass, which is the plugin's own."""
+        limit = self._limits.seconds
+        left = math.inf if limit is None else self._begun + limit - self.clock()
+        pause(max(0.0, min(seconds, left)))
+        if seconds > left:
+            assert limit is not None
+            raise Stop(LimitExceeded("seconds", limit, self.clock() - self._begun, self._name))
+
     def _exports(self) -> Exports:
         return _PluginExports(self, self._services)
 
@@ -171,7 +199,7 @@ class Engine(Runtime):
 
     def _limited(self, function: Any, *args: Any) -> Any:
         limits = self._limits
-        begun = self.clock()
+        self._begun = begun = self.clock()
         self._sandbox[b"arm"](
             math.inf if limits.seconds is None else begun + limits.seconds,
             math.inf if limits.memory_mb is None else self._base + limits.memory_mb * MEGABYTE,
@@ -186,6 +214,8 @@ class Engine(Runtime):
         self.seconds += spent
         if results is None or (results is not True and not results[0]):
             self._watch()
+            self._boot[b"forget_tasks"]()
+        self._network.leave()
         kind, *_ = self._sandbox[b"state"]()
         if self._pending is not None:
             pending, self._pending = self._pending, None
@@ -215,6 +245,27 @@ class Engine(Runtime):
         return LimitExceeded(kind, limit, used, self._name)
 
 
+class _PluginWaits(Waits):
+    """What a plugin's tasks wait for."""
+
+    def __init__(self, engine: Engine, errands: Any) -> None:
+        super().__init__(errands)
+        self._engine = engine
+
+    def _wait(self, timeout: float | None) -> Any:
+        """While the host does something, time is free; a mere pause is the plugin's own."""
+        if self._finish:
+            return self._engine.outside(self._crew.next_done, timeout)
+        if timeout is None:
+            raise ValueError("there is nothing to wait for")
+        self._engine.pause(timeout)
+        return None
+
+
+def _as_it_is(result: object) -> object:
+    return result
+
+
 class _PluginExports(Exports):
     """The functions for our Lua files that may run under a plugin: none reaches past the host."""
 
@@ -222,7 +273,7 @@ class _PluginExports(Exports):
         super().__init__(engine._values, engine._defaults)
         self._engine = engine
         self._services = services
-        self._readings: dict[int, Any] = {}
+        self._waits = _PluginWaits(engine, services.errands)
 
     def functions(self) -> dict[bytes, Callable[..., object]]:
         """Those that are named above; in the place of all others stands a refusal."""
@@ -241,25 +292,53 @@ class _PluginExports(Exports):
     ) -> tuple[object, ...]:
         """Ask the host for a request; headers and settings are the host's own."""
         place = method.decode("latin-1"), url.decode("utf-8", "replace")
-        reading = self._engine.outside(self._services.open, *place, body)
-        number = len(self._readings)
-        self._readings[number] = reading
-        headers = self._values.to_lua(reading.headers, "headers")
-        return reading.status, reading.reason, headers, number
+        return self._opened(self._engine.outside(self._services.open, *place, body))
+
+    def begin_open(
+        self,
+        method: bytes,
+        url: bytes,
+        headers: object,
+        body: bytes | None,
+        given: object = None,
+    ) -> int:
+        """``open``, for later."""
+        place = method.decode("latin-1"), url.decode("utf-8", "replace")
+        return self._errand(self._services.errands.begin_open, *place, body, finish=self._opened)
 
     def read(self, number: int) -> bytes | None:
         """The next piece of an answer's body, nil at the end."""
-        piece: bytes | None = self._engine.outside(self._readings[number].read)
-        return piece
+        return self._piece(number, self._engine.outside(self._answers[number].read_piece))
+
+    def begin_read(self, number: int) -> int:
+        """``read``, for later."""
+        begin = self._services.errands.begin_read
+        return self._errand(
+            begin, self._answers[number], finish=lambda piece: self._piece(number, piece)
+        )
 
     def close(self, number: int) -> None:
         """Let go of an answer."""
-        self._engine.outside(self._readings[number].close)
+        self._engine.outside(super().close, number)
+
+    def leave(self) -> None:
+        """The call is at its end: so is, for the host, all that it has left open."""
+        if self._answers or self._tasks().are_under_way:
+            self._answers.clear()
+            self.rest()
 
     def host(self, name: bytes, arguments: bytes | None = None) -> bytes | None:
         """Call a function of the host."""
         result: bytes | None = self._engine.outside(self._services.host, name.decode(), arguments)
         return result
+
+    def begin_host(self, name: bytes, arguments: bytes | None = None) -> int:
+        """``host``, for later."""
+        return self._errand(self._services.errands.begin_host, name.decode(), arguments)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; the time is the plugin's own."""
+        self._engine.pause(length(seconds))
 
     def write(self, text: bytes) -> None:
         """Say something to the host."""
@@ -277,6 +356,16 @@ class _PluginExports(Exports):
     def now(self) -> float:
         """Seconds of the plugin's own running."""
         return self._engine.clock()
+
+    def _errand(
+        self,
+        begin: Callable[..., object],
+        *args: object,
+        finish: Callable[[Any], object] = _as_it_is,
+    ) -> int:
+        return self._tasks().begin(
+            lambda ticket: self._engine.outside(begin, ticket, *args), finish
+        )
 
     def _gather_constants(self) -> dict[str, object]:
         """Without the accounts that the host's environment names."""

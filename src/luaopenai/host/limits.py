@@ -10,7 +10,8 @@ class Limits:
     """Limits for each call of a plugin's function; None means none.
 
     Attributes:
-        seconds: of the plugin's own running; time in the host's functions and requests is free.
+        seconds: of the plugin's own running and its pauses; time in which the host runs a function
+            or a request for it is free.
         memory_mb: megabytes (2^20 bytes) of Lua memory above an empty plugin's.
         requests: to the model.
         tokens: as the answers' ``usage`` tells.
@@ -61,7 +62,7 @@ class Usage:
     Attributes:
         requests: to the model.
         tokens: as the answers' ``usage`` tells.
-        seconds: of its own running.
+        seconds: of its own running and pausing.
         peak_memory_mb: the most Lua memory that was in use at the end of a call, in 2^20 bytes.
     """
 

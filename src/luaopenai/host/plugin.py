@@ -185,7 +185,7 @@ class Plugin:
             there = ", ".join(self.exports)
             raise _failure(self.name, f"has no function {function!r}; it has {there}")
         arguments = wire.encode(args, "argument") if args else None
-        if self._thread == threading.get_ident():
+        if self._thread == threading.get_ident() or self._broker.errands.is_here():
             raise _failure(self.name, "is in this call already")
         with self._lock:
             self._thread = threading.get_ident()

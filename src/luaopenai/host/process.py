@@ -163,7 +163,11 @@ class _Desk:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._errands = broker.errands
         self._readings: dict[int, Reading] = {}
+        self._last_reading = 0
+        self._read_by: dict[int, tuple[int, Reading]] = {}
+        """By ticket, those that a thread reads, with their numbers."""
         self._serves: dict[bytes, Callable[..., list[bytes]]] = {
             b"host": self._host,
             b"write": self._write,
@@ -171,6 +175,11 @@ class _Desk:
             b"open": self._open,
             b"read": self._read,
             b"close": self._close,
+            b"begin_host": self._begin_host,
+            b"begin_open": self._begin_open,
+            b"begin_read": self._begin_read,
+            b"next_done": self._next_done,
+            b"cancel": self._cancel,
         }
 
     def serve(self, kind: bytes, parts: list[bytes]) -> list[bytes]:
@@ -197,18 +206,58 @@ class _Desk:
         return [self._broker.module(name.decode("utf-8", "replace"))]
 
     def _open(self, method: bytes, url: bytes, body: bytes) -> list[bytes]:
-        reading = self._broker.open(method.decode(), url.decode(), unpack(body))
-        number = len(self._readings)
-        self._readings[number] = reading
-        head = [number, reading.status, reading.reason, reading.headers]
-        return [json.dumps(head).encode()]
+        return [self._hold(self._broker.open(method.decode(), url.decode(), unpack(body)))]
 
     def _read(self, number: bytes) -> list[bytes]:
-        return [pack(self._readings[int(number)].read())]
+        return [pack(self._readings[int(number)].read_piece())]
 
     def _close(self, number: bytes) -> list[bytes]:
         self._readings[int(number)].close()
         return []
+
+    def _begin_host(self, ticket: bytes, name: bytes, arguments: bytes) -> list[bytes]:
+        self._errands.begin_host(int(ticket), name.decode(), unpack(arguments))
+        return []
+
+    def _begin_open(self, ticket: bytes, method: bytes, url: bytes, body: bytes) -> list[bytes]:
+        place = method.decode(), url.decode()
+        self._errands.begin_open(int(ticket), *place, unpack(body))
+        return []
+
+    def _begin_read(self, ticket: bytes, number: bytes) -> list[bytes]:
+        # Whatever a worker asks for: two threads never read one answer.
+        reading = self._readings.pop(int(number))
+        self._read_by[int(ticket)] = int(number), reading
+        self._errands.begin_read(int(ticket), reading)
+        return []
+
+    def _next_done(self, timeout: bytes) -> list[bytes]:
+        done = self._errands.next_done(json.loads(timeout))
+        if done is None:
+            return []
+        ticket, result, error = done
+        if ticket in self._read_by:
+            number, reading = self._read_by.pop(ticket)
+            self._readings[number] = reading
+        if isinstance(error, Exception):
+            parts = b"error", describe(error).encode("utf-8", "replace")
+        elif error is not None:
+            raise error
+        elif isinstance(result, Reading):
+            parts = b"open", self._hold(result)
+        else:
+            parts = b"text", pack(result)
+        return [str(ticket).encode(), *parts]
+
+    def _cancel(self, ticket: bytes) -> list[bytes]:
+        self._errands.cancel(int(ticket))
+        return []
+
+    def _hold(self, reading: Reading) -> bytes:
+        """Keep an answer under a number; that, and its head, as JSON."""
+        self._last_reading = number = self._last_reading + 1
+        self._readings[number] = reading
+        return json.dumps([number, reading.status, reading.reason, reading.headers]).encode()
 
 
 class _Worker:

@@ -14,6 +14,7 @@ from typing import Any
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.runtime import LuaStateError
+from luaopenai.bridge.workers import Outcome
 from luaopenai.host.broker import Stop
 from luaopenai.host.channel import Channel, HungUpError
 from luaopenai.host.engine import MEGABYTE, Engine
@@ -131,21 +132,22 @@ class _Line:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self.errands = _Errands(self)
 
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
-        return unpack(self._ask(b"host", name.encode(), pack(arguments))[0])
+        return unpack(self.ask(b"host", name.encode(), pack(arguments))[0])
 
     def write(self, text: bytes) -> None:
-        self._ask(b"write", text)
+        self.ask(b"write", text)
 
     def module(self, name: str) -> bytes:
-        return self._ask(b"module", name.encode())[0]
+        return self.ask(b"module", name.encode())[0]
 
     def open(self, method: str, url: str, body: bytes | None) -> _RemoteReading:
-        head = self._ask(b"open", method.encode(), url.encode(), pack(body))[0]
+        head = self.ask(b"open", method.encode(), url.encode(), pack(body))[0]
         return _RemoteReading(self, *json.loads(head))
 
-    def _ask(self, *parts: bytes) -> list[bytes]:
+    def ask(self, *parts: bytes) -> list[bytes]:
         self._channel.send(*parts)
         kind, *answer = self._channel.receive()
         if kind == b"error":
@@ -164,11 +166,49 @@ class _RemoteReading:
         self.status = status
         self.reason = reason
         self.headers = headers
+        self.number = str(number).encode()
         self._line = line
-        self._number = str(number).encode()
 
-    def read(self) -> bytes | None:
-        return unpack(self._line._ask(b"read", self._number)[0])
+    def read_piece(self) -> bytes | None:
+        return unpack(self._line.ask(b"read", self.number)[0])
 
     def close(self) -> None:
-        self._line._ask(b"close", self._number)
+        self._line.ask(b"close", self.number)
+
+
+class _Errands:
+    """The errands of the host, over the channel."""
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+
+    def begin_host(self, ticket: int, name: str, arguments: bytes | None) -> None:
+        self._line.ask(b"begin_host", _number(ticket), name.encode(), pack(arguments))
+
+    def begin_open(self, ticket: int, method: str, url: str, body: bytes | None) -> None:
+        place = method.encode(), url.encode()
+        self._line.ask(b"begin_open", _number(ticket), *place, pack(body))
+
+    def begin_read(self, ticket: int, reading: _RemoteReading) -> None:
+        self._line.ask(b"begin_read", _number(ticket), reading.number)
+
+    def next_done(self, timeout: float | None = None) -> Outcome | None:
+        found = self._line.ask(b"next_done", json.dumps(timeout).encode())
+        if not found:
+            return None
+        ticket, kind, result = int(found[0]), *found[1:]
+        if kind == b"error":
+            return Outcome(ticket, error=RuntimeError(result.decode("utf-8", "replace")))
+        if kind == b"open":
+            return Outcome(ticket, _RemoteReading(self._line, *json.loads(result)))
+        return Outcome(ticket, unpack(result))
+
+    def cancel(self, ticket: int) -> None:
+        self._line.ask(b"cancel", _number(ticket))
+
+    def stop(self) -> None:
+        """The host's errands end with the call."""
+
+
+def _number(number: int) -> bytes:
+    return str(number).encode()
