@@ -158,6 +158,8 @@ class Workers:
 
     def stop(self) -> list[threading.Thread]:
         """End what is under way, and let the threads go; these are they."""
+        if not self._shift.threads:
+            return []
         shift, self._shift = self._shift, _Shift()
         with self._lock:
             for job in self._awaited.values():

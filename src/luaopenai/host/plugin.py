@@ -185,7 +185,7 @@ class Plugin:
             there = ", ".join(self.exports)
             raise _failure(self.name, f"has no function {function!r}; it has {there}")
         arguments = wire.encode(args, "argument") if args else None
-        if self._thread == threading.get_ident() or self._broker.errands.is_here():
+        if self._thread is not None and self._is_caller():
             raise _failure(self.name, "is in this call already")
         with self._lock:
             self._thread = threading.get_ident()
@@ -221,6 +221,10 @@ class Plugin:
         if self._thread != threading.get_ident():
             with self._lock:
                 self._isolated.close()
+
+    def _is_caller(self) -> bool:
+        """Whether this thread does something for the call that is under way."""
+        return self._thread == threading.get_ident() or self._broker.errands.is_here()
 
     def _call(self, function: str, arguments: bytes | None) -> list[Any]:
         check_cancelled()
