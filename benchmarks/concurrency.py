@@ -9,16 +9,42 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.crowd import EVENTS
+from luaopenai import Limits, OpenAI, PluginHost, Runtime
 
 _SCRIPT = str(Path(__file__).with_suffix(".lua"))
 _COMMAND = [sys.executable, "-m", "luaopenai", "run", _SCRIPT]
 _TURNS = 12
+
+_TASKS = """
+local openai = require("openai")
+local function copies(f, times)
+  local list = {}
+  for index = 1, times do list[index] = f end
+  return list
+end
+"""
+_HOST = f"""{_TASKS}
+local function one_by_one(f, times) for _ = 1, times do f() end end
+return {{
+  gather = function(f, times) openai.gather(copies(f, times), {{ limit = times }}) end,
+  in_a_task = function(f, times) openai.gather({{ function() one_by_one(f, times) end }}) end,
+  outside = one_by_one,
+}}
+"""
+_PLUGIN = f"""{_TASKS}
+local client = openai.new()
+local question = {{ {{ role = "user", content = "Hi" }} }}
+local function chat() assert(client:chat(question, {{ model = "slow" }}) == 200) end
+return {{ chats = function(times) openai.gather(copies(chat, times)) end }}
+"""
 
 
 def main() -> None:
@@ -39,6 +65,13 @@ def main() -> None:
         _row(f"100 streams of {EVENTS} events, one every 5 ms", f"{seconds:.2f} s", "≤ 2.5 s")
         _row("an event's arrival to its callback, median", f"{middle * 1e3:.1f} ms", "≤ 50 ms")
         _row("the same, 99th percentile", f"{slowest * 1e3:.1f} ms", "")
+        together, in_a_task, outside = time_host_functions()
+        _row("200 functions of the host, 250 ms each", f"{together:.2f} s", "")
+        _row("one that does nothing, in a task", f"{in_a_task * 1e6:.0f} µs", "")
+        _row("the same outside of tasks", f"{outside * 1e6:.1f} µs", "")
+        for isolation in ("process", "thread"):
+            seconds = time_plugin(url, isolation)
+            _row(f"32 chats of 250 ms in a plugin, {isolation}", f"{seconds:.2f} s", "")
         before = os.environ.get("LUAOPENAI_BEFORE")
         if before:
             ratio = compare_single(url, Path(before))
@@ -53,6 +86,38 @@ def compare_single(url: str, before: Path) -> float:
         seconds = {side: median(_run("single", url, 15, 60, checkout=side)) for side in sides}
         ratios.append(seconds[None] / seconds[before])
     return median(ratios)
+
+
+def time_host_functions() -> tuple[float, float, float]:
+    """Seconds of 200 functions together that sleep, and of one that does nothing, both ways."""
+    lua = Runtime(rocks=False).run_string(_HOST)
+    lua["gather"](_nothing, 200)
+    return (
+        _timed(lua["gather"], lambda: time.sleep(0.25), 200),
+        _timed(lua["in_a_task"], _nothing, 5000) / 5000,
+        _timed(lua["outside"], _nothing, 50_000) / 50_000,
+    )
+
+
+def time_plugin(url: str, isolation: Any) -> float:
+    """Seconds of as many chats as a plugin can have under way."""
+    with (
+        OpenAI("key", url) as client,
+        PluginHost(client, limits=Limits(requests=None), isolation=isolation) as host,
+    ):
+        plugin = host.load_string(_PLUGIN)
+        plugin.call("chats", 1)
+        return _timed(plugin.call, "chats", 32)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _timed(function: Any, *args: object) -> float:
+    start = time.perf_counter()
+    function(*args)
+    return time.perf_counter() - start
 
 
 @contextmanager

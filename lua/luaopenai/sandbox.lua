@@ -74,14 +74,8 @@ end
 
 -- How many coroutines and calls of gsub may run inside one another: they take of C's stack, unwatched by LuaJIT.
 local MAX_NESTING = 60
+local TOO_MANY = "stack overflow: too many calls inside one another"
 local nesting = 0
-
-local function nest()
-  if nesting >= MAX_NESTING then
-    error("stack overflow: too many calls inside one another", 3)
-  end
-  nesting = nesting + 1
-end
 
 local function unnest(...)
   nesting = nesting - 1
@@ -102,7 +96,10 @@ local function load_tasks()
     if type(thread) ~= "thread" then
       error("bad argument #1 to 'resume' (coroutine expected)", 2)
     end
-    nest()
+    if nesting >= MAX_NESTING then
+      return false, TOO_MANY
+    end
+    nesting = nesting + 1
     return unnest(resume(thread, ...))
   end
   bridge.bundled("openai.tasks")
@@ -128,7 +125,10 @@ end
 local function make_string_library()
   local library = copy(string, "byte char find format gmatch len lower match reverse sub upper")
   function library.gsub(...)
-    nest()
+    if nesting >= MAX_NESTING then
+      error(TOO_MANY, 2)
+    end
+    nesting = nesting + 1
     return unwrap(unnest(bridge.protect(string.gsub, ...)))
   end
   function library.rep(text, count, separator)

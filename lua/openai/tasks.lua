@@ -116,12 +116,18 @@ local function take_yield(task, ok, first, ticket)
   end
 end
 
+-- Lets a task go on; where a plugin's walls allow no deeper nesting, it stays ready, and their refusal is returned.
 local function step(task, ...)
   local state = task[STATE]
   local previous = current
   current, task.status, state.ticket = task, "running", nil
   local ok, first, ticket = resume(state.thread, ...)
   current = previous
+  if not ok and coroutine.status(state.thread) == "suspended" then
+    task.status = "waiting"
+    make_ready(task, ...)
+    return first
+  end
   take_yield(task, ok, first, ticket)
 end
 
@@ -130,7 +136,10 @@ local function go_on(waiter, results)
   if not waiter[STATE] then
     waiter.results = results
   elseif waiter.status == "waiting" or waiter.status == "running" then
-    step(waiter, unpack(results, 1, results.n))
+    local refusal = step(waiter, unpack(results, 1, results.n))
+    if refusal then
+      error(refusal, 0)
+    end
   end
 end
 

@@ -18,6 +18,7 @@ import pytest
 
 from luaopenai import LuaError, OpenAI, PluginHost, Runtime
 from luaopenai.bridge.workers import Workers
+from luaopenai.client.cancel import Cancelled
 from support.crowd_server import CrowdServer
 from support.waiting import eventually, waiting_threads
 
@@ -126,6 +127,25 @@ def test_an_answer_that_comes_for_nobody_is_given_up() -> None:
     workers.cancel(1)
     gate.set()
     eventually(lambda: given_up == [True])
+    workers.stop()
+    eventually(lambda: not waiting_threads())
+
+
+def test_a_callback_that_comes_from_cancelled_work_is_not_served() -> None:
+    workers, ended = Workers(), list[type[BaseException]]()
+
+    def work() -> None:
+        try:
+            workers.call_back(tuple, list)
+        except BaseException as error:
+            ended.append(type(error))
+            raise
+
+    workers.submit(1, work, list[object]().append)
+    eventually(lambda: not workers._shift.done.empty())
+    workers.cancel(1)
+    assert workers.next_done(5) is None
+    eventually(lambda: ended == [Cancelled])
     workers.stop()
     eventually(lambda: not waiting_threads())
 

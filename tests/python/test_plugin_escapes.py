@@ -185,9 +185,9 @@ NOTHING: dict[str, str] = {
         local openai = require("openai")
         local thread, got
         openai.spawn(function()
-          thread = coroutine.create(function() openai.sleep(0.01) end)
+          thread = coroutine.create(function() while true do openai.sleep(0.001) end end)
           coroutine.resume(thread)
-        end)
+        end):cancel()
         local _, first = coroutine.resume(thread)
         if type(first) == "table" then got = first end
         openai.gather({ function()
@@ -198,11 +198,12 @@ NOTHING: dict[str, str] = {
     "a coroutine that a task runs in": """
         local openai = require("openai")
         local thread, got
-        openai.spawn(function()
+        local task = openai.spawn(function()
           thread = coroutine.running()
-          openai.sleep(0.01)
+          while true do openai.sleep(0.001) end
         end)
         local _, first = coroutine.resume(thread)
+        task:cancel()
         if type(first) == "table" then got = first end
         return got""",
     "real globals through a task": """

@@ -134,14 +134,16 @@ def test_a_plugins_own_coroutines_may_wait_inside_of_tasks_by_the_hundred(load: 
 
 
 def test_no_more_than_so_many_errands_are_done_at_once_and_all_are_done(load: Load) -> None:
-    under_way, most, lock = 0, 0, threading.Lock()
+    under_way, most, lock, gate = 0, 0, threading.Lock(), threading.Event()
 
     def count() -> None:
         nonlocal under_way, most
         with lock:
             under_way += 1
             most = max(most, under_way)
-        time.sleep(0.01)
+        if most == MOST_AT_ONCE:
+            gate.set()
+        assert gate.wait(10), "as many as may be are there at once"
         with lock:
             under_way -= 1
 
@@ -447,14 +449,40 @@ def test_errands_that_nobody_waits_for_cannot_fill_the_host(load: Load, crowd: C
     assert plugin.call("rest") == "alive"
 
 
-def test_tasks_that_begin_inside_one_another_without_end_are_stopped(load: Load) -> None:
+def test_tasks_may_begin_inside_one_another_as_deep_as_memory_lasts(load: Load) -> None:
     plugin = load(
-        "local function f() openai.spawn(f) end f()",
-        Limits(seconds=1, memory_mb=16),
+        """
+        local function down(n)
+          return n == 0 and 0 or 1 + openai.spawn(down, n - 1):wait()
+        end
+        return down(...)
+        """
     )
-    with pytest.raises((LuaError, LimitExceeded)):
-        plugin.call("run")
+    assert plugin.call("run", 1000) == 1000
+    with pytest.raises(LimitExceeded) as caught:
+        plugin.call("run", -1)
+    assert caught.value.kind in ("seconds", "memory_mb")
     assert plugin.call("rest") == "alive"
+
+
+def test_a_wait_for_a_task_at_the_deepest_place_fails_and_harms_no_other(load: Load) -> None:
+    plugin = load(
+        """
+        local tasks = {}
+        local function down(n)
+          if n == 0 then
+            tasks[1] = openai.spawn(function() openai.sleep(0.01) return host.same("late") end)
+            return tostring(select(2, pcall(tasks[1].wait, tasks[1])))
+          end
+          return (("x"):gsub("x", function() return down(n - 1) end))
+        end
+        return down(60), openai.spawn(down, 58):wait(), tasks[1]:wait()
+        """,
+        same=lambda text: text,
+    )
+    deep, less_deep, late = plugin.call("run")
+    assert "too many calls inside one another" in deep
+    assert (less_deep, late) == ("late", "late")
 
 
 # --- The line between host and worker ---
