@@ -55,6 +55,9 @@ end
 ---@return integer? status nil when the network failed
 ---@return any body or the failure's message
 function session.ask(client, method, ...)
+  if client == nil then
+    error("this session has no client", 0)
+  end
   return settle(client, bridge.protect(client[method], client, ...))
 end
 
