@@ -9,8 +9,8 @@ local as_function, exports, settings = ...
 ---@cast settings luaopenai.Settings
 
 local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
-local error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, xpcall =
-  error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, xpcall
+local error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, unpack, xpcall =
+  error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, unpack, xpcall
 local getmetatable, loadfile, sethook, traceback = debug.getmetatable, loadfile, debug.sethook, debug.traceback
 
 -- Python objects stay out of scripts' hands: they could reach all of Python through one.
@@ -55,11 +55,35 @@ local function unwrap(called, ok, ...)
   error((select(2, unwrap_soft(called, ok, ...))), 0)
 end
 
+-- What lupa makes a Python object of it finds again by the coroutine that it came from, which may be gone by then. So
+-- such values stay here, and Python fetches them from the main state.
+local box
+
+local function unbox()
+  local values = box
+  box = nil
+  return values.n, unpack(values, 1, values.n)
+end
+
+local PLAIN = { ["nil"] = true, boolean = true, number = true, string = true }
+
+-- Calls a Python function; tells it first whether its arguments are in the box.
+local function pass(f, ...)
+  local count = select("#", ...)
+  for index = 1, count do
+    if not PLAIN[type((select(index, ...)))] then
+      box = { n = count, ... }
+      return f(true)
+    end
+  end
+  return f(false, ...)
+end
+
 -- A Python function as a Lua function that raises a string when Python fails.
 local function wrap(python_function)
   local f = as_function(python_function)
   return function(...)
-    return unwrap(pcall(f, ...))
+    return unwrap(pcall(pass, f, ...))
   end
 end
 
@@ -67,7 +91,7 @@ end
 local function wrap_soft(python_function)
   local f = as_function(python_function)
   return function(...)
-    return unwrap_soft(pcall(f, ...))
+    return unwrap_soft(pcall(pass, f, ...))
   end
 end
 
@@ -223,9 +247,9 @@ end
 local function wrap_waiting(call, begin)
   local f, begun = as_function(call), wrap(begin)
   local waiting = bridge.bundled("openai.wait").waiting(function(...)
-    return pcall(f, ...)
+    return pcall(pass, f, ...)
   end, function(...)
-    return true, begun(...)
+    return true, begun(bridge.callback(), ...)
   end)
   return function(...)
     return unwrap(waiting(...))
@@ -253,6 +277,7 @@ return {
     return setmetatable({}, array_mt)
   end,
   wrap_waiting = wrap_waiting,
+  unbox = unbox,
   run = run,
   -- The walls and limits for code that is not trusted.
   sandbox = function(...)

@@ -72,7 +72,7 @@ local function copy(from, names)
   return to
 end
 
--- How many coroutines and calls of gsub may run inside one another: they take of C's stack, unwatched by LuaJIT.
+-- How many coroutines, calls of gsub and sorts may run inside one another: they take of C's stack, unwatched by LuaJIT.
 local MAX_NESTING = 60
 local TOO_MANY = "stack overflow: too many calls inside one another"
 local nesting = 0
@@ -122,14 +122,31 @@ local function make_coroutine_library()
   return library
 end
 
-local function make_string_library()
-  local library = copy(string, "byte char find format gmatch len lower match reverse sub upper")
-  function library.gsub(...)
+-- A function of C's that calls back, as one that is counted.
+local function counted(f)
+  return function(...)
     if nesting >= MAX_NESTING then
       error(TOO_MANY, 2)
     end
     nesting = nesting + 1
-    return unwrap(unnest(bridge.protect(string.gsub, ...)))
+    return unwrap(unnest(bridge.protect(f, ...)))
+  end
+end
+
+-- What string.format would make of a value by itself, with a call back for which it takes of C's stack.
+local function shown(value)
+  return type(value) == "table" and tostring(value) or value
+end
+
+local function make_string_library()
+  local library = copy(string, "byte char find gmatch len lower match reverse sub upper")
+  library.gsub = counted(string.gsub)
+  function library.format(format, ...)
+    local values = { ... }
+    for index = 1, select("#", ...) do
+      values[index] = shown(values[index])
+    end
+    return string.format(format, unpack(values, 1, select("#", ...)))
   end
   function library.rep(text, count, separator)
     need((#tostring(text) + #tostring(separator or "")) * math.max(tonumber(count) or 0, 0))
@@ -139,7 +156,8 @@ local function make_string_library()
 end
 
 local function make_table_library()
-  local library = copy(table, "concat insert maxn remove sort")
+  local library = copy(table, "concat insert maxn remove")
+  library.sort = counted(table.sort)
   -- From a position far outside of the list, table.insert counts all the way to it, and no hook could end that.
   function library.insert(list, ...)
     local position = ...

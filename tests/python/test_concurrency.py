@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import pytest
 
 from luaopenai import LuaError, OpenAI, PluginHost, Runtime
-from luaopenai.bridge.workers import Workers
+from luaopenai.bridge.workers import Workers, _Mailbox
 from luaopenai.client.cancel import Cancelled
 from support.crowd_server import CrowdServer
 from support.waiting import eventually, waiting_threads
@@ -136,13 +139,13 @@ def test_a_callback_that_comes_from_cancelled_work_is_not_served() -> None:
 
     def work() -> None:
         try:
-            workers.call_back(tuple, list)
+            workers.call_back(list, list)
         except BaseException as error:
             ended.append(type(error))
             raise
 
     workers.submit(1, work, list[object]().append)
-    eventually(lambda: not workers._shift.done.empty())
+    eventually(lambda: not workers._shift.done._letters.empty())
     workers.cancel(1)
     assert workers.next_done(5) is None
     eventually(lambda: ended == [Cancelled])
@@ -479,6 +482,214 @@ def test_a_host_function_that_nobody_waits_for_any_more_cannot_reach_lua(runtime
     gate.set()
     eventually(lambda: not waiting_threads())
     assert reached == []
+
+
+def test_lua_functions_outlive_the_coroutine_that_they_came_from() -> None:
+    # A process of its own: where this fails, it ends with a crash.
+    code = """
+from luaopenai import Runtime
+LUA = '''
+    local keep, call = ...
+    local openai = require("openai")
+    local function use(n)
+      local function f() return n end
+      keep(f, { f = f })
+      call(function() return f, { f } end)
+    end
+    for n = 1, 50 do
+      openai.gather({ function() use(n) end })
+      coroutine.wrap(use)(n)
+      collectgarbage()
+    end
+'''
+runtime, kept = Runtime(rocks=False), []
+runtime.run_string(LUA, "code", lambda *values: kept.append(values), lambda f: kept.append(f()))
+while kept:
+    first, second = kept.pop()
+    first()
+    (second["f"] if type(second) is dict else second[0])()
+    del first, second
+    runtime.run_string("collectgarbage()")
+print("well")
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
+
+
+def test_a_pause_beside_calls_ends_in_time() -> None:
+    mailbox = _Mailbox()
+    for _ in range(3):
+        mailbox.put(1)
+        assert mailbox.get(None) == 1
+        with pytest.raises(Empty):
+            mailbox.get(0.001)
+    mailbox.put(2)
+    mailbox.put(3)
+    assert (mailbox.get(1), mailbox.get(1)) == (2, 3)
+    threading.Timer(0.01, mailbox.put, [4]).start()
+    assert mailbox.get(10) == 4
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "gather()",
+        "openai.spawn(openai.sleep, 0.2) gather()",
+        "openai.gather({ gather })",
+    ],
+)
+def test_progress_is_told_in_order_by_one_call_at_a_time(runtime: Runtime, code: str) -> None:
+    told, under_way = list[int](), threading.Lock()
+
+    def tell(done: int, _: int) -> None:
+        assert under_way.acquire(blocking=False)
+        time.sleep(0.002)
+        told.append(done)
+        under_way.release()
+
+    gather = """
+        local socket = require("socket")
+        local function gather()
+          local list = {}
+          for n = 1, 40 do list[n] = function() openai.sleep(n % 3 / 1000) return n end end
+          openai.gather(list, { on_progress = f })
+          local start = socket.gettime()
+          openai.sleep(0.05)
+          slept = socket.gettime() - start
+        end
+    """
+    with_f(runtime, tell, gather + code)
+    runtime.finish_tasks()
+    assert told == list(range(1, 41))
+    assert runtime.run_string("return slept") >= 0.049, "nothing wakes the gatherer later"
+
+
+def test_finish_tasks_may_be_called_by_a_host_function_outside_of_tasks(runtime: Runtime) -> None:
+    code = """
+        local task = openai.spawn(openai.sleep, 0.05)
+        f()
+        return task.status
+    """
+    assert with_f(runtime, runtime.finish_tasks, code) == "done"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("f('finish')", "a task cannot wait for all tasks"),
+        ("f('call', function() return task:wait() end)", "a task cannot wait for itself"),
+        ("f('call')", "attempt to call a nil value"),
+    ],
+)
+def test_what_a_host_function_cannot_have_of_its_own_task_is_an_error(
+    runtime: Runtime, call: str, message: str
+) -> None:
+    def ask(what: str, function: Callable[[], object] | None = None) -> None:
+        if what == "finish":
+            runtime.finish_tasks()
+        else:
+            runtime.call(function)
+
+    code = f"""
+        local task
+        task = openai.spawn(function() openai.sleep(0.001) {call} end)
+        task:wait()
+    """
+    with pytest.raises(LuaError, match=message):
+        with_f(runtime, ask, code)
+
+
+def test_runtimes_that_wait_for_one_another_are_told(runtime: Runtime) -> None:
+    other = Runtime(rocks=False)
+    seven = runtime.run_string("return function() return 7 end")
+    gather = other.run_string("return function(f) return require('openai').gather({ f })[1] end")
+    assert gather(lambda: seven()) == 7, "one that is not running may be called"
+    with pytest.raises(LuaError, match="waits, in another thread, for what calls it here"):
+        with_f(runtime, lambda: gather(lambda: seven()), "return f()")
+
+
+def test_where_no_thread_can_begin_there_is_an_error_and_the_others_go_on(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, left = threading.Thread.start, [0]
+
+    def refuse(thread: threading.Thread) -> None:
+        if left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    code = "return openai.gather({ f, f, f, f })"
+    with pytest.raises(LuaError, match="can't start new thread"):
+        with_f(runtime, lambda: 1, code)
+    left[0] = 2
+    assert with_f(runtime, lambda: 1, code) == [1, 1, 1, 1]
+
+
+def test_each_error_has_the_cause_that_belongs_to_it(runtime: Runtime) -> None:
+    def fail(n: int) -> None:
+        raise ValueError(f"number {n}")
+
+    with pytest.raises(LuaError, match="number 1") as caught:
+        with_f(runtime, fail, GATHER)
+    assert str(caught.value.__cause__) == "number 1"
+
+
+def test_what_a_failed_host_function_held_is_freed_at_once(runtime: Runtime) -> None:
+    class Large:
+        pass
+
+    held: list[weakref.ref[Large]] = []
+
+    def fail(function: Callable[[], object] | None = None) -> None:
+        large = Large()
+        held.append(weakref.ref(large))
+        if function is not None:
+            function()
+        raise ValueError("no")
+
+    code = """
+        local function fail() error("no") end
+        openai.gather({ function() pcall(f) pcall(f, fail) end })
+        pcall(f) pcall(f, fail)
+    """
+    gc.disable()
+    try:
+        with_f(runtime, fail, code)
+        assert [one() for one in held] == [None] * 4
+    finally:
+        gc.enable()
+
+
+def test_host_functions_inside_one_another_see_each_others_context(runtime: Runtime) -> None:
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+
+    def nest(function: Callable[[], object] | None = None) -> object:
+        if function is None:
+            return user.get()
+        user.set("someone")
+        return function()
+
+    code = "return openai.gather({ function() return f(function() return f() end) end, f })"
+    assert with_f(runtime, nest, code) == ["someone", "nobody"]
+
+
+def test_tasks_may_begin_inside_one_another_a_hundred_thousand_deep() -> None:
+    code = """
+        local openai = require("openai")
+        local left = 1e5
+        local function down()
+          left = left - 1
+          if left > 0 then openai.spawn(down) end
+        end
+        down()
+        while left > 0 do openai.sleep(0) end
+        print("well")
+    """
+    done = subprocess.run([*RUN, "-e", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
 
 
 def test_host_functions_see_the_context_that_the_call_was_made_in(runtime: Runtime) -> None:

@@ -206,6 +206,13 @@ NOTHING: dict[str, str] = {
         task:cancel()
         if type(first) == "table" then got = first end
         return got""",
+    "the scheduler by a task": """
+        local task = require("openai").spawn(function() error("x") end)
+        for _, value in next, task do
+          if type(value) == "table" then return "a table" end
+        end
+        pcall(task.wait, task)
+        return getmetatable(task)""",
     "real globals through a task": """
         local openai = require("openai")
         local found
@@ -312,6 +319,19 @@ ENDLESS: dict[str, tuple[str, str]] = {
     "gsub in gsub in gsub": (
         "seconds",
         "local function f() return (('x'):gsub('x', f)) end while true do pcall(f) end",
+    ),
+    "sorts in coroutines in sorts": (
+        "seconds",
+        """local function f() return (pcall(coroutine.wrap(function()
+          table.sort({ 2, 1, 3 }, function(a, b) f() return a < b end)
+        end))) end
+        while true do f() end""",
+    ),
+    "formats in formats": (
+        "seconds",
+        """local thing = setmetatable({}, {})
+        getmetatable(thing).__tostring = function() return ("%s"):format(thing) end
+        while true do pcall(tostring, thing) end""",
     ),
     "gsub in coroutines in gsub": (
         "seconds",

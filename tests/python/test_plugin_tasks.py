@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +17,7 @@ from pytest_httpserver import HTTPServer
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 from luaopenai.host.broker import Broker, Totals
+from luaopenai.host.channel import Channel
 from luaopenai.host.errands import MOST_AT_ONCE
 from luaopenai.host.process import _Desk
 from support.crowd_server import CrowdServer
@@ -327,14 +330,34 @@ def test_gather_settles_and_raises_as_it_does_elsewhere(load: Load) -> None:
     assert plugin.call("rest") == "alive"
 
 
-def test_a_plugin_that_calls_itself_from_a_task_is_refused(load: Load) -> None:
-    plugins: list[Plugin] = []
-    plugin = load(
-        "return openai.gather({ function() return pcall(host.again) end })[1][2]",
-        again=lambda: plugins[0].call("rest"),
-    )
-    plugins.append(plugin)
-    assert "is in this call already" in plugin.call("run")
+def test_a_plugin_that_calls_itself_is_refused_however_far_the_way(isolation: Any) -> None:
+    plugins: dict[str, Plugin] = {}
+    functions = {
+        "ask": lambda: plugins["two"].call("go"),
+        "back": lambda: plugins["one"].call("rest"),
+    }
+    task = "return openai.gather({{ function() return {0} end }})[1]"
+    with PluginHost(functions=functions, isolation=isolation) as host:
+        one = f"return {{ run = function() {task.format('host.ask()')} end, rest = print }}"
+        two = f"return {{ go = function() {task.format('select(2, pcall(host.back))')} end }}"
+        plugins["one"] = host.load_string(TASKS + one, "one")
+        plugins["two"] = host.load_string(TASKS + two, "two")
+        assert "plugin one is in this call already" in plugins["one"].call("run")
+        assert plugins["one"].call("rest") is None
+
+
+@pytest.mark.parametrize("what", ["plugin", "host"])
+def test_a_host_function_of_a_task_may_close_the_plugin(isolation: Any, what: str) -> None:
+    closing: dict[str, Any] = {}
+    functions = {"close": lambda: closing[what].close()}
+    with PluginHost(functions=functions, isolation=isolation) as host:
+        code = "return { run = function() openai.gather({ host.close }) return 1 end }"
+        plugin = host.load_string(TASKS + code)
+        closing.update(plugin=plugin, host=host)
+        with suppress(LuaError):
+            assert plugin.call("run") == 1
+        with pytest.raises(LuaError, match="is closed"):
+            plugin.call("run")
 
 
 # --- Limits ---
@@ -431,22 +454,121 @@ def test_a_pause_is_the_plugins_own_time_but_beside_the_hosts_work_it_is_free(lo
     assert plugin.usage.seconds >= 0.05
 
 
-def test_errands_that_nobody_waits_for_cannot_fill_the_host(load: Load, crowd: CrowdServer) -> None:
-    gate = threading.Event()
-    plugin = load(
-        """
-        while true do
-          openai.spawn(host.wait, ("x"):rep(1e5)):cancel()
-        end
-        """,
-        Limits(seconds=None, memory_mb=16),
-        wait=lambda _: gate.wait(0.5),
-    )
+@pytest.mark.parametrize(
+    ("then", "limits"),
+    [
+        ("", Limits(seconds=None, memory_mb=16)),
+        (":cancel()", Limits(seconds=0.5, memory_mb=16)),
+    ],
+)
+def test_errands_that_nobody_waits_for_cannot_fill_the_host(
+    load: Load, crowd: CrowdServer, then: str, limits: Limits
+) -> None:
+    body = f"while true do openai.spawn(host.wait, ('x'):rep(1e5)){then} end"
+    plugin = load(body, limits, wait=lambda _: time.sleep(0.2))
     with pytest.raises(LimitExceeded) as caught:
         plugin.call("run")
-    assert caught.value.kind == "memory_mb"
+    assert caught.value.kind in ("memory_mb", "seconds")
     leaves_nothing(crowd)
     assert plugin.call("rest") == "alive"
+
+
+def test_results_that_nobody_takes_cannot_fill_the_host(load: Load, crowd: CrowdServer) -> None:
+    calls = 0
+
+    def large() -> str:
+        nonlocal calls
+        calls += 1
+        return "x" * 100_000
+
+    plugin = load(
+        "for _ = 1, 200 do openai.spawn(host.large) end while true do end",
+        Limits(seconds=0.3),
+        large=large,
+    )
+    with pytest.raises(LimitExceeded, match="seconds"):
+        plugin.call("run")
+    assert calls <= MOST_AT_ONCE
+    leaves_nothing(crowd)
+
+
+def test_all_results_are_taken_however_large_they_are_together(load: Load) -> None:
+    plugin = load(
+        """
+        local function measure() return #host.large() end
+        local sizes, sum = openai.gather(repeated(200, measure), { limit = 200 }), 0
+        for _, size in ipairs(sizes) do sum = sum + size end
+        return sum
+        """,
+        Limits(memory_mb=16),
+        large=lambda: "x" * 400_000,
+    )
+    assert plugin.call("run") == 200 * 400_000
+
+
+@pytest.mark.parametrize(
+    ("model", "stream", "kind"),
+    [("wait-9000", "false", None), ("drip-900-1", "true", "tokens")],
+)
+def test_what_a_task_has_broken_off_costs_an_estimate(
+    load: Load, model: str, stream: str, kind: str | None
+) -> None:
+    plugin = load(
+        f"""
+        local tasks = {{}}
+        for n = 1, 4 do
+          tasks[n] = openai.spawn(function()
+            client:create_chat_completion(
+              {{ {{ role = "user", content = ("x"):rep(400) }} }},
+              {{ model = "{model}", stream = {stream} }},
+              function() end
+            )
+          end)
+        end
+        openai.sleep(0.3)
+        for _, task in ipairs(tasks) do task:cancel() end
+        """,
+        Limits(tokens=500 if kind else 10_000, requests=None),
+    )
+    if kind is None:
+        plugin.call("run")
+        assert plugin.usage.tokens >= 400
+    else:
+        with pytest.raises(LimitExceeded) as caught:
+            plugin.call("run")
+        assert caught.value.kind == kind
+
+
+def test_a_cancelled_stream_tells_its_task_that_it_was_cancelled(load: Load) -> None:
+    plugin = load(
+        """
+        local message
+        local task = openai.spawn(function()
+          local question = { { role = "user", content = "s" } }
+          local opts = { model = "drip-900-10", stream = true }
+          message = select(2, pcall(client.chat, client, question, opts, function() end))
+        end)
+        openai.sleep(0.1)
+        task:cancel()
+        return message
+        """
+    )
+    assert plugin.call("run") == "the task was cancelled"
+
+
+def test_where_no_thread_can_begin_a_plugin_gets_an_error(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = load("return openai.gather({ host.one, host.one })", one=lambda: 1)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(LuaError, match="can't start new thread"):
+            plugin.call("run")
+    assert plugin.call("run") == [1, 1]
 
 
 def test_tasks_may_begin_inside_one_another_as_deep_as_memory_lasts(load: Load) -> None:
@@ -494,7 +616,54 @@ def desk() -> _Desk:
 
 
 def test_a_worker_that_waits_for_nothing_is_answered_at_once() -> None:
-    assert desk().serve(b"next_done", [b"null"]) == [b"ok"]
+    assert desk().serve(b"next_done", [b""]) == [b"ok"]
+
+
+def test_a_worker_cannot_use_a_ticket_twice_at_once() -> None:
+    line = desk()
+    assert line.serve(b"begin_host", [b"7", b"same", b"-"]) == [b"ok"]
+    assert line.serve(b"begin_host", [b"7", b"same", b"-"])[0] == b"error"
+    assert line.serve(b"next_done", [b""])[:2] == [b"ok", b"7"]
+    assert line.serve(b"begin_host", [b"7", b"same", b"-"]) == [b"ok"]
+    line._broker.end()
+
+
+@pytest.mark.parametrize("timeout", [b"x", b"null", b"[" * 10_000, b"-1"])
+def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
+    line = desk()
+    assert line.serve(b"begin_host", [b"7", b"same", b"-"]) == [b"ok"]
+    assert line.serve(b"next_done", [timeout])[0] in (b"ok", b"error")
+    line._broker.end()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [b"done"],
+        [b"done", b"-", b"[NaN, 0]"],
+        [b"done", b"-", b"[0, -1]"],
+        [b"done", b"-", b'["a", "b"]'],
+        [b"done", b"-", b"[" * 100_000],
+        [b"limit", b'["seconds", null, null]', b"[0, 0]"],
+        [b"limit", b'["zzz", 1, 1]', b"[0, 0]"],
+        [b"failed", b'["too", "few"]', b"[0, 0]"],
+        [b"what is this"],
+    ],
+)
+def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: list[bytes]) -> None:
+    with PluginHost() as host:
+        plugin = host.load_string("return { run = function() return 1 end }")
+        ours, theirs = socket.socketpair()
+        worker = plugin._isolated._worker  # type: ignore[union-attr]
+        assert worker is not None
+        worker.channel.close()
+        worker.channel = Channel(ours)
+        Channel(theirs).send(*message)
+        with pytest.raises(LuaError, match="sends nonsense"):
+            plugin.call("run")
+        theirs.close()
+        assert plugin.call("run") == 1
+        assert math.isfinite(plugin.usage.seconds)
 
 
 def test_a_worker_cannot_have_an_answer_read_twice_at_once(crowd: CrowdServer) -> None:
@@ -509,7 +678,7 @@ def test_a_worker_cannot_have_an_answer_read_twice_at_once(crowd: CrowdServer) -
         assert line.serve(b"begin_read", [b"1", b"1"]) == [b"ok"]
         assert line.serve(b"begin_read", [b"2", b"1"])[0] == b"error"
         assert line.serve(b"read", [b"1"])[0] == b"error"
-        assert line.serve(b"next_done", [b"null"])[1:3] == [b"1", b"text"]
+        assert line.serve(b"next_done", [b""])[1:3] == [b"1", b"text"]
         assert line.serve(b"read", [b"1"])[0] == b"ok"
         broker.end()
     leaves_nothing(crowd)

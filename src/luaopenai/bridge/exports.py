@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luaopenai.bridge.values import Values
 
 
-_PYTHONS_OWN = {"begin", "call_back", "functions", "is_elsewhere", "leave"}
+_PYTHONS_OWN = {"begin", "call_back", "context", "functions", "is_elsewhere", "leave"}
 
 
 class Exports(Network):

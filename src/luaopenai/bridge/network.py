@@ -13,6 +13,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
     from typing import Any
 
     from luaopenai.bridge.values import Values
@@ -95,7 +96,7 @@ class Network:
     ) -> int:
         """``open``, for later."""
         send = self._sender(method, url, headers, body, given)
-        return self.begin(send, lambda answer: answer.close(), self._opened)
+        return self.begin(send, _close, self._opened)
 
     def begin_read(self, number: int) -> int:
         """``read``, for later; until then the answer is the reading thread's."""
@@ -115,9 +116,9 @@ class Network:
         """Wait for a ticket to come to its end; its number, or what ``Waits.next_done`` adds."""
         return self._tasks().next_done()
 
-    def take(self) -> object:
-        """What the ticket that ``next_done`` told came to, as ``open`` or ``read`` returns it."""
-        return self._tasks().take()
+    def take(self, ticket: int) -> object:
+        """What a ticket that ``next_done`` told came to, as ``open`` or ``read`` returns it."""
+        return self._tasks().take(ticket)
 
     def answer(self, ticket: int, *results: object) -> None:
         """What the Lua function came to that a ticket's work has called."""
@@ -142,7 +143,7 @@ class Network:
 
         Args:
             work: what to run.
-            give_up: takes a result that came for nobody.
+            give_up: takes a result that came for nobody, None where the work has failed.
             finish: makes of the result, in Lua's thread, what ``take`` returns.
         """
         waits, workers = self._tasks(), self._workers
@@ -153,7 +154,14 @@ class Network:
         """Whether this thread does work for Lua's: then Lua is not to be called from here."""
         return self._workers is not None and self._workers.is_here()
 
-    def call_back(self, start: Callable[[], tuple[Any, ...]], finish: Callable[[Any], Any]) -> Any:
+    def context(self, ticket: int | None) -> Context:
+        """The context variables for a call that the callback of a ticket's work has led to."""
+        from contextvars import copy_context
+
+        known = None if ticket is None else self._tasks().context(ticket)
+        return known.copy() if known else copy_context()
+
+    def call_back(self, start: Callable[[], list[Any]], finish: Callable[[Any], Any]) -> Any:
         """Have Lua's thread call Lua; see ``Workers.call_back``."""
         assert self._workers is not None
         return self._workers.call_back(start, finish)
@@ -219,6 +227,11 @@ class Network:
             transport = self._transports.get(size) or Transport(settings)
             self._transports[size] = transport
         return transport, settings
+
+
+def _close(answer: Answer | None) -> None:
+    if answer is not None:
+        answer.close()
 
 
 def length(seconds: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+from contextvars import ContextVar
 
 import lupa
 
@@ -27,6 +28,12 @@ with lupa.allow_lua_module_loading():
 LuaStateError = luajit.LuaError
 """What lupa raises when an error has left Lua without being caught."""
 
+
+_CAUSES = 32
+"""How many exceptions are kept in case that Lua lets them through."""
+
+_entered: ContextVar[tuple[Runtime, ...]] = ContextVar("luaopenai_entered", default=())
+"""The runtimes whose Lua has led to what runs here."""
 
 _READY = (bytes, int, float, bool, type(None))
 """The types that lupa hands to Lua as they are."""
@@ -63,7 +70,10 @@ class Runtime:
     ) -> None:
         self._args = tuple(args)
         self._pending: BaseException | None = None
-        self._cause: tuple[str, Exception] | None = None
+        self._causes: dict[str, Exception] = {}
+        """By their texts, exceptions that Lua has been told of."""
+        self._thread: int | None = None
+        """The one that runs Lua."""
         self._turn = _thread.allocate_lock()
         self._defaults = Defaults(
             base_url or (client.base_url if client else None),
@@ -118,8 +128,7 @@ class Runtime:
             function: one that a script returned.
             args: cross by the table in ``luaopenai.bridge.values``.
         """
-        target = function.function if isinstance(function, LuaFunction) else function
-        return self._call(target, args)
+        return self._call(function, args)
 
     async def call_async(self, function: Any, *args: object) -> Any:
         """``call``, awaited: the event loop goes on meanwhile; calls follow one another.
@@ -190,25 +199,43 @@ class Runtime:
         """
         if self._network.is_elsewhere():
             return self._network.call_back(
-                lambda: (function, *self._crossed(args)),
+                lambda: self._crossed(function, args),
                 lambda results: finish(self._results(results)),
             )
+        if self._thread is not None and self in _entered.get():
+            self._check_thread()
         return finish(self._execute(function, args))
+
+    def _check_thread(self) -> None:
+        """Raise ``LuaError`` where Lua would wait for this thread, and this thread for Lua."""
+        if self._thread != _thread.get_ident():
+            raise LuaError("this runtime waits, in another thread, for what calls it here")
 
     def _execute(self, function: Any, args: tuple[object, ...]) -> tuple[Any, ...]:
         """Call a Lua function; its results as lupa gives them."""
+        crossed = self._crossed(function, args)
+        thread, self._thread = self._thread, _thread.get_ident()
+        token = _entered.set((*_entered.get(), self))
         try:
-            results = self._run(function, *self._crossed(args))
+            results = self._run(*crossed)
         except LuaStateError:
             self._pending = self._pending or self._interrupt()
             if self._pending is None:
                 raise
+        finally:
+            _entered.reset(token)
+            self._thread = thread
         if self._pending is not None:
             self._leave()
-        return () if results is True else self._results(results)
+        found = () if results is True else self._results(results)
+        if thread is None:
+            self._causes.clear()
+        return found
 
-    def _crossed(self, args: tuple[object, ...]) -> list[Any]:
-        return [self._values.to_lua(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
+    def _crossed(self, function: Any, args: tuple[object, ...]) -> list[Any]:
+        """A function and its arguments as Lua's."""
+        crossed = [self._values.to_lua(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
+        return [self._values.to_lua(function, "function"), *crossed]
 
     def _results(self, results: tuple[Any, ...]) -> tuple[Any, ...]:
         """What follows the true that the boot file's ``run`` has returned; raises after a false."""
@@ -235,14 +262,15 @@ class Runtime:
         self, message: bytes, chunk: bytes | None, line: int | None, traceback: bytes
     ) -> None:
         text = message.decode("utf-8", "replace")
-        error = LuaError(
+        known = [noted for noted in self._causes if noted in text]
+        cause = self._causes[max(known, key=len)] if known else None
+        self._causes.clear()
+        raise LuaError(
             text,
             chunk.decode("utf-8", "replace") if chunk else None,
             line,
             traceback.decode("utf-8", "replace"),
-        )
-        noted, self._cause = self._cause, None
-        raise error from (noted[1] if noted and noted[0] in text else None)
+        ) from cause
 
     def _compile_file(self, path: str) -> Any:
         return self._in_lua(self._boot[b"loadfile"], (os.fsencode(path),), self._loaded)
@@ -262,9 +290,9 @@ class Runtime:
     ) -> Callable[..., tuple[object, ...]]:
         """A function as the boot file expects it: it raises nothing, and says how it ended."""
 
-        def guarded(*args: object) -> tuple[object, ...]:
+        def guarded(is_boxed: bool, *args: object) -> tuple[object, ...]:
             try:
-                result = function(*args)
+                result = function(*(self._unboxed() if is_boxed else args))
             except Exception as error:
                 return False, self._noted(error, describe(error))
             except BaseException as error:
@@ -276,6 +304,11 @@ class Runtime:
 
         return guarded
 
+    def _unboxed(self) -> tuple[Any, ...]:
+        """The arguments that the boot file has boxed."""
+        _, *args = self._boot[b"unbox"]()
+        return tuple(args)
+
     def _crossing(self, result: Any) -> Any:
         if isinstance(result, str):
             return result.encode("utf-8", "replace")
@@ -285,7 +318,9 @@ class Runtime:
 
     def _noted(self, error: Exception, text: str) -> bytes:
         """The exception's text for Lua; the exception is kept in case Lua lets it through."""
-        self._cause = text, error
+        if len(self._causes) >= _CAUSES:
+            del self._causes[next(iter(self._causes))]
+        self._causes[text] = error
         return text.encode("utf-8", "replace")
 
     def _function_to_python(self, function: Any) -> LuaFunction:
@@ -305,14 +340,12 @@ class Runtime:
         def call(*args: object) -> Any:
             return give(function(*take(args)))
 
-        def begin(*args: object) -> int:
-            from contextvars import copy_context
-
-            context, crossed = copy_context(), take(args)
+        def begin(callback: int | None, *args: object) -> int:
+            context, crossed = self._network.context(callback), take(args)
             return self._network.begin(
                 lambda: context.run(_attempt, function, crossed),
                 _nothing,
-                lambda ended: self._guarded(lambda: give(ended()), _named)(),
+                lambda ended: self._guarded(lambda: give(ended()), _named)(False),
             )
 
         return self._boot[b"wrap_waiting"](
@@ -320,17 +353,27 @@ class Runtime:
         )
 
 
+class _Raised:
+    """What a function has raised, for the thread that asks what it came to."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error: BaseException | None = error
+
+    def __call__(self) -> object:
+        assert self._error is not None
+        try:
+            raise self._error
+        finally:
+            # Its traceback leads here: it would hold itself.
+            self._error = None
+
+
 def _attempt(function: Callable[..., object], args: list[Any]) -> Callable[[], object]:
     """Call a function; what is returned gives its result, or raises what it has raised."""
     try:
         result = function(*args)
     except BaseException as error:
-        raised = error
-
-        def give() -> object:
-            raise raised
-
-        return give
+        return _Raised(error)
     return lambda: result
 
 

@@ -11,6 +11,7 @@ from luaopenai.bridge.workers import Callback, Outcome
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
     from typing import Protocol
 
     class Crew(Protocol):
@@ -52,7 +53,8 @@ class Waits:
         """By ticket, for work that is under way."""
         self._pauses: list[Pause] = []
         self._callbacks: dict[int, Callback] = {}
-        self._outcome = Outcome(0)
+        self._outcomes: dict[int, Outcome] = {}
+        """Those that ``next_done`` has told and ``take`` has not."""
 
     @property
     def are_under_way(self) -> bool:
@@ -80,28 +82,26 @@ class Waits:
     def next_done(self) -> tuple[Any, ...]:
         """Wait for a ticket; its number.
 
-        When a Lua function and arguments come behind it, the ticket's work calls back, and
-        ``answer`` takes what that comes to.
+        When true, a Lua function and its arguments come behind it, the ticket's work calls back,
+        and ``answer`` takes what that comes to.
         """
         while True:
             left = self._pauses[0].end - time.monotonic() if self._pauses else None
             if left is not None and left <= 0:
-                self._outcome = Outcome(heapq.heappop(self._pauses).ticket)
-                return (self._outcome.ticket,)
+                return self._tell(Outcome(heapq.heappop(self._pauses).ticket))
             done = self._wait(left)
             if isinstance(done, Outcome):
-                self._outcome = done
-                return (done.ticket,)
+                return self._tell(done)
             called = done and self._accept(done)
             if called:
                 return called
 
-    def take(self) -> object:
-        """What the ticket that ``next_done`` told came to: as ``finish`` says, nothing for a pause.
+    def take(self, ticket: int) -> object:
+        """What a ticket that ``next_done`` told came to: as ``finish`` says, nothing for a pause.
 
         Raises what its work has raised.
         """
-        ticket, result, error = self._outcome
+        _, result, error = self._outcomes.pop(ticket)
         finish = self._finish.pop(ticket, None)
         if error is not None:
             raise error
@@ -112,8 +112,14 @@ class Waits:
         callback = self._callbacks.pop(ticket)
         callback.settle(lambda: callback.finish(results))
 
+    def context(self, ticket: int) -> Context | None:
+        """The context variables of the work that has called back, while it waits for that."""
+        callback = self._callbacks.get(ticket)
+        return callback.context if callback else None
+
     def cancel(self, ticket: int) -> None:
         """Nobody waits for a ticket any more."""
+        self._outcomes.pop(ticket, None)
         if self._finish.pop(ticket, None):
             self._crew.cancel(ticket)
         else:
@@ -126,6 +132,11 @@ class Waits:
         self._finish.clear()
         self._pauses.clear()
         self._callbacks.clear()
+        self._outcomes.clear()
+
+    def _tell(self, outcome: Outcome) -> tuple[int]:
+        self._outcomes[outcome.ticket] = outcome
+        return (outcome.ticket,)
 
     def _wait(self, timeout: float | None) -> Outcome | Callback | None:
         return self._crew.next_done(timeout)
@@ -138,4 +149,4 @@ class Waits:
             callback.reply.put((None, error))
             return None
         self._callbacks[callback.ticket] = callback
-        return callback.ticket, *called
+        return callback.ticket, True, *called

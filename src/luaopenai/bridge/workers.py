@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -16,14 +19,16 @@ class Job(NamedTuple):
     Attributes:
         ticket: its number.
         work: what to run.
-        give_up: takes a result that came for nobody.
+        give_up: takes a result that came for nobody, None where the work has failed.
         call: what the work is done in.
+        is_taken: set when what the work came to is in somebody's hands, or nobody's.
     """
 
     ticket: int
     work: Callable[[], Any]
     give_up: Callable[[Any], object]
     call: Call
+    is_taken: threading.Event
 
 
 class Outcome(NamedTuple):
@@ -40,6 +45,7 @@ class Callback(NamedTuple):
     Attributes:
         ticket: the work's.
         call: what the work is done in.
+        context: the context variables of the work.
         start: gives, in Lua's thread, a Lua function and its arguments.
         finish: makes, in Lua's thread, a Python value of what that came to.
         reply: takes the value, or the exception, to the thread that waits for it.
@@ -47,7 +53,8 @@ class Callback(NamedTuple):
 
     ticket: int
     call: Call
-    start: Callable[[], tuple[Any, ...]]
+    context: Context
+    start: Callable[[], list[Any]]
     finish: Callable[[Any], Any]
     reply: SimpleQueue[tuple[Any, BaseException | None] | None]
 
@@ -59,54 +66,132 @@ class Callback(NamedTuple):
             self.reply.put((None, error))
 
 
+class _Mailbox:
+    """A queue that one thread reads.
+
+    Before Python 3.13, ``SimpleQueue.get`` with a timeout may wait for ever: so no time is given to
+    it, and a lock is waited for instead.
+    """
+
+    def __init__(self) -> None:
+        self._letters: SimpleQueue[int | Callback | None] = SimpleQueue()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    def put(self, letter: int | Callback | None) -> None:
+        """Add a letter, from any thread."""
+        self._letters.put(letter)
+        with contextlib.suppress(RuntimeError):
+            # It may be ringing already.
+            self._bell.release()
+
+    def get(self, timeout: float | None) -> int | Callback | None:
+        """Wait for a letter; raises ``Empty`` when the seconds are over."""
+        if timeout is None:
+            return self._letters.get()
+        end = time.monotonic() + timeout
+        while True:
+            with contextlib.suppress(Empty):
+                return self._letters.get_nowait()
+            if not self._bell.acquire(timeout=max(0.0, end - time.monotonic())):
+                return self._letters.get_nowait()
+
+
 class _Shift:
     """Threads that leave together.
 
     Attributes:
         jobs: what they have to do; None lets one of them go.
-        done: what came of it.
+        done: the tickets that may be done, and who calls back; None for a look at the clock.
+        results: what came of the jobs that somebody waits for, by ticket.
         load: how many jobs are under way or wait for a thread.
+        threads: all that have begun.
+        lock: held to look at ``load`` or at a job's end.
+        most: how many threads there may be.
+        crew: what is the same for all shifts of a ``Workers``, and is not that itself: those that
+            nobody has any more shall go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None, crew: object) -> None:
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self.done: SimpleQueue[tuple[Job, Outcome] | Callback | None] = SimpleQueue()
+        self.done = _Mailbox()
+        self.results: dict[int, Outcome] = {}
         self.load = 0
         self.threads: list[threading.Thread] = []
+        self.lock = threading.Lock()
+        self.most = most
+        self.crew = crew
+
+    def work(self) -> None:
+        """Do jobs until there is None."""
+        _here.shift = self
+        while (job := self.jobs.get()) is not None:
+            _here.job = job
+            try:
+                with job.call:
+                    outcome = Outcome(job.ticket, job.work())
+            except BaseException as error:
+                outcome = Outcome(job.ticket, error=error)
+            _here.job = None
+            self._hand_over(job, outcome)
+            # What they hold may be large, and the next job far.
+            del job, outcome
+
+    def _hand_over(self, job: Job, outcome: Outcome) -> None:
+        with self.lock:
+            is_awaited = not job.call.is_cancelled
+            if is_awaited:
+                self.results[job.ticket] = outcome
+                self.done.put(job.ticket)
+            if self.most is None:
+                self.load -= 1
+        if not is_awaited:
+            job.give_up(outcome.result)
+        if self.most is not None:
+            job.is_taken.wait()
+            with self.lock:
+                self.load -= 1
+
+
+_here = threading.local()
+"""Of a thread that works: its ``shift`` and the ``job`` that it does."""
 
 
 class Workers:
     """Runs work in threads, as many as there is work, and hands back what it came to.
 
     Args:
-        most: how many threads there may be; work beyond them waits for one. None: any number.
+        most: how many threads there may be; work beyond them waits for one, and a thread for its
+            result to be taken. None: any number.
 
     All methods but ``call_back`` are for one thread, Lua's; only the work itself runs elsewhere.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = most
-        self._shift = _Shift()
+        self._shift = _Shift(most, object())
         self._awaited: dict[int, Job] = {}
-        self._lock = threading.Lock()
-        self._here = threading.local()
+
+    def __del__(self) -> None:
+        self.stop()
 
     def submit(
         self, ticket: int, work: Callable[[], Any], give_up: Callable[[Any], object]
     ) -> None:
-        """Have work done."""
+        """Have work done; raises ``RuntimeError`` when the system has no thread for it."""
         shift = self._shift
-        job = self._awaited[ticket] = Job(ticket, work, give_up, Call())
-        shift.jobs.put(job)
-        with self._lock:
+        with shift.lock:
             shift.load += 1
             count = len(shift.threads)
-            if count < shift.load and count != self._most:
-                thread = threading.Thread(
-                    target=self._work, args=(shift,), name="luaopenai-wait", daemon=True
-                )
-                shift.threads.append(thread)
-                thread.start()
+            if count < shift.load and count != shift.most:
+                try:
+                    _begin_thread(shift)
+                except RuntimeError:
+                    # Those that there are will come to it.
+                    if not shift.threads:
+                        shift.load -= 1
+                        raise
+        job = self._awaited[ticket] = Job(ticket, work, give_up, Call(), threading.Event())
+        shift.jobs.put(job)
 
     def next_done(self, timeout: float | None = None) -> Outcome | Callback | None:
         """Wait for a ticket, or for work that calls back; None when the seconds are over.
@@ -128,88 +213,74 @@ class Workers:
 
     def is_here(self) -> bool:
         """Whether this thread is one of those that work here."""
-        return getattr(self._here, "job", None) is not None
+        job: Job | None = getattr(_here, "job", None)
+        return job is not None and _here.shift.crew is self._shift.crew
 
-    def call_back(self, start: Callable[[], tuple[Any, ...]], finish: Callable[[Any], Any]) -> Any:
+    def call_back(self, start: Callable[[], list[Any]], finish: Callable[[Any], Any]) -> Any:
         """Have Lua's thread call Lua, and wait for it; for a thread that works here.
 
         Raises what ``start`` or ``finish`` raises.
         """
-        job: Job = self._here.job
-        callback = Callback(job.ticket, job.call, start, finish, SimpleQueue())
-        job.call.attach(lambda: callback.reply.put(None))
+        job: Job = _here.job
+        reply = SimpleQueue[tuple[Any, BaseException | None] | None]()
+        callback = Callback(job.ticket, job.call, copy_context(), start, finish, reply)
+        job.call.attach(lambda: reply.put(None))
         try:
-            self._here.shift.done.put(callback)
-            reply = callback.reply.get()
+            _here.shift.done.put(callback)
+            answer = reply.get()
         finally:
             job.call.detach()
         job.call.check()
-        assert reply is not None
-        value, error = reply
-        if error is not None:
+        assert answer is not None
+        value, error = answer
+        if error is None:
+            return value
+        try:
             raise error
-        return value
+        finally:
+            # Its traceback leads here: it would hold itself.
+            del answer, error
 
     def cancel(self, ticket: int) -> None:
         """Close the connection that a ticket's work uses; it is not handed back."""
         job = self._awaited.pop(ticket, None)
         if job is not None:
-            job.call.cancel()
+            self._drop(job, self._shift)
 
     def stop(self) -> list[threading.Thread]:
         """End what is under way, and let the threads go; these are they."""
         if not self._shift.threads:
             return []
-        shift, self._shift = self._shift, _Shift()
-        with self._lock:
-            for job in self._awaited.values():
-                job.call.cancel()
-        self._awaited.clear()
-        while not shift.done.empty():
-            _settle(shift.done.get())
+        shift, self._shift = self._shift, _Shift(self._shift.most, self._shift.crew)
+        while self._awaited:
+            self._drop(self._awaited.popitem()[1], shift)
         for _ in shift.threads:
             shift.jobs.put(None)
         return shift.threads
 
     def _next_done(self, timeout: float | None) -> Outcome | Callback | None:
         try:
-            done = _settle(self._shift.done.get(timeout=timeout))
+            done = self._shift.done.get(timeout=timeout)
         except Empty:
             return None
-        if isinstance(done, Outcome):
-            self._awaited.pop(done.ticket, None)
-        return done
-
-    def _work(self, shift: _Shift) -> None:
-        self._here.shift = shift
-        while (job := shift.jobs.get()) is not None:
-            self._here.job = job
-            try:
-                with job.call:
-                    outcome = Outcome(job.ticket, job.work())
-            except BaseException as error:
-                outcome = Outcome(job.ticket, error=error)
-            self._here.job = None
-            with self._lock:
-                shift.load -= 1
-                is_awaited = not job.call.is_cancelled
-                if is_awaited:
-                    shift.done.put((job, outcome))
-            if not is_awaited and outcome.error is None:
-                job.give_up(outcome.result)
-            # What they hold may be large, and the next job far.
-            del job, outcome
-
-
-def _settle(done: tuple[Job, Outcome] | Callback | None) -> Outcome | Callback | None:
-    """What somebody still waits for; a result that came for nobody is given up."""
-    if done is None:
-        return None
-    if isinstance(done, Callback):
-        return None if done.call.is_cancelled else done
-    job, outcome = done
-    if not job.call.is_cancelled:
+        if isinstance(done, Callback):
+            return None if done.call.is_cancelled else done
+        outcome = self._shift.results.pop(done, None) if done else None
+        if outcome is not None:
+            self._awaited.pop(outcome.ticket).is_taken.set()
         return outcome
-    if outcome.error is None:
-        job.give_up(outcome.result)
-    return None
+
+    def _drop(self, job: Job, shift: _Shift) -> None:
+        """End a job that nobody waits for, or give up what it has come to."""
+        with shift.lock:
+            job.call.cancel()
+            outcome = shift.results.pop(job.ticket, None)
+        if outcome is not None:
+            job.give_up(outcome.result)
+        job.is_taken.set()
+
+
+def _begin_thread(shift: _Shift) -> None:
+    thread = threading.Thread(target=shift.work, name="luaopenai-wait", daemon=True)
+    thread.start()
+    shift.threads.append(thread)

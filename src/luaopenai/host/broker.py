@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from luaopenai.client.cancel import Cancelled
 from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.sse import Decoder
 from luaopenai.host import wire
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://host.invalid/v1"
 """What a plugin sees as its client's ``api_base``; the host puts its own in its place."""
+
+BYTES_OF_A_TOKEN = 4
+"""About how many; for what no server tells."""
 
 _log = logging.getLogger("luaopenai.plugins")
 _STREAMS = ("/chat/completions", "/completions")
@@ -115,6 +119,14 @@ class Broker:
         while self._readings:
             self._readings.pop().close()
 
+    def conclude(self) -> None:
+        """``end`` for a call that has succeeded.
+
+        Raises ``Stop`` when what it has broken off took more tokens than there were.
+        """
+        self.end()
+        self._check()
+
     def values(self, text: bytes | None) -> list[Any]:
         """The values that the plugin sends; it shall not fill the host's memory with them."""
         self._check_memory(wire.weight(text))
@@ -163,16 +175,20 @@ class Broker:
         path = self._path(method, url)
         payload = self._payload(path, body)
         self._charge(requests=1)
+        asked = len(payload or b"")
         try:
             answer = self._client._open(method, path, payload, {})
+            if answer.status == 401:
+                # Servers repeat parts of a key that they refuse.
+                answer.close()
+                raise ValueError("the server refuses the host's key (status 401)")
+            reading = Reading(answer, asked, self._book_tokens, self._check)
         except APIConnectionError as error:
             _log.warning("%s: %s", self.name, error)
             raise ValueError("the host cannot reach its server") from None
-        if answer.status == 401:
-            # Servers repeat parts of a key that they refuse.
-            answer.close()
-            raise ValueError("the server refuses the host's key (status 401)")
-        reading = Reading(answer, len(payload or b""), self._book_tokens, self._check)
+        except Cancelled:
+            self._book_tokens(asked // BYTES_OF_A_TOKEN)
+            raise
         self._readings.append(reading)
         return reading
 
@@ -243,7 +259,7 @@ class Reading:
         check: raises ``Stop`` when they are too many.
 
     A stream that is broken off does not tell what it has cost: then an event counts as a token, and
-    so do four bytes of the request.
+    so do four bytes of the request. Of an answer that was not waited for, those alone count.
     """
 
     def __init__(
@@ -267,6 +283,7 @@ class Reading:
         self._events = 0
         self._asked = asked
         self._is_open = True
+        self._lock = threading.Lock()
         self._is_stream = "text/event-stream" in answer.headers.get("content-type", "")
         self._decoder = Decoder(self._count)
         self._whole: bytes | None = None
@@ -300,8 +317,11 @@ class Reading:
             self._answer.close()
 
     def _finish(self) -> None:
-        self._is_open = False
-        guess = self._events + self._asked // 4 if self._is_stream else 0
+        with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+        guess = self._events + self._asked // BYTES_OF_A_TOKEN if self._is_stream else 0
         self._book(guess if self._told is None else self._told)
 
     def _count(self, data: bytes) -> bool:

@@ -312,10 +312,13 @@ class _PluginExports(Exports):
 
     def begin_read(self, number: int) -> int:
         """``read``, for later."""
-        begin = self._services.errands.begin_read
-        return self._errand(
-            begin, self._answers[number], finish=lambda piece: self._piece(number, piece)
-        )
+        answer: Any = self._answers.pop(number)
+
+        def finish(piece: bytes | None) -> bytes | None:
+            self._answers[number] = answer
+            return self._piece(number, piece)
+
+        return self._errand(self._services.errands.begin_read, answer, finish=finish)
 
     def close(self, number: int) -> None:
         """Let go of an answer."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luaopenai.host.broker import Broker, Reading
 
 MOST_AT_ONCE = 32
-"""Threads for one plugin; errands beyond them wait for one."""
+"""Errands of one plugin that are under way, or done and not yet taken; others wait for them."""
 
 WEIGHT = 4096
 """About how many bytes an errand takes by itself."""
@@ -53,7 +53,7 @@ class Errands:
             ticket,
             len(body or b""),
             lambda: self._broker.open(method, url, body),
-            lambda reading: reading.close(),
+            lambda reading: reading.close() if reading else None,
         )
 
     def begin_read(self, ticket: int, reading: Reading) -> None:
@@ -92,10 +92,6 @@ class Errands:
         for thread in self._workers.stop():
             thread.join()
 
-    def is_here(self) -> bool:
-        """Whether this thread is on such an errand."""
-        return self._workers.is_here()
-
     def _begin(
         self,
         ticket: int,
@@ -103,6 +99,8 @@ class Errands:
         work: Callable[[], Any],
         give_up: Callable[[Any], object],
     ) -> None:
+        if ticket in self._awaited:
+            raise ValueError(f"errand {ticket} is under way")
         weight += WEIGHT
         with self._lock:
             self._check_memory(self._weight + weight)
@@ -113,8 +111,15 @@ class Errands:
                 check_cancelled()
                 return work()
             finally:
-                with self._lock:
-                    self._weight -= weight
+                self._unload(weight)
 
-        self._workers.submit(ticket, run, give_up)
+        try:
+            self._workers.submit(ticket, run, give_up)
+        except RuntimeError:
+            self._unload(weight)
+            raise
         self._awaited.add(ticket)
+
+    def _unload(self, weight: int) -> None:
+        with self._lock:
+            self._weight -= weight

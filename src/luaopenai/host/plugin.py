@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,7 +93,9 @@ class PluginHost:
         """Run code once, inside the walls, for its effects alone."""
         broker = self._broker(name, None)
         try:
-            self._isolate(code, broker, modules=False, script=True).close()
+            isolated = self._isolate(code, broker, modules=False, script=True)
+            self._conclude(broker, isolated)
+            isolated.close()
         finally:
             broker.end()
 
@@ -105,6 +108,7 @@ class PluginHost:
         broker = self._broker(name, folder)
         try:
             isolated = self._isolate(source, broker, modules=folder is not None)
+            self._conclude(broker, isolated)
         finally:
             broker.end()
         plugin = Plugin(name, broker, isolated)
@@ -129,6 +133,13 @@ class PluginHost:
             folder,
         )
 
+    def _conclude(self, broker: Broker, isolated: ProcessIsolation | ThreadIsolation) -> None:
+        try:
+            broker.conclude()
+        except Stop as stop:
+            isolated.close()
+            raise stop.exceeded from None
+
     def _isolate(
         self, source: bytes, broker: Broker, *, modules: bool, script: bool = False
     ) -> ProcessIsolation | ThreadIsolation:
@@ -139,6 +150,18 @@ class PluginHost:
         from luaopenai.host.process import ProcessIsolation
 
         return ProcessIsolation(broker, source, modules=modules, script=script)
+
+
+class _Call:
+    """A plugin's call that is under way, or over."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self.plugin = plugin
+        self.is_over = False
+
+
+_calls: ContextVar[tuple[_Call, ...]] = ContextVar("luaopenai_plugin_calls", default=())
+"""The calls that what runs here is done for, the outermost first."""
 
 
 class Plugin:
@@ -157,8 +180,6 @@ class Plugin:
         self._broker = broker
         self._isolated = isolated
         self._lock = threading.Lock()
-        self._thread: int | None = None
-        """Whose call is under way."""
         self._is_closed = False
 
     @property
@@ -185,10 +206,11 @@ class Plugin:
             there = ", ".join(self.exports)
             raise _failure(self.name, f"has no function {function!r}; it has {there}")
         arguments = wire.encode(args, "argument") if args else None
-        if self._thread is not None and self._is_caller():
+        if self._is_calling():
             raise _failure(self.name, "is in this call already")
         with self._lock:
-            self._thread = threading.get_ident()
+            call = _Call(self)
+            token = _calls.set((*_calls.get(), call))
             try:
                 values = self._call(function, arguments)
             except (LuaError, LimitExceeded):
@@ -196,8 +218,9 @@ class Plugin:
                     raise _failure(self.name, "is closed") from None
                 raise
             finally:
-                self._thread = None
                 self._broker.end()
+                call.is_over = True
+                _calls.reset(token)
                 if self._is_closed:
                     self._isolated.close()
         if not values:
@@ -218,13 +241,13 @@ class Plugin:
         """End it; a call that is under way in a process fails, one in a thread goes on."""
         self._is_closed = True
         self._isolated.interrupt()
-        if self._thread != threading.get_ident():
+        if not self._is_calling():
             with self._lock:
                 self._isolated.close()
 
-    def _is_caller(self) -> bool:
-        """Whether this thread does something for the call that is under way."""
-        return self._thread == threading.get_ident() or self._broker.errands.is_here()
+    def _is_calling(self) -> bool:
+        """Whether what runs here is done for a call of this plugin, however far up."""
+        return any(call.plugin is self and not call.is_over for call in _calls.get())
 
     def _call(self, function: str, arguments: bytes | None) -> list[Any]:
         check_cancelled()
@@ -232,7 +255,9 @@ class Plugin:
             raise _failure(self.name, "is closed")
         self._broker.begin()
         try:
-            return self._broker.values(self._isolated.call(function, arguments))
+            result = self._isolated.call(function, arguments)
+            self._broker.conclude()
+            return self._broker.values(result)
         except Stop as stop:
             raise stop.exceeded from None
         except ValueError as error:

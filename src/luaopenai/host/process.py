@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -89,7 +90,7 @@ class ProcessIsolation:
             check_cancelled()
             raise self._lost(worker) from None
         except (LuaError, LimitExceeded) as error:
-            done = message[0] != b"load" and not isinstance(error, _Killed)
+            done = message[0] != b"load" and not isinstance(error, _Killed | _NonsenseError)
             if isinstance(error, _Killed):
                 raise error.exceeded from None
             raise
@@ -117,25 +118,29 @@ class ProcessIsolation:
                 assert limit is not None
                 raise _Killed(LimitExceeded("seconds", limit, limit, self._broker.name)) from None
             if kind in (b"done", b"failed", b"limit"):
-                return self._finish(kind, *parts)
+                try:
+                    return self._finish(kind, *parts)
+                except (ValueError, TypeError, RecursionError):
+                    raise _NonsenseError(self._broker.name) from None
             begun = time.monotonic()
             worker.channel.send(*desk.serve(kind, parts))
             if deadline is not None:
                 deadline += time.monotonic() - begun
 
     def _finish(self, kind: bytes, result: bytes, used: bytes) -> bytes | None:
-        seconds, peak = json.loads(used)
+        seconds, peak = map(_amount, json.loads(used))
         usage = self._broker.usage
         usage.seconds += seconds
         usage.peak_memory_mb = max(usage.peak_memory_mb, peak)
         if kind == b"done":
             return unpack(result)
         if kind == b"limit":
-            what, limit, used_up = json.loads(result)
-            exceeded = LimitExceeded(what, limit, used_up, self._broker.name)
+            what, _, used_up = json.loads(result)
+            limit = getattr(self._broker.limits, str(what), None)
+            exceeded = LimitExceeded(what, _amount(limit), _amount(used_up), self._broker.name)
             raise _Killed(exceeded) if exceeded.kind == "memory_mb" else exceeded
         message, chunk, line, traceback = json.loads(result)
-        error = LuaError(message, chunk, line, traceback)
+        error = LuaError(str(message), chunk, line, str(traceback))
         error.plugin = self._broker.name
         raise error
 
@@ -156,6 +161,21 @@ class _Killed(LimitExceeded):
     def __init__(self, exceeded: LimitExceeded) -> None:
         super().__init__(exceeded.kind, exceeded.limit, exceeded.used, exceeded.plugin)
         self.exceeded = exceeded
+
+
+class _NonsenseError(LuaError):
+    """A worker says what none of ours says: it is not to be used again."""
+
+    def __init__(self, plugin: str) -> None:
+        super().__init__(f"the process of plugin {plugin} sends nonsense")
+        self.plugin = plugin
+
+
+def _amount(value: Any) -> float:
+    """A number that a worker tells; raises ``ValueError`` or ``TypeError`` for what is none."""
+    if not 0 <= value < math.inf:
+        raise ValueError(value)
+    return float(value)
 
 
 class _Desk:
@@ -186,7 +206,7 @@ class _Desk:
         """The answer to a question."""
         serve = self._serves.get(kind)
         if serve is None:
-            raise HungUpError
+            raise _NonsenseError(self._broker.name)
         try:
             return [b"ok", *serve(*parts)]
         except Stop as stop:
@@ -212,7 +232,9 @@ class _Desk:
         return [pack(self._readings[int(number)].read_piece())]
 
     def _close(self, number: bytes) -> list[bytes]:
-        self._readings[int(number)].close()
+        reading = self._readings.pop(int(number), None)
+        if reading is not None:
+            reading.close()
         return []
 
     def _begin_host(self, ticket: bytes, name: bytes, arguments: bytes) -> list[bytes]:
@@ -225,14 +247,14 @@ class _Desk:
         return []
 
     def _begin_read(self, ticket: bytes, number: bytes) -> list[bytes]:
-        # Whatever a worker asks for: two threads never read one answer.
-        reading = self._readings.pop(int(number))
-        self._read_by[int(ticket)] = int(number), reading
+        reading = self._readings[int(number)]
         self._errands.begin_read(int(ticket), reading)
+        # Whatever a worker asks for: two threads never read one answer.
+        self._read_by[int(ticket)] = int(number), self._readings.pop(int(number))
         return []
 
     def _next_done(self, timeout: bytes) -> list[bytes]:
-        done = self._errands.next_done(json.loads(timeout))
+        done = self._errands.next_done(float(timeout[:32]) if timeout else None)
         if done is None:
             return []
         ticket, result, error = done

@@ -193,7 +193,7 @@ class _Errands:
         self._line.ask(b"begin_read", _number(ticket), reading.number)
 
     def next_done(self, timeout: float | None = None) -> Outcome | None:
-        found = self._line.ask(b"next_done", json.dumps(timeout).encode())
+        found = self._line.ask(b"next_done", b"" if timeout is None else repr(timeout).encode())
         if not found:
             return None
         ticket, kind, result = int(found[0]), *found[1:]

@@ -1,0 +1,421 @@
+-- Coroutines that take turns: whenever one waits for the network, the others go on.
+
+local _, bridge = ...
+local wait = bridge.bundled("openai.wait")
+
+local create, isyieldable, resume, running, yield =
+  coroutine.create, coroutine.isyieldable, coroutine.resume, coroutine.running, coroutine.yield
+
+local CANCELLED = "the task was cancelled"
+local ENDED = { done = true, failed = true, cancelled = true }
+
+-- How many tasks may go on inside one another; those that are begun deeper begin later. Each takes of C's stack.
+local DEEPEST = 100
+local TOO_DEEP = "too many tasks inside one another"
+
+-- The first value of a yield that is for the scheduler, whatever coroutines lie between.
+local WAIT = {}
+-- What a task is resumed with when it shall end.
+local CANCEL = {}
+
+---@alias openai.TaskStatus "running"|"waiting"|"done"|"failed"|"cancelled"
+
+---@class openai.ScheduledTask what the scheduler knows of a task; no script gets hold of it
+---@field status openai.TaskStatus
+---@field handle? openai.Task what the script has in its place
+---@field thread thread
+---@field ticket? integer what it waits for
+---@field callback? integer the ticket whose work has called Lua back to begin this task, or those that led to it
+---@field waiters table those that wait for its end
+---@field results? table
+---@field failure? any
+---@field origin? table where the failure came from
+---@field is_cancelled? boolean
+---@field is_seen? boolean whether someone asks how it ends
+---@field on_end? function
+
+-- Coroutines whose yields reach the scheduler: tasks, and what they have resumed.
+local entered = setmetatable({}, { __mode = "k" })
+
+local current
+local depth = 0
+local alive = {}
+local waiting = {}
+-- Tasks in which a ticket's work has called Lua back, by ticket.
+local callbacks = {}
+-- Tasks whose failure nobody has asked about, in the order of their ends.
+local unseen = {}
+local ready = { first = 1, last = 0 }
+
+local scheduler = {}
+
+---The values, and their number in `n`.
+---@return table
+function scheduler.pack(...)
+  return { n = select("#", ...), ... }
+end
+
+local pack = scheduler.pack
+
+local function make_ready(waiter, ...)
+  ready.last = ready.last + 1
+  ready[ready.last] = { waiter, pack(...) }
+end
+
+local function take_ready()
+  local entry = ready[ready.first]
+  if entry then
+    ready[ready.first] = nil
+    ready.first = ready.first + 1
+    return entry[1], entry[2]
+  end
+end
+
+local function set_status(task, status)
+  task.status = status
+  if task.handle then
+    rawset(task.handle, "status", status)
+  end
+end
+
+-- Lets the threads go that nobody waits for.
+local function rest()
+  if not next(alive) and not next(waiting) then
+    bridge.rest()
+  end
+end
+
+local function finish(task, status)
+  set_status(task, status)
+  alive[task] = nil
+  for _, waiter in ipairs(task.waiters) do
+    make_ready(waiter)
+  end
+  if status == "failed" and not task.is_seen then
+    unseen[#unseen + 1] = task
+  end
+  if task.on_end then
+    task.on_end()
+  end
+  rest()
+end
+
+-- Notes how a task's function ended; runs in the task's own coroutine.
+local function note_end(task, ok, ...)
+  if ok then
+    task.results = pack(...)
+  else
+    task.failure, task.origin = (...), bridge.origin()
+  end
+end
+
+---A task that is to run a function; `start` or `make_ready` begins it.
+---@param f function
+---@param ... any its arguments
+---@return openai.ScheduledTask
+function scheduler.new(f, ...)
+  local arguments = pack(...)
+  local task = { status = "waiting", waiters = {}, callback = current and current.callback }
+  task.thread = create(function(order)
+    if order ~= CANCEL then
+      note_end(task, bridge.protect(f, unpack(arguments, 1, arguments.n)))
+    end
+  end)
+  entered[task.thread], alive[task] = true, true
+  return task
+end
+
+---Has a task go on when its turn comes.
+---@param task openai.ScheduledTask
+---@param ... any what it is resumed with
+scheduler.make_ready = make_ready
+
+-- What a resume of a task came to.
+local function take_yield(task, ok, first, ticket)
+  if coroutine.status(task.thread) == "dead" then
+    if not ok then
+      task.failure = first
+    end
+    finish(task, task.results and "done" or task.is_cancelled and "cancelled" or "failed")
+  elseif first == WAIT then
+    set_status(task, "waiting")
+    task.ticket = ticket
+    if ticket then
+      waiting[ticket] = task
+    end
+  elseif task.is_cancelled then
+    finish(task, "cancelled")
+  else
+    -- A yield of the script's own, to nobody: the others get their turn.
+    make_ready(task)
+  end
+end
+
+-- Lets a task go on. Where it would go too deep it stays ready, and the reason is returned.
+local function step(task, ...)
+  local previous, refusal = current, depth >= DEEPEST and TOO_DEEP or nil
+  if not refusal then
+    current, depth, task.ticket = task, depth + 1, nil
+    set_status(task, "running")
+    local ok, first, ticket = resume(task.thread, ...)
+    current, depth = previous, depth - 1
+    if ok or coroutine.status(task.thread) == "dead" then
+      return take_yield(task, ok, first, ticket)
+    end
+    -- A plugin's walls allow no deeper nesting.
+    refusal = first
+  end
+  set_status(task, "waiting")
+  make_ready(task, ...)
+  return refusal
+end
+
+---Begins a task at once, or soon where it would be too deep inside others.
+---@param task openai.ScheduledTask
+function scheduler.start(task)
+  step(task)
+end
+
+-- A waiter is a task, or stands for code outside of tasks and has a field `results`.
+local function go_on(waiter, results)
+  if not waiter.thread then
+    waiter.results = results
+  elseif waiter.status == "waiting" or waiter.status == "running" then
+    local refusal = step(waiter, unpack(results, 1, results.n))
+    if refusal then
+      error(refusal, 0)
+    end
+  end
+end
+
+---Notes that someone asks how a task ends.
+---@param task openai.ScheduledTask
+function scheduler.see(task)
+  task.is_seen = true
+  for index, other in ipairs(unseen) do
+    if other == task then
+      table.remove(unseen, index)
+      break
+    end
+  end
+end
+
+-- The work of a ticket calls Lua back: a task does that, for it may wait too.
+local function call_back(ticket, ...)
+  local task = scheduler.new(bridge.answer_call, ticket, ...)
+  callbacks[ticket], task.callback, task.is_seen = task, ticket, true
+  function task.on_end()
+    callbacks[ticket] = nil
+  end
+  step(task)
+end
+
+-- A ticket is at its end, or its work calls a function.
+local function serve(ticket, calls, ...)
+  if calls then
+    call_back(ticket, ...)
+  else
+    local waiter = waiting[ticket]
+    waiting[ticket] = nil
+    go_on(waiter, pack(bridge.take(ticket)))
+  end
+end
+
+-- Runs what is ready, or waits for what is next.
+local function turn()
+  local waiter, results = take_ready()
+  if waiter then
+    go_on(waiter, results)
+  elseif next(waiting) then
+    serve(bridge.next_done())
+  else
+    error("every task waits for another one", 0)
+  end
+end
+
+local function loop(is_over)
+  while not is_over() do
+    turn()
+  end
+  rest()
+end
+
+local function check_order(first, ...)
+  if first == CANCEL then
+    error(CANCELLED, 0)
+  end
+  return first, ...
+end
+
+-- Suspends the running task until a ticket is done, or, without a ticket, until it is made ready.
+local function suspend(ticket)
+  return check_order(yield(WAIT, ticket))
+end
+
+-- Lets the tasks go on until a ticket of code outside of them is done.
+local function suspend_outside(ticket)
+  local waiter = {}
+  waiting[ticket] = waiter
+  loop(function()
+    return waiter.results
+  end)
+  return unpack(waiter.results, 1, waiter.results.n)
+end
+
+-- Whether a wait can let the others go on here. A cancelled task is to wait for nothing more.
+local function can_suspend()
+  if current and current.is_cancelled then
+    error(CANCELLED, 0)
+  end
+  return current and entered[running()] and isyieldable()
+end
+
+function wait.suspender()
+  if can_suspend() then
+    return suspend
+  elseif not current and next(alive) then
+    return suspend_outside
+  end
+end
+
+---Waits until something that keeps a list of waiters is over.
+---@param waiters table
+---@param is_over fun(): boolean
+function scheduler.await(waiters, is_over)
+  if is_over() then
+    return
+  elseif can_suspend() then
+    waiters[#waiters + 1] = current
+    suspend()
+  else
+    loop(is_over)
+  end
+end
+
+-- Those that cannot go on before the running task ends: itself and, where it serves a ticket, who waits for that.
+local function find_dependent()
+  local dependent, task = {}, current
+  while task and task.thread do
+    dependent[task] = true
+    task = callbacks[task.callback] == task and waiting[task.callback] or nil
+  end
+  return dependent
+end
+
+---Waits for a task's end.
+---@param task openai.ScheduledTask
+---@return any ... what its function returned; its error is raised here
+function scheduler.wait(task)
+  if find_dependent()[task] then
+    error("a task cannot wait for itself", 0)
+  end
+  scheduler.see(task)
+  scheduler.await(task.waiters, function()
+    return ENDED[task.status]
+  end)
+  if task.status == "cancelled" then
+    error(CANCELLED, 0)
+  elseif task.status == "failed" then
+    bridge.rethrow(task.failure, task.origin)
+  end
+  return unpack(task.results, 1, task.results.n)
+end
+
+---Ends a task: what it waits for is given up, and its connection is closed.
+---@param task openai.ScheduledTask
+function scheduler.cancel(task)
+  if ENDED[task.status] or task.is_cancelled then
+    return
+  end
+  task.is_cancelled = true
+  scheduler.see(task)
+  local ticket = task.ticket
+  if ticket then
+    bridge.cancel(ticket)
+    waiting[ticket], task.ticket = nil, nil
+    if callbacks[ticket] then
+      scheduler.cancel(callbacks[ticket])
+    end
+  end
+  if task.status == "waiting" then
+    step(task, CANCEL)
+  elseif coroutine.status(task.thread) == "suspended" then
+    finish(task, "cancelled")
+  end
+end
+
+---Runs all tasks to their end, and raises the first failure that nobody has asked about.
+function scheduler.drain()
+  if not next(alive) and not unseen[1] then
+    return
+  end
+  local dependent = find_dependent()
+  for task in pairs(dependent) do
+    if callbacks[task.callback] ~= task then
+      error("a task cannot wait for all tasks", 0)
+    end
+  end
+  loop(function()
+    local task = next(alive)
+    while task and dependent[task] do
+      task = next(alive, task)
+    end
+    return not task
+  end)
+  local task = unseen[1]
+  unseen = {}
+  if task then
+    bridge.rethrow(task.failure, task.origin)
+  end
+end
+
+bridge.drain = scheduler.drain
+
+-- The ticket whose work has led here by calling Lua back.
+function bridge.callback()
+  return current and current.callback
+end
+
+-- Python has left Lua in the midst of tasks: nobody will go on with them.
+function bridge.forget_tasks()
+  current, depth, alive, waiting, callbacks, unseen = nil, 0, {}, {}, {}, {}
+  ready = { first = 1, last = 0 }
+end
+
+-- A wait inside a script's own coroutine goes through to the task that it runs in.
+local function pass_on(thread, ok, first, ...)
+  if ok and first == WAIT then
+    return pass_on(thread, resume(thread, yield(WAIT, ...)))
+  end
+  entered[thread] = nil
+  return ok, first, ...
+end
+
+local function resume_within(thread, ...)
+  if entered[thread] and coroutine.status(thread) == "suspended" then
+    return false, "cannot resume a coroutine that waits"
+  elseif not (current and entered[running()] and isyieldable()) then
+    return resume(thread, ...)
+  end
+  entered[thread] = true
+  return pass_on(thread, resume(thread, ...))
+end
+
+local function unwrap(ok, ...)
+  if ok then
+    return ...
+  end
+  local failure = ...
+  error(failure, type(failure) == "string" and 2 or 0)
+end
+
+coroutine.resume = resume_within -- luacheck: ignore 122
+
+function coroutine.wrap(f) -- luacheck: ignore 122
+  local thread = create(f)
+  return function(...)
+    return unwrap(resume_within(thread, ...))
+  end
+end
+
+return scheduler
