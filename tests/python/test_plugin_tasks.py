@@ -18,8 +18,8 @@ from pytest_httpserver import HTTPServer
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 from luaopenai.host.broker import Broker, Totals
 from luaopenai.host.channel import Channel
+from luaopenai.host.desk import Desk
 from luaopenai.host.errands import MOST_AT_ONCE
-from luaopenai.host.process import _Desk
 from support.crowd_server import CrowdServer
 from support.waiting import eventually, waiting_threads
 
@@ -610,9 +610,9 @@ def test_a_wait_for_a_task_at_the_deepest_place_fails_and_harms_no_other(load: L
 # --- The line between host and worker ---
 
 
-def desk() -> _Desk:
+def desk() -> Desk:
     broker = Broker("plugin", None, {"same": lambda x: x}, None, Limits(), Totals(), print, None)
-    return _Desk(broker)
+    return Desk(broker)
 
 
 def test_a_worker_that_waits_for_nothing_is_answered_at_once() -> None:
@@ -669,7 +669,7 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
 def test_a_worker_cannot_have_an_answer_read_twice_at_once(crowd: CrowdServer) -> None:
     with OpenAI("sk-secret", crowd.url) as client:
         broker = Broker("plugin", client, {}, None, Limits(), Totals(), print, None)
-        line = _Desk(broker)
+        line = Desk(broker)
         payload = (
             b'+{"model":"drip-3-100","stream":true,"messages":[{"role":"user","content":"s"}]}'
         )

@@ -124,8 +124,9 @@ class Broker:
 
         Raises ``Stop`` when what it has broken off took more tokens than there were.
         """
-        self.end()
-        self._check()
+        if self._requests:
+            self.end()
+            self._check()
 
     def values(self, text: bytes | None) -> list[Any]:
         """The values that the plugin sends; it shall not fill the host's memory with them."""

@@ -12,7 +12,11 @@ LARGEST = 2**28
 
 
 class HungUpError(Exception):
-    """The other side is gone, or talks nonsense."""
+    """The other side is gone."""
+
+
+class NonsenseError(Exception):
+    """The other side says what none of ours says."""
 
 
 class Channel:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled, current_call
-from luaopenai.host.broker import Broker, Reading, Stop, describe
-from luaopenai.host.channel import Channel, HungUpError
+from luaopenai.host.broker import Broker
+from luaopenai.host.channel import Channel, HungUpError, NonsenseError
+from luaopenai.host.desk import Desk
 from luaopenai.host.limits import LimitExceeded
 from luaopenai.host.worker import OUT_OF_MEMORY, pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 START_SECONDS = 30.0
 GRACE_SECONDS = 0.5
@@ -89,8 +90,12 @@ class ProcessIsolation:
         except HungUpError:
             check_cancelled()
             raise self._lost(worker) from None
+        except NonsenseError:
+            error = LuaError(f"the process of plugin {self._broker.name} sends nonsense")
+            error.plugin = self._broker.name
+            raise error from None
         except (LuaError, LimitExceeded) as error:
-            done = message[0] != b"load" and not isinstance(error, _Killed | _NonsenseError)
+            done = message[0] != b"load" and not isinstance(error, _Killed)
             if isinstance(error, _Killed):
                 raise error.exceeded from None
             raise
@@ -102,7 +107,7 @@ class ProcessIsolation:
                 self.close()
 
     def _serve(self, worker: _Worker, *, is_start: bool) -> bytes | None:
-        desk = _Desk(self._broker)
+        desk = Desk(self._broker)
         limit = self._broker.limits.seconds
         deadline = None
         if limit is not None:
@@ -121,7 +126,7 @@ class ProcessIsolation:
                 try:
                     return self._finish(kind, *parts)
                 except (ValueError, TypeError, RecursionError):
-                    raise _NonsenseError(self._broker.name) from None
+                    raise NonsenseError from None
             begun = time.monotonic()
             worker.channel.send(*desk.serve(kind, parts))
             if deadline is not None:
@@ -163,123 +168,11 @@ class _Killed(LimitExceeded):
         self.exceeded = exceeded
 
 
-class _NonsenseError(LuaError):
-    """A worker says what none of ours says: it is not to be used again."""
-
-    def __init__(self, plugin: str) -> None:
-        super().__init__(f"the process of plugin {plugin} sends nonsense")
-        self.plugin = plugin
-
-
 def _amount(value: Any) -> float:
     """A number that a worker tells; raises ``ValueError`` or ``TypeError`` for what is none."""
     if not 0 <= value < math.inf:
         raise ValueError(value)
     return float(value)
-
-
-class _Desk:
-    """Answers a worker's questions during one call."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._errands = broker.errands
-        self._readings: dict[int, Reading] = {}
-        self._last_reading = 0
-        self._read_by: dict[int, tuple[int, Reading]] = {}
-        """By ticket, those that a thread reads, with their numbers."""
-        self._serves: dict[bytes, Callable[..., list[bytes]]] = {
-            b"host": self._host,
-            b"write": self._write,
-            b"module": self._module,
-            b"open": self._open,
-            b"read": self._read,
-            b"close": self._close,
-            b"begin_host": self._begin_host,
-            b"begin_open": self._begin_open,
-            b"begin_read": self._begin_read,
-            b"next_done": self._next_done,
-            b"cancel": self._cancel,
-        }
-
-    def serve(self, kind: bytes, parts: list[bytes]) -> list[bytes]:
-        """The answer to a question."""
-        serve = self._serves.get(kind)
-        if serve is None:
-            raise _NonsenseError(self._broker.name)
-        try:
-            return [b"ok", *serve(*parts)]
-        except Stop as stop:
-            exceeded = stop.exceeded
-            return [b"stop", json.dumps([exceeded.kind, exceeded.limit, exceeded.used]).encode()]
-        except Exception as error:
-            return [b"error", describe(error).encode("utf-8", "replace")]
-
-    def _host(self, name: bytes, arguments: bytes) -> list[bytes]:
-        return [pack(self._broker.host(name.decode(), unpack(arguments)))]
-
-    def _write(self, text: bytes) -> list[bytes]:
-        self._broker.write(text)
-        return []
-
-    def _module(self, name: bytes) -> list[bytes]:
-        return [self._broker.module(name.decode("utf-8", "replace"))]
-
-    def _open(self, method: bytes, url: bytes, body: bytes) -> list[bytes]:
-        return [self._hold(self._broker.open(method.decode(), url.decode(), unpack(body)))]
-
-    def _read(self, number: bytes) -> list[bytes]:
-        return [pack(self._readings[int(number)].read_piece())]
-
-    def _close(self, number: bytes) -> list[bytes]:
-        reading = self._readings.pop(int(number), None)
-        if reading is not None:
-            reading.close()
-        return []
-
-    def _begin_host(self, ticket: bytes, name: bytes, arguments: bytes) -> list[bytes]:
-        self._errands.begin_host(int(ticket), name.decode(), unpack(arguments))
-        return []
-
-    def _begin_open(self, ticket: bytes, method: bytes, url: bytes, body: bytes) -> list[bytes]:
-        place = method.decode(), url.decode()
-        self._errands.begin_open(int(ticket), *place, unpack(body))
-        return []
-
-    def _begin_read(self, ticket: bytes, number: bytes) -> list[bytes]:
-        reading = self._readings[int(number)]
-        self._errands.begin_read(int(ticket), reading)
-        # Whatever a worker asks for: two threads never read one answer.
-        self._read_by[int(ticket)] = int(number), self._readings.pop(int(number))
-        return []
-
-    def _next_done(self, timeout: bytes) -> list[bytes]:
-        done = self._errands.next_done(float(timeout[:32]) if timeout else None)
-        if done is None:
-            return []
-        ticket, result, error = done
-        if ticket in self._read_by:
-            number, reading = self._read_by.pop(ticket)
-            self._readings[number] = reading
-        if isinstance(error, Exception):
-            parts = b"error", describe(error).encode("utf-8", "replace")
-        elif error is not None:
-            raise error
-        elif isinstance(result, Reading):
-            parts = b"open", self._hold(result)
-        else:
-            parts = b"text", pack(result)
-        return [str(ticket).encode(), *parts]
-
-    def _cancel(self, ticket: bytes) -> list[bytes]:
-        self._errands.cancel(int(ticket))
-        return []
-
-    def _hold(self, reading: Reading) -> bytes:
-        """Keep an answer under a number; that, and its head, as JSON."""
-        self._last_reading = number = self._last_reading + 1
-        self._readings[number] = reading
-        return json.dumps([number, reading.status, reading.reason, reading.headers]).encode()
 
 
 class _Worker:
