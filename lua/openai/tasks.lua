@@ -100,24 +100,21 @@ local function give_up(children, failure)
   bridge.rethrow(failure, origin)
 end
 
----Runs functions side by side; whenever one waits for the network, the others go on.
----@param functions function[]
----@param opts? {limit: integer, settle: boolean, on_progress: fun(done: integer, total: integer)} how many run at once
---- (32 when left out); whether each result is `{ok = true, value =}` or `{ok = false, error =}`; told after each end
----@return table results in the order of the functions; several results of one as a list
-function tasks.gather(functions, opts)
-  opts = opts or {}
-  local limit = check_options(functions, opts)
-  local total, done, next_index = #functions, 0, 1
+-- Runs functions, so many at once, and tells of each end; returns their tasks, and how telling has failed.
+local function run_all(functions, limit, on_progress)
+  local total, done, told, next_index = #functions, 0, 0, 1
   local children, waiters = {}, {}
+
+  local function has_news()
+    return done == total or on_progress and done > told
+  end
 
   local start
   local function on_end()
     done = done + 1
     start()
-    local waiter = (done == total or opts.on_progress) and table.remove(waiters)
-    if waiter then
-      scheduler.make_ready(waiter)
+    if waiters[1] and has_news() then
+      scheduler.make_ready(table.remove(waiters))
     end
   end
   function start()
@@ -132,22 +129,30 @@ function tasks.gather(functions, opts)
   for _ = 1, math.min(limit, total) do
     start()
   end
-  local told, progress_failure = 0, nil
+  local telling
   while told < total do
-    local ok, failure = bridge.protect(scheduler.await, waiters, function()
-      return done == total or opts.on_progress and done > told
-    end)
+    local ok, failure = bridge.protect(scheduler.await, waiters, has_news)
     if not ok then
       give_up(children, failure)
     end
-    told = opts.on_progress and told + 1 or done
-    if opts.on_progress and not progress_failure then
-      ok, failure = bridge.protect(opts.on_progress, told, total)
-      progress_failure = not ok and { failure, bridge.origin() } or nil
+    told = on_progress and told + 1 or total
+    if on_progress and not telling then
+      ok, failure = bridge.protect(on_progress, told, total)
+      telling = not ok and { failure = failure, origin = bridge.origin() } or nil
     end
   end
-  if progress_failure then
-    bridge.rethrow(progress_failure[1], progress_failure[2])
+  return children, telling
+end
+
+---Runs functions side by side; whenever one waits for the network, the others go on.
+---@param functions function[]
+---@param opts? openai.GatherOptions
+---@return table results in the order of the functions; several results of one as a list
+function tasks.gather(functions, opts)
+  opts = opts or {}
+  local children, telling = run_all(functions, check_options(functions, opts), opts.on_progress)
+  if telling then
+    bridge.rethrow(telling.failure, telling.origin)
   elseif not opts.settle then
     raise_first_failure(children)
   end
