@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -682,3 +685,23 @@ def test_a_worker_cannot_have_an_answer_read_twice_at_once(crowd: CrowdServer) -
         assert line.serve(b"read", [b"1"])[0] == b"ok"
         broker.end()
     leaves_nothing(crowd)
+
+
+# --- The command ---
+
+
+def test_a_sandboxed_script_ends_when_its_tasks_have_ended(tmp_path: Path) -> None:
+    script = tmp_path / "script.lua"
+    script.write_text(
+        """
+        local openai = require("openai")
+        openai.spawn(function() openai.sleep(0.05) print("last") end)
+        openai.gather({
+          function() openai.sleep(0.02) print("second") end,
+          function() openai.sleep(0.01) print("first") end,
+        })
+        """
+    )
+    command = [sys.executable, "-m", "luaopenai", "run", "--sandbox", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "first\nsecond\nlast\n"), done.stderr

@@ -11,6 +11,7 @@ import lupa
 from luaopenai.bridge import search
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.exports import Exports
+from luaopenai.bridge.functions import Functions
 from luaopenai.bridge.network import Defaults
 from luaopenai.bridge.values import LuaFunction, Values
 
@@ -161,7 +162,9 @@ class Runtime:
             register_builtins=False,
             attribute_filter=_refuse_attribute,
         )
-        self._values = Values(self._lua, _lua_type, self._function_to_python, self._function_to_lua)
+        self._values = Values(
+            self._lua, _lua_type, self._function_to_python, lambda f: self._functions.to_lua(f)
+        )
         self._network = exports = self._exports()
         table = self._lua.table_from
         globals_ = self._lua.globals()
@@ -174,6 +177,8 @@ class Runtime:
         )
         self._boot = dict(made.items())
         self._values.learn(self._boot)
+        wrap = self._boot[b"wrap_waiting"]
+        self._functions = Functions(self._values, exports, self._guarded, wrap)
         self._run = self._boot[b"run"]
 
     def _call(self, function: Any, args: tuple[object, ...]) -> Any:
@@ -326,64 +331,9 @@ class Runtime:
     def _function_to_python(self, function: Any) -> LuaFunction:
         return LuaFunction(function, self._call)
 
-    def _function_to_lua(self, function: Callable[..., object]) -> Any:
-        """A Lua function that calls here or, in a task, in a thread: the others go on meanwhile."""
-
-        def take(args: tuple[object, ...]) -> list[Any]:
-            return [self._values.to_python(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
-
-        def give(result: object) -> Any:
-            if isinstance(result, tuple):
-                return tuple(self._values.to_lua(value, "result") for value in result)
-            return self._values.to_lua(result, "result")
-
-        def call(*args: object) -> Any:
-            return give(function(*take(args)))
-
-        def begin(callback: int | None, *args: object) -> int:
-            context, crossed = self._network.context(callback), take(args)
-            return self._network.begin(
-                lambda: context.run(_attempt, function, crossed),
-                _nothing,
-                lambda ended: self._guarded(lambda: give(ended()), _named)(False),
-            )
-
-        return self._boot[b"wrap_waiting"](
-            self._guarded(call, _named), self._guarded(begin, _named)
-        )
-
-
-class _Raised:
-    """What a function has raised, for the thread that asks what it came to."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error: BaseException | None = error
-
-    def __call__(self) -> object:
-        assert self._error is not None
-        try:
-            raise self._error
-        finally:
-            # Its traceback leads here: it would hold itself.
-            self._error = None
-
-
-def _attempt(function: Callable[..., object], args: list[Any]) -> Callable[[], object]:
-    """Call a function; what is returned gives its result, or raises what it has raised."""
-    try:
-        result = function(*args)
-    except BaseException as error:
-        return _Raised(error)
-    return lambda: result
-
 
 def _nothing(_: object) -> None:
     """What is made of results that nobody wants."""
-
-
-def _named(error: Exception) -> str:
-    """A callback's exception for Lua: with its type, unless it is Lua's own."""
-    return str(error) if isinstance(error, LuaError) else f"{type(error).__name__}: {error}"
 
 
 def _lua_type(value: object) -> str | None:
