@@ -201,7 +201,19 @@ function bridge.protect(f, ...)
 end
 
 ---Where the error came from that `bridge.protect` caught last.
-function bridge.origin()
+---@param f? function stands for the place where a tail call has left none of the script's lines
+function bridge.origin(f)
+  if caught and not caught.line and type(f) == "function" then
+    local info = debug.getinfo(f, "S")
+    if info.what == "Lua" then
+      caught.chunk, caught.line = info.short_src, info.linedefined
+      caught.traceback = ("%s\n\t%s:%d: in a function that ended with a call"):format(
+        caught.traceback,
+        info.short_src,
+        info.linedefined
+      )
+    end
+  end
   return caught
 end
 

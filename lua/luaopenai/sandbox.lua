@@ -423,7 +423,7 @@ local function drained(...)
 end
 
 local function call_export(name, arguments)
-  return drained(pack("result", exports[name](unpack_text(arguments))))
+  return drained(pack("result", unwrap(bridge.protect(exports[name], unpack_text(arguments)))))
 end
 
 local sandbox = {}

@@ -101,11 +101,11 @@ local function finish(task, status)
 end
 
 -- Notes how a task's function ended; runs in the task's own coroutine.
-local function note_end(task, ok, ...)
+local function note_end(task, f, ok, ...)
   if ok then
     task.results = pack(...)
   else
-    task.failure, task.origin = (...), bridge.origin()
+    task.failure, task.origin = (...), bridge.origin(f)
   end
 end
 
@@ -118,7 +118,7 @@ function scheduler.new(f, ...)
   local task = { status = "waiting", waiters = {}, callback = current and current.callback }
   task.thread = create(function(order)
     if order ~= CANCEL then
-      note_end(task, bridge.protect(f, unpack(arguments, 1, arguments.n)))
+      note_end(task, f, bridge.protect(f, unpack(arguments, 1, arguments.n)))
     end
   end)
   entered[task.thread], alive[task] = true, true

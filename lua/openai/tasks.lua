@@ -4,6 +4,7 @@ local _, bridge = ...
 local scheduler = bridge.bundled("openai.scheduler")
 
 local DEFAULT_LIMIT = 32
+local OPTIONS = { limit = true, settle = true, on_progress = true }
 
 ---@class openai.Task
 ---@field status openai.TaskStatus
@@ -72,22 +73,33 @@ local function raise_first_failure(children)
   end
 end
 
-local function check_options(functions, opts)
+-- What is wrong with what `gather` was given, if anything is.
+local function fault(functions, opts)
   if type(functions) ~= "table" then
-    error("gather: expected a list of functions", 3)
+    return "expected a list of functions, got " .. type(functions)
   elseif type(opts) ~= "table" then
-    error("gather: expected options as a table", 3)
+    return "expected options as a table, got " .. type(opts)
   end
-  for index, f in ipairs(functions) do
-    if not is_callable(f) then
-      error(("gather: item %d is no function"):format(index), 3)
+  for index = 1, #functions do
+    if not is_callable(functions[index]) then
+      return ("item %d: expected a function, got %s"):format(index, type(functions[index]))
     end
   end
-  local limit = opts.limit or DEFAULT_LIMIT
-  if type(limit) ~= "number" or limit < 1 then
-    error("gather: limit: expected a number from 1", 3)
+  for key in pairs(functions) do
+    if type(key) ~= "number" or key > #functions then
+      return ("expected a list of functions, got a table with the key %s"):format(tostring(key))
+    end
   end
-  return limit
+  for name in pairs(opts) do
+    if not OPTIONS[name] then
+      return "no option " .. tostring(name)
+    end
+  end
+  if opts.limit ~= nil and (type(opts.limit) ~= "number" or opts.limit < 1) then
+    return "limit: expected a number from 1"
+  elseif opts.on_progress and not is_callable(opts.on_progress) then
+    return "on_progress: expected a function, got " .. type(opts.on_progress)
+  end
 end
 
 -- Whoever waited for the children has been cancelled: so are they.
@@ -150,7 +162,11 @@ end
 ---@return table results in the order of the functions; several results of one as a list
 function tasks.gather(functions, opts)
   opts = opts or {}
-  local children, telling = run_all(functions, check_options(functions, opts), opts.on_progress)
+  local wrong = fault(functions, opts)
+  if wrong then
+    error("gather: " .. wrong, 2)
+  end
+  local children, telling = run_all(functions, opts.limit or DEFAULT_LIMIT, opts.on_progress)
   if telling then
     bridge.rethrow(telling.failure, telling.origin)
   elseif not opts.settle then

@@ -112,10 +112,14 @@ describe_with_crowd("gather", function()
       local arguments = { ... }
       return select(2, pcall(function() openai.gather(unpack(arguments)) end))
     end
-    assert.matches("^%S+tasks_spec.lua:%d+: gather: expected a list of functions$", refusal())
-    assert.matches("^%S+tasks_spec.lua:%d+: gather: item 2 is no function$", refusal({ print, 7 }))
+    assert.matches("^%S+tasks_spec.lua:%d+: gather: expected a list of functions, got nil$", refusal())
+    assert.matches("gather: item 2: expected a function, got number$", refusal({ print, 7 }))
+    assert.matches("gather: item 2: expected a function, got nil$", refusal({ print, nil, print }))
+    assert.matches("gather: expected a list of functions, got a table with the key x$", refusal({ x = print }))
     assert.matches("gather: limit: expected a number from 1$", refusal({}, { limit = 0 }))
-    assert.matches("gather: expected options as a table$", refusal({}, 3))
+    assert.matches("gather: expected options as a table, got number$", refusal({}, 3))
+    assert.matches("gather: no option limits$", refusal({}, { limits = 3 }))
+    assert.matches("gather: on_progress: expected a function, got string$", refusal({}, { on_progress = "x" }))
   end)
 
   it("tells each end to on_progress", function()

@@ -232,6 +232,33 @@ def test_our_socket_sleep_lets_the_others_go_on(runtime: Runtime) -> None:
     assert time.monotonic() - started < 0.5
 
 
+def test_an_error_behind_a_tail_call_names_the_function_that_made_it(runtime: Runtime) -> None:
+    code = """local openai = require("openai")
+        openai.gather({
+          function()
+            return error("deep", 0)
+          end,
+        })
+    """
+    with pytest.raises(LuaError, match="deep") as caught:
+        runtime.run_string(code, "script.lua")
+    assert (caught.value.chunk, caught.value.line) == ("script.lua", 3)
+    assert "script.lua:3: in a function that ended with a call" in caught.value.traceback
+
+
+def test_what_ends_one_threads_call_is_not_raised_in_another(runtime: Runtime) -> None:
+    sleep = runtime.run_string("return require('openai').sleep")
+    five = runtime.run_string("return function() return 5 end")
+
+    async def main() -> None:
+        for _ in range(30):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(runtime.call_async(sleep, 60), 0.005)
+            assert five() == 5
+
+    asyncio.run(main())
+
+
 # --- Functions of the host program in tasks ---
 
 GATHER = """

@@ -840,3 +840,46 @@ def test_a_limit_on_the_command_line_is_a_number(tmp_path: Path, value: str) -> 
     done = run_sandboxed("", tmp_path, "--max-seconds", value)
     assert done.returncode == 2
     assert "--max-seconds takes a number" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": "gpt-4.1"}, "models: expected a collection of names, got a string"),
+        ({"limits": {"seconds": 1}}, "limits: expected Limits, got {'seconds': 1}"),
+        ({"output": "x"}, "output: expected a function, got 'x'"),
+        ({"functions": {"x": 5}}, "functions: x: expected a function, got 5"),
+    ],
+)
+def test_a_host_names_the_argument_that_is_wrong(options: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        PluginHost(**options)
+
+
+def test_an_output_function_that_fails_is_named(hosts: Callable[..., PluginHost]) -> None:
+    def fail(*_: str) -> None:
+        raise ZeroDivisionError("no")
+
+    plugin = hosts(output=fail).load_string("return { run = function() print('x') end }")
+    with pytest.raises(LuaError, match="the host's output: ZeroDivisionError: no"):
+        plugin.call("run")
+
+
+def test_what_a_host_function_has_raised_is_in_the_hosts_log(
+    hosts: Callable[..., PluginHost], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise KeyError("gone")
+
+    plugin = hosts(functions={"fail": fail}).load_string("return { run = host.fail }", "p")
+    with caplog.at_level(logging.DEBUG, "luaopenai.plugins"), pytest.raises(LuaError):
+        plugin.call("run")
+    assert caplog.messages == ["p: host.fail failed"]
+    assert caplog.records[0].exc_info
+
+
+def test_a_message_does_not_name_a_line_of_ours(hosts: Callable[..., PluginHost]) -> None:
+    plugin = hosts().load_string("return { run = function() return assert(nil, 'mine') end }")
+    with pytest.raises(LuaError) as caught:
+        plugin.call("run")
+    assert caught.value.message == "mine"

@@ -75,6 +75,7 @@ class Runtime:
         """By their texts, exceptions that Lua has been told of."""
         self._thread: int | None = None
         """The one that runs Lua."""
+        self._lock = _thread.RLock()
         self._turn = _thread.allocate_lock()
         self._defaults = Defaults(
             base_url or (client.base_url if client else None),
@@ -219,23 +220,25 @@ class Runtime:
     def _execute(self, function: Any, args: tuple[object, ...]) -> tuple[Any, ...]:
         """Call a Lua function; its results as lupa gives them."""
         crossed = self._crossed(function, args)
-        thread, self._thread = self._thread, _thread.get_ident()
-        token = _entered.set((*_entered.get(), self))
-        try:
-            results = self._run(*crossed)
-        except LuaStateError:
-            self._pending = self._pending or self._interrupt()
-            if self._pending is None:
-                raise
-        finally:
-            _entered.reset(token)
-            self._thread = thread
-        if self._pending is not None:
-            self._leave()
-        found = () if results is True else self._results(results)
-        if thread is None:
-            self._causes.clear()
-        return found
+        # Until Lua is left for good: another thread must not find what is kept for this one.
+        with self._lock:
+            thread, self._thread = self._thread, _thread.get_ident()
+            token = _entered.set((*_entered.get(), self))
+            try:
+                results = self._run(*crossed)
+            except LuaStateError:
+                self._pending = self._pending or self._interrupt()
+                if self._pending is None:
+                    raise
+            finally:
+                _entered.reset(token)
+                self._thread = thread
+            if self._pending is not None:
+                self._leave()
+            found = () if results is True else self._results(results)
+            if thread is None:
+                self._causes.clear()
+            return found
 
     def _crossed(self, function: Any, args: tuple[object, ...]) -> list[Any]:
         """A function and its arguments as Lua's."""

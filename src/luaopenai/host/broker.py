@@ -146,11 +146,15 @@ class Broker:
             results = result if isinstance(result, tuple) else (result,)
             return wire.encode(results, "result")
         except Exception as error:
+            _log.debug("%s: host.%s failed", self.name, name, exc_info=error)
             raise ValueError(f"host.{name}: {describe(error)}") from error
 
     def write(self, text: bytes) -> None:
         """Take what the plugin prints."""
-        self._output(text.decode("utf-8", "replace"))
+        try:
+            self._output(text.decode("utf-8", "replace"))
+        except Exception as error:
+            raise ValueError(f"the host's output: {describe(error)}") from error
 
     def module(self, name: str) -> bytes:
         """The source of a module below the plugin's folder."""

@@ -52,9 +52,17 @@ class PluginHost:
     ) -> None:
         if isolation not in ("process", "thread"):
             raise ValueError(f"isolation: expected 'process' or 'thread', got {isolation!r}")
-        wrong = [name for name in functions or () if not str(name).isidentifier()]
-        if wrong:
-            raise ValueError(f"functions: {wrong[0]!r} is no name")
+        for name, function in (functions or {}).items():
+            if not str(name).isidentifier():
+                raise ValueError(f"functions: {name!r} is no name")
+            if not callable(function):
+                raise TypeError(f"functions: {name}: expected a function, got {function!r}")
+        if isinstance(models, str):
+            raise TypeError("models: expected a collection of names, got a string")
+        if not isinstance(limits, Limits | None):
+            raise TypeError(f"limits: expected Limits, got {limits!r}")
+        if output is not None and not callable(output):
+            raise TypeError(f"output: expected a function, got {output!r}")
         self.limits = limits or Limits()
         self._client = client
         self._functions = dict(functions or {})
