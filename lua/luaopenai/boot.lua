@@ -57,23 +57,24 @@ end
 
 -- What lupa makes a Python object of it finds again by the coroutine that it came from, which may be gone by then. So
 -- such values stay here, and Python fetches them from the main state.
-local box
+local boxes, last_box = {}, 0
 
-local function unbox()
-  local values = box
-  box = nil
+local function unbox(number)
+  local values = boxes[number]
+  boxes[number] = nil
   return values.n, unpack(values, 1, values.n)
 end
 
 local PLAIN = { ["nil"] = true, boolean = true, number = true, string = true }
 
--- Calls a Python function; tells it first whether its arguments are in the box.
+-- Calls a Python function; tells it first which box its arguments are in, if they are in one.
 local function pass(f, ...)
   local count = select("#", ...)
   for index = 1, count do
     if not PLAIN[type((select(index, ...)))] then
-      box = { n = count, ... }
-      return f(true)
+      local number = last_box + 1
+      last_box, boxes[number] = number, { n = count, ... }
+      return f(number)
     end
   end
   return f(false, ...)

@@ -221,12 +221,22 @@ local function serve(ticket, calls, ...)
   end
 end
 
+-- Whether no ticket can come to its end by itself: each one's work waits for a task that it has called.
+local function is_stuck()
+  for ticket in pairs(waiting) do
+    if not callbacks[ticket] then
+      return false
+    end
+  end
+  return true
+end
+
 -- Runs what is ready, or waits for what is next.
 local function turn()
   local waiter, results = take_ready()
   if waiter then
     go_on(waiter, results)
-  elseif next(waiting) then
+  elseif not is_stuck() then
     serve(bridge.next_done())
   else
     error("every task waits for another one", 0)

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from luaopenai import LuaError, OpenAI, PluginHost, Runtime
+from luaopenai.bridge.chain import Link, _chain, is_inside
 from luaopenai.bridge.workers import Workers, _Mailbox
 from luaopenai.client.cancel import Cancelled
 from support.crowd_server import CrowdServer
@@ -717,6 +718,65 @@ def test_tasks_may_begin_inside_one_another_a_hundred_thousand_deep() -> None:
     """
     done = subprocess.run([*RUN, "-e", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
+
+
+def test_a_debug_hook_may_call_the_host_too(runtime: Runtime) -> None:
+    code = """
+        local seen = 0
+        debug.sethook(function() seen = seen + f({ "a line" }) end, "l")
+        local sum = 0
+        for n = 1, 20 do
+          sum = sum + f({ n })
+        end
+        debug.sethook()
+        return sum, seen > 20
+    """
+    assert with_f(runtime, lambda values: len(values), code) == (20, True)
+
+
+def test_tasks_that_wait_for_one_another_through_the_host_are_an_error(runtime: Runtime) -> None:
+    code = """
+        outer = openai.spawn(function()
+          openai.sleep(0.001)
+          f(function() openai.spawn(function() outer:wait() end):wait() end)
+        end)
+        outer:wait()
+    """
+    with pytest.raises(LuaError, match="every task waits for another one"):
+        with_f(runtime, lambda function: function(), code)
+    runtime.run_string("outer:cancel()")
+    runtime.finish_tasks()
+    eventually(lambda: not waiting_threads())
+
+
+def test_a_call_async_that_waits_for_itself_is_an_error(runtime: Runtime) -> None:
+    lua = runtime.run_string("return function(f) return f() end")
+    with pytest.raises(LuaError, match="waits, in another thread, for what calls it here"):
+        asyncio.run(runtime.call_async(lua, lambda: asyncio.run(runtime.call_async(lua, int))))
+
+
+def test_a_chain_of_calls_holds_those_that_are_under_way_only() -> None:
+    with Link("first"):
+        inner = copy_context()
+        assert is_inside("first")
+    assert not is_inside("first")
+    assert not inner.run(is_inside, "first"), "nor where a copy of the context has lasted"
+
+    def go_on() -> int:
+        with Link("second"):
+            return len(_chain.get())
+
+    assert inner.run(go_on) == 1
+
+
+def test_the_threads_of_a_runtime_that_nobody_has_any_more_leave() -> None:
+    runtime = Runtime(rocks=False)
+    code = "require('openai').spawn(require('openai').sleep, 60) require('openai').spawn(...)"
+    runtime.run_string(code, "code", lambda: None)
+    assert waiting_threads()
+    del runtime
+    # A thread that is still at work has it for a moment longer.
+    eventually(lambda: gc.collect() >= 0 and not waiting_threads())
 
 
 def test_host_functions_see_the_context_that_the_call_was_made_in(runtime: Runtime) -> None:

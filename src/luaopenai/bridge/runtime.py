@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import _thread
 import os
-from contextvars import ContextVar
 
 import lupa
 
 from luaopenai.bridge import search
+from luaopenai.bridge.chain import Link, is_inside
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.functions import Functions
@@ -32,9 +32,6 @@ LuaStateError = luajit.LuaError
 
 _CAUSES = 32
 """How many exceptions are kept in case that Lua lets them through."""
-
-_entered: ContextVar[tuple[Runtime, ...]] = ContextVar("luaopenai_entered", default=())
-"""The runtimes whose Lua has led to what runs here."""
 
 _READY = (bytes, int, float, bool, type(None))
 """The types that lupa hands to Lua as they are."""
@@ -142,6 +139,7 @@ class Runtime:
         from luaopenai.client.cancel import check_cancelled
 
         def run() -> Any:
+            self._check_thread()
             with self._turn:
                 check_cancelled()
                 return self.call(function, *args)
@@ -208,22 +206,20 @@ class Runtime:
                 lambda: self._crossed(function, args),
                 lambda results: finish(self._results(results)),
             )
-        if self._thread is not None and self in _entered.get():
-            self._check_thread()
+        self._check_thread()
         return finish(self._execute(function, args))
 
     def _check_thread(self) -> None:
         """Raise ``LuaError`` where Lua would wait for this thread, and this thread for Lua."""
-        if self._thread != _thread.get_ident():
+        if self._thread not in (None, _thread.get_ident()) and is_inside(self):
             raise LuaError("this runtime waits, in another thread, for what calls it here")
 
     def _execute(self, function: Any, args: tuple[object, ...]) -> tuple[Any, ...]:
         """Call a Lua function; its results as lupa gives them."""
         crossed = self._crossed(function, args)
         # Until Lua is left for good: another thread must not find what is kept for this one.
-        with self._lock:
+        with self._lock, Link(self):
             thread, self._thread = self._thread, _thread.get_ident()
-            token = _entered.set((*_entered.get(), self))
             try:
                 results = self._run(*crossed)
             except LuaStateError:
@@ -231,7 +227,6 @@ class Runtime:
                 if self._pending is None:
                     raise
             finally:
-                _entered.reset(token)
                 self._thread = thread
             if self._pending is not None:
                 self._leave()
@@ -298,9 +293,9 @@ class Runtime:
     ) -> Callable[..., tuple[object, ...]]:
         """A function as the boot file expects it: it raises nothing, and says how it ended."""
 
-        def guarded(is_boxed: bool, *args: object) -> tuple[object, ...]:
+        def guarded(box: int | bool, *args: object) -> tuple[object, ...]:
             try:
-                result = function(*(self._unboxed() if is_boxed else args))
+                result = function(*(self._unboxed(box) if box else args))
             except Exception as error:
                 return False, self._noted(error, describe(error))
             except BaseException as error:
@@ -312,9 +307,9 @@ class Runtime:
 
         return guarded
 
-    def _unboxed(self) -> tuple[Any, ...]:
-        """The arguments that the boot file has boxed."""
-        _, *args = self._boot[b"unbox"]()
+    def _unboxed(self, box: int) -> tuple[Any, ...]:
+        """The arguments that the boot file has put into a box."""
+        _, *args = self._boot[b"unbox"](box)
         return tuple(args)
 
     def _crossing(self, result: Any) -> Any:

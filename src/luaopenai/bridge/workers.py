@@ -172,7 +172,9 @@ class Workers:
         self._awaited: dict[int, Job] = {}
 
     def __del__(self) -> None:
-        self.stop()
+        # Nothing that takes a lock: whoever holds it may be what is interrupted for this.
+        for _ in self._shift.threads:
+            self._shift.jobs.put(None)
 
     def submit(
         self, ticket: int, work: Callable[[], Any], give_up: Callable[[Any], object]

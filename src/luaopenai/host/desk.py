@@ -104,6 +104,7 @@ class Desk:
 
     def _cancel(self, ticket: bytes) -> list[bytes]:
         self._errands.cancel(int(ticket))
+        self._read_by.pop(int(ticket), None)
         return []
 
     def _hold(self, reading: Reading) -> bytes:

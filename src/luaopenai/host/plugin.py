@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from luaopenai.bridge.chain import Link, is_inside
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
@@ -160,18 +160,6 @@ class PluginHost:
         return ProcessIsolation(broker, source, modules=modules, script=script)
 
 
-class _Call:
-    """A plugin's call that is under way, or over."""
-
-    def __init__(self, plugin: Plugin) -> None:
-        self.plugin = plugin
-        self.is_over = False
-
-
-_calls: ContextVar[tuple[_Call, ...]] = ContextVar("luaopenai_plugin_calls", default=())
-"""The calls that what runs here is done for, the outermost first."""
-
-
 class Plugin:
     """A loaded plugin.
 
@@ -214,11 +202,9 @@ class Plugin:
             there = ", ".join(self.exports)
             raise _failure(self.name, f"has no function {function!r}; it has {there}")
         arguments = wire.encode(args, "argument") if args else None
-        if self._is_calling():
+        if is_inside(self):
             raise _failure(self.name, "is in this call already")
-        with self._lock:
-            call = _Call(self)
-            token = _calls.set((*_calls.get(), call))
+        with self._lock, Link(self):
             try:
                 values = self._call(function, arguments)
             except (LuaError, LimitExceeded):
@@ -227,8 +213,6 @@ class Plugin:
                 raise
             finally:
                 self._broker.end()
-                call.is_over = True
-                _calls.reset(token)
                 if self._is_closed:
                     self._isolated.close()
         if not values:
@@ -249,13 +233,9 @@ class Plugin:
         """End it; a call that is under way in a process fails, one in a thread goes on."""
         self._is_closed = True
         self._isolated.interrupt()
-        if not self._is_calling():
+        if not is_inside(self):
             with self._lock:
                 self._isolated.close()
-
-    def _is_calling(self) -> bool:
-        """Whether what runs here is done for a call of this plugin, however far up."""
-        return any(call.plugin is self and not call.is_over for call in _calls.get())
 
     def _call(self, function: str, arguments: bytes | None) -> list[Any]:
         check_cancelled()
