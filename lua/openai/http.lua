@@ -38,6 +38,21 @@ local function as_source(number)
   end
 end
 
+-- Names and values in turn, behind one another: a table would cost more to hand over than all the rest.
+local function flatten(headers)
+  local fields = {}
+  for name, value in pairs(headers) do
+    local text = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
+    if type(value) == "table" or type(value) == "function" then
+      return nil, ("headers: %s: expected a string, got %s"):format(name, type(value))
+    elseif text:find("%z") or tostring(name):find("%z") then
+      return nil, "headers: a name or a value holds NUL"
+    end
+    fields[#fields + 1], fields[#fields + 2] = tostring(name), text
+  end
+  return table.concat(fields, "\0")
+end
+
 local http = {}
 
 ---Sends a request, and asks where the body shall go once the headers are there.
@@ -55,8 +70,12 @@ function http.send(request, on_headers)
       return nil, message
     end
   end
+  local fields, refusal = flatten(request.headers or {})
+  if not fields then
+    return nil, refusal
+  end
   local ok, status, reason, headers, number =
-    wait.open(request.method or "GET", request.url, request.headers or {}, body, request.settings)
+    wait.open(request.method or "GET", request.url, fields, body, request.settings)
   if not ok then
     return nil, status
   end

@@ -58,12 +58,13 @@ class Network:
         self,
         method: bytes,
         url: bytes,
-        headers: object,
+        headers: bytes,
         body: bytes | None,
         given: object = None,
     ) -> tuple[object, ...]:
         """Send a request; ``given`` holds settings for it.
 
+        Names and values of ``headers`` come in turn, with NUL between.
         Returns status, reason, headers, and a number by which to read and close the answer.
         """
         return self._opened(self._sender(method, url, headers, body, given)())
@@ -90,7 +91,7 @@ class Network:
         self,
         method: bytes,
         url: bytes,
-        headers: object,
+        headers: bytes,
         body: bytes | None,
         given: object = None,
     ) -> int:
@@ -188,12 +189,12 @@ class Network:
         return self._waits
 
     def _sender(
-        self, method: bytes, url: bytes, headers: object, body: bytes | None, given: object
+        self, method: bytes, url: bytes, headers: bytes, body: bytes | None, given: object
     ) -> Callable[[], Answer]:
         """A function that sends a request; it touches nothing of Lua's."""
         transport, settings = self._settled(given)
-        named = self._values.to_python(headers, "headers")
-        sent = {str(name): _header(value) for name, value in named.items()}
+        fields = headers.decode("latin-1").split("\0")
+        sent = dict(zip(fields[::2], fields[1::2], strict=False))
         place = method.decode("latin-1"), url.decode("utf-8", "replace")
         return lambda: transport.open(*place, sent, body, settings)
 
@@ -245,9 +246,3 @@ def pause(seconds: float) -> None:
 
     call = current_call()
     (call.pause if call else time.sleep)(seconds)
-
-
-def _header(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    return f"{value:.14g}" if isinstance(value, float) else str(value)

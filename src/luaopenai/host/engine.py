@@ -286,7 +286,7 @@ class _PluginExports(Exports):
         self,
         method: bytes,
         url: bytes,
-        headers: object,
+        headers: bytes,
         body: bytes | None,
         given: object = None,
     ) -> tuple[object, ...]:
@@ -298,7 +298,7 @@ class _PluginExports(Exports):
         self,
         method: bytes,
         url: bytes,
-        headers: object,
+        headers: bytes,
         body: bytes | None,
         given: object = None,
     ) -> int:
