@@ -1,7 +1,7 @@
 """Many chats at once in one script: how long they take together, and what each costs.
 
-The cost of a single call outside of tasks is measured against a checkout from before there were
-tasks, where ``LUAOPENAI_BEFORE`` names one: the two take turns, a process each.
+The cost of a single call outside of tasks is measured against an earlier checkout, where
+``LUAOPENAI_BEFORE`` names one: the two take turns, a process each.
 """
 
 from __future__ import annotations
