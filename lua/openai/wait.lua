@@ -4,7 +4,7 @@ local _, bridge = ...
 
 local wait = {}
 
----Set by `openai.tasks`: suspends the running task until a ticket is done, or nil where that cannot be.
+---Set by `openai.scheduler`: suspends the running task until a ticket is done, or nil where that cannot be.
 ---@return (fun(ticket: integer): ...)?
 function wait.suspender() end
 

@@ -16,7 +16,13 @@ local http = {}
 
 local function with_user_agent(headers)
   local sent, named = {}, false
+  if headers ~= nil and type(headers) ~= "table" then
+    error("headers: expected a table, got " .. type(headers), 0)
+  end
   for name, value in pairs(headers or {}) do
+    if type(name) ~= "string" then
+      error("headers: expected names, got the key " .. tostring(name), 0)
+    end
     sent[name] = value
     named = named or name:lower() == "user-agent"
   end

@@ -42,6 +42,18 @@ local cases = {
   ["file_id: expected a string, got table"] = function()
     client():file({})
   end,
+  ["headers: X-A: expected a string, got table"] = function()
+    openai.new("k", { headers = { ["X-A"] = {} } }):models()
+  end,
+  ["header X-A: its value holds a character that no header can carry, such as a line break"] = function()
+    openai.new("k", { headers = { ["X-A"] = "a\0b" } }):models()
+  end,
+  ["headers: expected a table, got string"] = function()
+    require("socket.http").request({ url = "http://127.0.0.1:9/", headers = "x" })
+  end,
+  ["headers: expected names, got the key 1"] = function()
+    require("socket.http").request({ url = "http://127.0.0.1:9/", headers = { "x" } })
+  end,
   ["spawn: expected a function, got nil"] = function()
     openai.spawn()
   end,

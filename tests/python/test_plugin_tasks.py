@@ -631,11 +631,11 @@ def test_a_worker_cannot_use_a_ticket_twice_at_once() -> None:
     line._broker.end()
 
 
-@pytest.mark.parametrize("timeout", [b"x", b"null", b"[" * 10_000, b"-1"])
+@pytest.mark.parametrize("timeout", [b"x", b"null", b"[" * 10_000])
 def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
     line = desk()
     assert line.serve(b"begin_host", [b"7", b"same", b"-"]) == [b"ok"]
-    assert line.serve(b"next_done", [timeout])[0] in (b"ok", b"error")
+    assert line.serve(b"next_done", [timeout])[0] == b"error"
     line._broker.end()
 
 
