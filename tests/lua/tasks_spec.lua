@@ -130,6 +130,25 @@ describe_with_crowd("gather", function()
     assert.same({ "1/3", "2/3", "3/3" }, told)
   end)
 
+  it("tells an end while others are under way, inside a task too", function()
+    local told, seen = 0, false
+    local function look()
+      for _ = 1, 400 do
+        if told > 0 then
+          seen = true
+          return
+        end
+        openai.sleep(0.005)
+      end
+    end
+    openai.gather({
+      function()
+        openai.gather({ function() end, look }, { on_progress = function(done) told = done end })
+      end,
+    })
+    assert.is_true(seen)
+  end)
+
   it("tells failures to on_progress too", function()
     local told = 0
     openai.gather({ function() error("no") end, function() end }, {

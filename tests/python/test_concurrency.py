@@ -546,12 +546,22 @@ print("well")
 
 
 def test_a_pause_beside_calls_ends_in_time() -> None:
-    mailbox = _Mailbox()
-    for _ in range(3):
-        mailbox.put(1)
-        assert mailbox.get(None) == 1
-        with pytest.raises(Empty):
-            mailbox.get(0.001)
+    mailbox, ends = _Mailbox(), list[int]()
+
+    def write_and_wait() -> None:
+        for _ in range(20_000):
+            mailbox.put(1)
+            mailbox.get(None)
+            try:
+                mailbox.get(1e-6)
+            except Empty:
+                ends.append(1)
+
+    # In a thread, since what this is about is a wait that never ends.
+    thread = threading.Thread(target=write_and_wait, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert len(ends) == 20_000
     mailbox.put(2)
     mailbox.put(3)
     assert (mailbox.get(1), mailbox.get(1)) == (2, 3)

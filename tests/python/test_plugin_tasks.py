@@ -687,6 +687,7 @@ def test_a_worker_cannot_have_an_answer_read_twice_at_once(crowd: CrowdServer) -
         assert line.serve(b"cancel", [b"3"]) == [b"ok"]
         assert line.serve(b"begin_host", [b"3", b"same", b"-"]) == [b"ok"]
         assert line.serve(b"next_done", [b""])[1] == b"3"
+        assert line._readings == {}, "what was cancelled does not come back"
         assert line.serve(b"read", [b"1"])[0] == b"error"
         broker.end()
     leaves_nothing(crowd)
