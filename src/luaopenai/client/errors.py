@@ -24,4 +24,9 @@ class APIConnectionError(Exception):
     """The request got no complete answer: the network failed, or time ran out.
 
     The message says what failed and where, without credentials.
+
+    Attributes:
+        was_sent: whether the server may have seen the request.
     """
+
+    was_sent = True

@@ -81,7 +81,9 @@ def connection_error(
         text = f"the server closed the connection: {where}"
     else:
         text = f"the request failed: {type(error).__name__}: {where}"
-    return APIConnectionError(text)
+    failure = APIConnectionError(text)
+    failure.was_sent = was_sent(error)
+    return failure
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -347,9 +347,14 @@ class OpenAI:
         return Response(answer.status, whole, answer.headers)
 
     def _open(
-        self, method: str, path: str, body: bytes | None, more_headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        more_headers: Mapping[str, str],
+        before_send: Callable[[], object] | None = None,
     ) -> Answer:
-        """Send a request to this client's server, with its key."""
+        """Sends a request to this client's server, with its key; see ``Transport.open``."""
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
@@ -358,7 +363,7 @@ class OpenAI:
         url = self.base_url + path
         if self._query:
             url += ("&" if "?" in path else "?") + urlencode(self._query)
-        return self._transport.open(method, url, headers, body, self._settings)
+        return self._transport.open(method, url, headers, body, self._settings, before_send)
 
 
 class Gemini(OpenAI):

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import IncompleteRead
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -134,6 +134,7 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | None = None,
         settings: Settings | None = None,
+        before_send: Callable[[], object] | None = None,
     ) -> Answer:
         """Send a request; returns once the headers of an answer are there that is no refusal.
 
@@ -143,6 +144,8 @@ class Transport:
             headers: go over the transport's own.
             body: what to send, if anything.
             settings: for this request, in place of the transport's; its pool size has no effect.
+            before_send: called each time that the request is about to be sent; what it raises
+                ends the call.
 
         Raises:
             ValueError: the URL or a header cannot be sent.
@@ -161,6 +164,8 @@ class Transport:
         while True:
             answer: Answer | None = None
             failure: Exception | None = None
+            if before_send is not None:
+                before_send()
             started = time.perf_counter()
             try:
                 raw = route.pool.urlopen(

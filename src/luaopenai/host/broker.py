@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,25 +17,32 @@ from urllib.parse import urlsplit
 
 from luaopenai.client.cancel import Cancelled
 from luaopenai.client.errors import APIConnectionError
-from luaopenai.client.sse import Decoder
 from luaopenai.host import wire
 from luaopenai.host.errands import Errands
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
+from luaopenai.host.reading import Reading
+from luaopenai.host.tokens import TokenCount, asked_tokens
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
-    from luaopenai.client.transport import Answer
 
 BASE_URL = "https://host.invalid/v1"
 """What a plugin sees as its client's ``api_base``; the host puts its own in its place."""
 
-BYTES_OF_A_TOKEN = 4
-"""About how many; for what no server tells."""
-
 _log = logging.getLogger("luaopenai.plugins")
 _STREAMS = ("/chat/completions", "/completions")
-_HEADERS = {"content-type", "date", "openai-processing-ms", "retry-after", "x-request-id"}
-"""What a plugin is told of an answer's headers, beside ``x-ratelimit-...``: no organization."""
+_GUARDED = {
+    "background",
+    "best_of",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "model",
+    "n",
+    "stream",
+    "stream_options",
+}
+"""The fields of a payload that decide what a request may ask for, or what it costs."""
 
 _ENDPOINTS = {
     ("POST", "/chat/completions"),
@@ -78,6 +86,10 @@ class Broker:
         totals: shared by all plugins of the host.
         output: is given what it prints.
         folder: where its modules are, if it may have some.
+
+    Attributes:
+        work_seconds: how long the host has worked on what the plugin sent, all calls together.
+            That time is the plugin's own; the network's and the host functions' is not.
     """
 
     def __init__(
@@ -94,6 +106,7 @@ class Broker:
         self.name = name
         self.limits = limits
         self.usage = Usage()
+        self.work_seconds = 0.0
         self._client = client
         self._functions = functions
         self._models = models
@@ -140,9 +153,21 @@ class Broker:
             raise Stop(LimitExceeded("memory_mb", limit, used, self.name))
 
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
-        """Call a function of the host; raises ``ValueError`` for whatever it raises."""
+        """Calls a function of the host; raises ``ValueError`` for whatever it raises."""
+        return self.prepare_host(name, arguments)()
+
+    def prepare_host(self, name: str, arguments: bytes | None) -> Callable[[], bytes | None]:
+        """Reads the arguments for a function of the host; returns what calls it."""
+        begun = time.monotonic()
         try:
-            result = self._functions[name](*self.values(arguments))
+            values = self.values(arguments)
+        finally:
+            self.work_seconds += time.monotonic() - begun
+        return lambda: self._call(name, values)
+
+    def _call(self, name: str, values: list[Any]) -> bytes | None:
+        try:
+            result = self._functions[name](*values)
             results = result if isinstance(result, tuple) else (result,)
             return wire.encode(results, "result")
         except Exception as error:
@@ -170,30 +195,69 @@ class Broker:
             if candidate.is_file():
                 if not candidate.resolve().is_relative_to(base):
                     raise ValueError(f"module '{name}' lies outside the plugin's folder")
-                return candidate.read_bytes()
+                return self._read(candidate)
         raise ValueError(f"module '{name}' not found")
 
+    def _read(self, path: Path) -> bytes:
+        """Reads a file, unless its size alone is more than the plugin may make the host hold."""
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            self._check_memory(size)
+            return file.read(size)
+
     def open(self, method: str, url: str, body: bytes | None) -> Reading:
-        """Send a request to the host's own server, with the host's own key."""
-        if self._client is None:
+        """Sends a request to the host's own server, with the host's own key."""
+        return self.prepare_open(method, url, body)()
+
+    def prepare_open(self, method: str, url: str, body: bytes | None) -> Callable[[], Reading]:
+        """Checks a request; returns what sends it.
+
+        To look through a payload takes the host's time, which is the plugin's own: see
+        ``work_seconds``. A payload that is too heavy, or a request that no limit leaves room for,
+        is refused before that.
+        """
+        client = self._client
+        if client is None:
             raise ValueError("this plugin's host has no client: it cannot ask a model")
         path = self._path(method, url)
-        payload = self._payload(path, body)
-        self._charge(requests=1)
-        asked = len(payload or b"")
+        with self._totals.lock:
+            self._check_room(1)
+        self._check_memory(wire.weight(body))
+        begun = time.monotonic()
         try:
-            answer = self._client._open(method, path, payload, {})
-            if answer.status == 401:
-                # Servers repeat parts of a key that they refuse.
-                answer.close()
-                raise ValueError("the server refuses the host's key (status 401)")
-            reading = Reading(answer, asked, self._book_tokens, self._check)
+            payload = self._payload(method, path, body)
+            sent = json.dumps(payload, ensure_ascii=False).encode() if payload else None
+        finally:
+            self.work_seconds += time.monotonic() - begun
+        count = TokenCount(len(sent or b""), asked_tokens(payload or {}))
+        return lambda: self._send(client, method, path, sent, count)
+
+    def _send(
+        self, client: OpenAI, method: str, path: str, body: bytes | None, count: TokenCount
+    ) -> Reading:
+        attempts = 0
+
+        def charge() -> None:
+            nonlocal attempts
+            self._charge()
+            attempts += 1
+
+        try:
+            answer = client._open(method, path, body, {}, before_send=charge)
         except APIConnectionError as error:
             _log.warning("%s: %s", self.name, error)
+            if error.was_sent:
+                self._book_tokens(attempts * count.total())
             raise ValueError("the host cannot reach its server") from None
         except Cancelled:
-            self._book_tokens(asked // BYTES_OF_A_TOKEN)
+            if attempts:
+                self._book_tokens(count.total())
             raise
+        if answer.status == 401:
+            # Servers repeat parts of a key that they refuse.
+            answer.close()
+            raise ValueError("the server refuses the host's key (status 401)")
+        reading = Reading(answer, count, self._book_tokens, self._check, self._check_memory)
         self._readings.append(reading)
         return reading
 
@@ -205,12 +269,16 @@ class Broker:
             raise ValueError(f"{method} {path} is not for plugins")
         return path
 
-    def _payload(self, path: str, body: bytes | None) -> bytes | None:
-        if body is None:
+    def _payload(self, method: str, path: str, body: bytes | None) -> dict[str, Any] | None:
+        if method == "GET":
             return None
-        payload = json.loads(body)
+        payload = json.loads(body or b"null")
         if not isinstance(payload, dict):
             raise ValueError("a request's payload is a table with names")
+        for name in payload:
+            # Some servers read {"Model": …} as they do {"model": …}, whichever comes last.
+            if name.casefold() in _GUARDED and name not in _GUARDED:
+                raise ValueError(f"payload.{name}: a plugin writes it as {name.casefold()!r}")
         model = payload.get("model")
         if self._models is not None and model not in self._models:
             allowed = ", ".join(sorted(self._models))
@@ -220,22 +288,27 @@ class Broker:
         if payload.get("stream") and path in _STREAMS:
             # Without it a stream does not tell its tokens.
             payload["stream_options"] = {"include_usage": True}
-        return json.dumps(payload, ensure_ascii=False).encode()
+        return payload
 
-    def _charge(self, requests: int) -> None:
-        """Book requests before they are sent; raises ``Stop`` when a limit forbids them."""
+    def _charge(self) -> None:
+        """Books a request just before it is sent; raises ``Stop`` when a limit forbids it."""
         with self._totals.lock:
-            used = {
+            self._check_room(1)
+            self._totals.requests += 1
+            self._requests += 1
+            self.usage.requests += 1
+
+    def _check_room(self, requests: int) -> None:
+        """Raises ``Stop`` unless the limits leave room for so many requests more."""
+        self._check_limits(
+            {
                 "requests": self._requests + requests,
                 "total_requests": self._totals.requests + requests,
             }
-            self._check_limits(used)
-            # With all tokens used, the next answer is too much.
-            spent = {"tokens": self._tokens, "total_tokens": self._totals.tokens}
-            self._check_limits(spent, spare=1)
-            self._totals.requests += requests
-            self._requests += requests
-            self.usage.requests += requests
+        )
+        # With all tokens used, the next answer is too much.
+        spent = {"tokens": self._tokens, "total_tokens": self._totals.tokens}
+        self._check_limits(spent, spare=1)
 
     def _book_tokens(self, tokens: int) -> None:
         with self._totals.lock:
@@ -252,97 +325,6 @@ class Broker:
             limit = getattr(self.limits, kind)
             if limit is not None and amount + spare > limit:
                 raise Stop(LimitExceeded(kind, limit, amount, self.name))
-
-
-class Reading:
-    """An answer on its way to a plugin; counts its tokens.
-
-    Args:
-        answer: what the server sends.
-        asked: bytes of the request.
-        book: is given the tokens, once.
-        check: raises ``Stop`` when they are too many.
-
-    A stream that is broken off does not tell what it has cost: then an event counts as a token, and
-    so do four bytes of the request. Of an answer that was not waited for, those alone count.
-    """
-
-    def __init__(
-        self,
-        answer: Answer,
-        asked: int,
-        book: Callable[[int], object],
-        check: Callable[[], object],
-    ) -> None:
-        self.status = answer.status
-        self.reason = answer.reason
-        self.headers = {
-            name: value
-            for name, value in answer.headers.items()
-            if name in _HEADERS or name.startswith("x-ratelimit-")
-        }
-        self._answer = answer
-        self._book = book
-        self._check = check
-        self._told: int | None = None
-        self._events = 0
-        self._asked = asked
-        self._is_open = True
-        self._lock = threading.Lock()
-        self._is_stream = "text/event-stream" in answer.headers.get("content-type", "")
-        self._decoder = Decoder(self._count)
-        self._whole: bytes | None = None
-        if not self._is_stream:
-            # Whether or not the plugin reads it, it has cost what it says at its end.
-            self._whole = answer.read()
-            self._count(self._whole)
-            self._finish()
-            check()
-
-    def read_piece(self) -> bytes | None:
-        """The next piece, None at the end."""
-        if not self._is_stream:
-            piece, self._whole = self._whole, None
-            return piece or None
-        if not self._is_open:
-            raise ValueError("this answer is closed")
-        piece = self._answer.read_piece()
-        if piece:
-            self._decoder.feed(piece)
-            return piece
-        self._decoder.close()
-        self._finish()
-        self._check()
-        return None
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        if self._is_open:
-            self._finish()
-            self._answer.close()
-
-    def _finish(self) -> None:
-        with self._lock:
-            if not self._is_open:
-                return
-            self._is_open = False
-        guess = self._events + self._asked // BYTES_OF_A_TOKEN if self._is_stream else 0
-        self._book(guess if self._told is None else self._told)
-
-    def _count(self, data: bytes) -> bool:
-        """Take the tokens from an answer or an event that tells them."""
-        try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):
-            return False
-        self._events += 1
-        if isinstance(event, dict):
-            response = event.get("response")
-            usage = event.get("usage") or (isinstance(response, dict) and response.get("usage"))
-            total = usage.get("total_tokens") if isinstance(usage, dict) else None
-            if isinstance(total, int | float):
-                self._told = max(self._told or 0, int(total))
-        return True
 
 
 def describe(error: Exception) -> str:

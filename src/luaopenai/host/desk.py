@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from luaopenai.host.broker import Broker, Reading, Stop, describe
+from luaopenai.host.broker import Broker, Stop, describe
 from luaopenai.host.channel import NonsenseError
+from luaopenai.host.reading import Reading
 from luaopenai.host.worker import pack, unpack
 
 _QUESTIONS = {

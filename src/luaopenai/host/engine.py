@@ -84,10 +84,12 @@ class Services(Protocol):
     """What an engine asks its host for; ``Broker`` itself, or a line to it.
 
     Attributes:
+        work_seconds: how long the host has worked on what the plugin sent, all calls together.
         errands: does the same for tasks: ``begin_host``, ``begin_open`` and ``begin_read`` take a
             ticket more, and come to what ``host``, ``open`` and a reading's ``read`` return.
     """
 
+    work_seconds: float
     errands: Any
 
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
@@ -160,12 +162,13 @@ class Engine(Runtime):
         return time.monotonic() - self._outside
 
     def outside(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call the host; its time is not the plugin's."""
-        begun = time.monotonic()
+        """Calls the host; its time is not the plugin's, but for what it works on what was sent."""
+        begun, worked = time.monotonic(), self._services.work_seconds
         try:
             return function(*args)
         finally:
-            self._outside += time.monotonic() - begun
+            worked = self._services.work_seconds - worked
+            self._outside += time.monotonic() - begun - worked
 
     def pause(self, seconds: float) -> None:
         """Let time pass, which is the plugin's own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.workers import Outcome, Workers
@@ -12,7 +13,8 @@ from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
 
 if TYPE_CHECKING:
-    from luaopenai.host.broker import Broker, Reading
+    from luaopenai.host.broker import Broker
+    from luaopenai.host.reading import Reading
 
 MOST_AT_ONCE = 32
 """Errands of one plugin that are under way, or done and not yet taken; others wait for them."""
@@ -43,7 +45,7 @@ class Errands:
         self._begin(
             ticket,
             wire.weight(arguments),
-            lambda: context.run(self._broker.host, name, arguments),
+            lambda: partial(context.run, self._broker.prepare_host(name, arguments)),
             lambda _: None,
         )
 
@@ -51,8 +53,8 @@ class Errands:
         """Send a request; comes to a ``Reading``."""
         self._begin(
             ticket,
-            len(body or b""),
-            lambda: self._broker.open(method, url, body),
+            wire.weight(body),
+            lambda: self._broker.prepare_open(method, url, body),
             lambda reading: reading.close() if reading else None,
         )
 
@@ -66,7 +68,7 @@ class Errands:
                 reading.close()
                 raise
 
-        self._begin(ticket, 0, read, lambda _: reading.close())
+        self._begin(ticket, 0, lambda: read, lambda _: reading.close())
 
     def next_done(self, timeout: float | None = None) -> Outcome | None:
         """Wait for an errand; None when the seconds are over, or nothing is under way."""
@@ -96,7 +98,7 @@ class Errands:
         self,
         ticket: int,
         weight: int,
-        work: Callable[[], Any],
+        prepare: Callable[[], Callable[[], Any]],
         give_up: Callable[[Any], object],
     ) -> None:
         if ticket in self._awaited:
@@ -105,6 +107,11 @@ class Errands:
         with self._lock:
             self._check_memory(self._weight + weight)
             self._weight += weight
+        try:
+            work = prepare()
+        except BaseException:
+            self._unload(weight)
+            raise
 
         def run() -> Any:
             try:

@@ -127,10 +127,12 @@ class ProcessIsolation:
                     return self._finish(kind, *parts)
                 except (ValueError, TypeError, RecursionError):
                     raise NonsenseError from None
-            begun = time.monotonic()
-            worker.channel.send(*desk.serve(kind, parts))
+            begun, worked = time.monotonic(), self._broker.work_seconds
+            outcome, *answer = desk.serve(kind, parts)
+            worked = self._broker.work_seconds - worked
+            worker.channel.send(outcome, repr(worked).encode(), *answer)
             if deadline is not None:
-                deadline += time.monotonic() - begun
+                deadline += time.monotonic() - begun - worked
 
     def _finish(self, kind: bytes, result: bytes, used: bytes) -> bytes | None:
         seconds, peak = map(_amount, json.loads(used))

@@ -132,6 +132,7 @@ class _Line:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self.work_seconds = 0.0
         self.errands = _Errands(self)
 
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
@@ -149,7 +150,8 @@ class _Line:
 
     def ask(self, *parts: bytes) -> list[bytes]:
         self._channel.send(*parts)
-        kind, *answer = self._channel.receive()
+        kind, worked, *answer = self._channel.receive()
+        self.work_seconds += float(worked)
         if kind == b"error":
             raise RuntimeError(answer[0].decode("utf-8", "replace"))
         if kind == b"stop":

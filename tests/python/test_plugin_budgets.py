@@ -1,0 +1,344 @@
+"""What plugins' requests cost their host: each request and each token is booked, come what may."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
+from luaopenai.host.broker import Broker
+from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, told_tokens
+from support.crowd_server import CrowdServer
+
+Load = Callable[..., Plugin]
+
+SEND = """
+local openai = require("openai")
+local client = openai.new()
+local function post(payload)
+  return client:_request("POST", "/chat/completions", payload)
+end
+return { run = function(...) %s end, rest = function() return "alive" end }
+"""
+
+
+@pytest.fixture(params=["process", "thread"])
+def isolation(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def load(isolation: Any) -> Iterator[Load]:
+    """Loads a plugin whose function ``run`` has this body, for a client and with limits."""
+    with ExitStack() as stack:
+
+        def load(body: str, client: OpenAI, models: Any = None, **limits: Any) -> Plugin:
+            host = PluginHost(client, None, Limits(**limits), models, isolation)
+            return stack.enter_context(host).load_string(SEND % body)
+
+        yield load
+
+
+def answer(
+    server: HTTPServer, body: Any, status: int = 200, path: str = "chat/completions"
+) -> None:
+    whole = Response(json.dumps(body), status, content_type="application/json")
+    server.expect_request(f"/v1/{path}").respond_with_response(whole)
+
+
+def reply(text: str) -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", "content": text}}]}
+
+
+# --- What a request lets a model write ---
+
+
+@pytest.mark.parametrize(
+    ("payload", "tokens"),
+    [
+        ({}, 0),
+        ({"max_tokens": 10}, 10),
+        ({"max_completion_tokens": 20, "max_tokens": 10}, 20),
+        ({"max_output_tokens": 7.0}, 7),
+        ({"max_tokens": 10, "n": 3}, 30),
+        ({"max_tokens": 10, "best_of": 4, "n": 2}, 40),
+        ({"max_tokens": 10**12}, LONGEST_ANSWER),
+        ({"max_tokens": -5, "n": -1}, 0),
+        ({"max_tokens": "10"}, 0),
+        ({"max_tokens": True}, 0),
+        ({"max_tokens": float("inf")}, 0),
+        ({"max_tokens": [1]}, 0),
+    ],
+)
+def test_a_payload_says_how_much_the_model_may_write(payload: Any, tokens: int) -> None:
+    assert asked_tokens(payload) == tokens
+
+
+@pytest.mark.parametrize(
+    ("event", "tokens"),
+    [
+        ({"usage": {"total_tokens": 12}}, 12),
+        ({"usage": {"prompt_tokens": 4, "completion_tokens": 5}}, 9),
+        ({"response": {"usage": {"input_tokens": 4, "output_tokens": 6}}}, 10),
+        ({"response": {"usage": {"total_tokens": 12}}}, 12),
+        ({"usage": {"total_tokens": 0}}, 0),
+        ({"usage": {"total_tokens": -3}}, 0),
+        ({"usage": None, "response": {"usage": None}}, None),
+        ({"usage": {"cost": 3}}, None),
+        ({"usage": [1]}, None),
+        ({"response": "x"}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_an_answer_says_what_it_has_cost(event: Any, tokens: int | None) -> None:
+    assert told_tokens(event) == tokens
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["usage", "response", "total_tokens", "max_tokens", "n"]), inner
+        )
+    ),
+)
+
+
+@given(json_values)
+def test_no_answer_and_no_payload_has_a_count_that_is_odd(value: Any) -> None:
+    told = told_tokens(value)
+    assert told is None or 0 <= told < 2**54
+    if isinstance(value, dict):
+        assert 0 <= asked_tokens(value) <= LONGEST_ANSWER * 128
+
+
+def test_without_the_servers_word_the_larger_of_what_was_asked_and_what_came_counts() -> None:
+    few, many = TokenCount(400, 50), TokenCount(400, 50)
+    for _ in range(10):
+        few.add_event({})
+    for _ in range(60):
+        many.add_event({})
+    assert (few.total(), many.total()) == (150, 160)
+    many.add_event({"usage": {"total_tokens": 7}})
+    assert many.total() == 7
+
+
+# --- Tokens ---
+
+
+def test_the_tokens_of_an_answer_that_is_cancelled_late_are_those_that_were_asked_for(
+    load: Load, crowd: CrowdServer
+) -> None:
+    with OpenAI("sk-secret", crowd.url, max_retries=0) as client:
+        plugin = load(
+            """
+            local tasks = {}
+            for n = 1, 10 do
+              tasks[n] = openai.spawn(post, { model = "wait-9000", max_tokens = 4500, messages = {
+                { role = "user", content = "x" },
+              } })
+            end
+            openai.sleep(0.3)
+            for _, task in ipairs(tasks) do task:cancel() end
+            """,
+            client,
+            tokens=None,
+        )
+        plugin.call("run")
+        assert 45_000 <= plugin.usage.tokens <= 46_000
+
+
+def test_a_whole_answer_without_usage_costs_an_estimate(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, reply("word " * 800))
+    plugin = load("post({ model = 'm', messages = {} })", client)
+    plugin.call("run")
+    assert plugin.usage.tokens >= 1000
+
+
+def test_an_answer_that_refuses_costs_no_tokens(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, {"error": {"message": "no " * 500}}, 400)
+    plugin = load("return (post({ model = 'm', max_tokens = 4000 }))", client)
+    assert plugin.call("run") == 400
+    assert (plugin.usage.requests, plugin.usage.tokens) == (1, 0)
+
+
+def test_a_stream_of_responses_costs_what_its_last_event_says(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    events = [
+        {"type": "response.created", "response": {"id": "r", "usage": None}},
+        {"type": "response.output_text.delta", "delta": "Hello"},
+        {
+            "type": "response.completed",
+            "response": {"id": "r", "output": [], "usage": {"total_tokens": 321}},
+        },
+    ]
+    whole = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    httpserver.expect_request("/v1/responses").respond_with_data(
+        whole, content_type="text/event-stream"
+    )
+    plugin = load(
+        "return client:new_responses_chat_session():send('Hi', function() end)", client, tokens=300
+    )
+    with pytest.raises(LimitExceeded, match="tokens: the limit is 300, used 321"):
+        plugin.call("run")
+    assert plugin.usage.tokens == 321
+
+
+def test_an_answer_that_never_came_costs_what_was_asked_for(
+    load: Load, connect: Callable[..., OpenAI], httpserver: HTTPServer
+) -> None:
+    def late(_: Request) -> Response:
+        time.sleep(0.5)
+        return Response("{}")
+
+    httpserver.expect_request("/v1/chat/completions").respond_with_handler(late)
+    client = connect(httpserver.url_for("/v1"), timeout={"connect": 5, "read": 0.1})
+    plugin = load("post({ model = 'm', max_tokens = 900 })", client)
+    with pytest.raises(LuaError, match="cannot reach its server"):
+        plugin.call("run")
+    assert 900 <= plugin.usage.tokens < 1000
+
+
+def test_a_request_that_found_no_server_costs_no_tokens(
+    load: Load, connect: Callable[..., OpenAI], refusing_url: str
+) -> None:
+    plugin = load("post({ model = 'm', max_tokens = 900 })", connect(refusing_url))
+    with pytest.raises(LuaError, match="cannot reach its server"):
+        plugin.call("run")
+    assert (plugin.usage.requests, plugin.usage.tokens) == (1, 0)
+
+
+# --- Requests ---
+
+
+def test_each_try_of_a_request_is_charged(
+    load: Load, connect: Callable[..., OpenAI], httpserver: HTTPServer
+) -> None:
+    busy = Response("{}", 503, {"Retry-After-Ms": "1"})
+    httpserver.expect_request("/v1/chat/completions").respond_with_response(busy)
+    client = connect(httpserver.url_for("/v1"), max_retries=2)
+    plugin = load("for n = 1, 3 do post({ model = 'm' }) end", client, requests=9)
+    plugin.call("run")
+    assert plugin.usage.requests == len(httpserver.log) == 9
+
+
+def test_no_try_of_a_request_is_sent_that_a_limit_forbids(
+    load: Load, connect: Callable[..., OpenAI], httpserver: HTTPServer
+) -> None:
+    busy = Response("{}", 503, {"Retry-After-Ms": "1"})
+    httpserver.expect_request("/v1/chat/completions").respond_with_response(busy)
+    client = connect(httpserver.url_for("/v1"), max_retries=5)
+    plugin = load("post({ model = 'm' })", client, requests=2)
+    with pytest.raises(LimitExceeded) as caught:
+        plugin.call("run")
+    assert (caught.value.kind, caught.value.used) == ("requests", 3)
+    assert plugin.usage.requests == len(httpserver.log) == 2
+    assert plugin.call("rest") == "alive"
+
+
+# --- Payloads ---
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The bodies that the host has looked through."""
+    bodies: list[bytes] = []
+    look_through = Broker._payload
+
+    def note(self: Broker, method: str, path: str, body: bytes | None) -> Any:
+        bodies.append(body or b"")
+        return look_through(self, method, path, body)
+
+    monkeypatch.setattr(Broker, "_payload", note)
+    return bodies
+
+
+@pytest.mark.parametrize("post", ["post", "openai.spawn(post, %s):wait"])
+def test_a_payload_is_looked_through_only_when_its_request_may_be_sent(
+    load: Load, client: OpenAI, parsed: list[bytes], post: str
+) -> None:
+    heavy = "'[' .. ('[],'):rep(1e6) .. '[]]'"
+    call = post % heavy if "%s" in post else f"post({heavy})"
+    plugin = load(f"{call}{'()' if '%s' in post else ''}", client, requests=0, memory_mb=256)
+    with pytest.raises(LimitExceeded, match="requests: the limit is 0, used 1"):
+        plugin.call("run")
+    assert parsed == []
+
+
+def test_a_payload_is_weighed_before_it_is_looked_through(
+    load: Load, client: OpenAI, parsed: list[bytes]
+) -> None:
+    plugin = load("post('[' .. ('[],'):rep(1e6) .. '[]]')", client, memory_mb=32)
+    with pytest.raises(LimitExceeded, match="memory_mb"):
+        plugin.call("run")
+    assert parsed == []
+
+
+def test_the_time_that_a_payload_takes_is_the_plugins_own(
+    load: Load, client: OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_through(*_: Any) -> None:
+        time.sleep(0.05)
+        raise ValueError("no payload")
+
+    monkeypatch.setattr(Broker, "_payload", look_through)
+    plugin = load("while true do pcall(post, '[]') end", client, seconds=0.3, requests=None)
+    with pytest.raises(LimitExceeded, match=r"seconds: the limit is 0\.3"):
+        plugin.call("run")
+    assert plugin.call("rest") == "alive"
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Model", "MODEL", "\u017ftream", "Background", "Max_Tokens", "N"],
+)
+def test_a_field_that_is_guarded_is_refused_in_other_spellings(
+    load: Load, client: OpenAI, httpserver: HTTPServer, field: str
+) -> None:
+    answer(httpserver, reply("cheap"))
+    plugin = load("return post(...)", client, models={"cheap"})
+    with pytest.raises(LuaError, match="a plugin writes it as"):
+        plugin.call("run", {"model": "cheap", field: "dear"})
+    assert not httpserver.log
+
+
+def test_a_payload_is_needed_where_a_model_is_asked(load: Load, client: OpenAI) -> None:
+    plugin = load("return post()", client, models={"cheap"})
+    with pytest.raises(LuaError, match="a request's payload is a table with names"):
+        plugin.call("run")
+
+
+def test_an_answer_that_would_fill_the_host_is_stopped(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, reply("x" * 3_000_000))
+    plugin = load("return (post({ model = 'm' }))", client, memory_mb=2)
+    with pytest.raises(LimitExceeded, match="memory_mb"):
+        plugin.call("run")
+    assert plugin.usage.tokens > 0
+
+
+def test_a_module_that_would_fill_the_host_is_not_read(tmp_path: Path, isolation: Any) -> None:
+    (tmp_path / "plugin.lua").write_text("return { run = function() return require('huge') end }")
+    with open(tmp_path / "huge.lua", "wb") as file:
+        file.truncate(3 * 2**30)
+    host = PluginHost(limits=Limits(memory_mb=8), isolation=isolation, modules=True)
+    with host, pytest.raises(LimitExceeded, match="memory_mb"):
+        host.load(tmp_path / "plugin.lua").call("run")
