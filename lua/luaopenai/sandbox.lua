@@ -6,8 +6,8 @@ local wire = bridge.bundled("luaopenai.wire")
 
 local collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall =
   collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall
-local require, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall =
-  require, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall
+local rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall =
+  rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall
 local now, sethook = bridge.now, bridge.sethook
 
 -- How many instructions run between two looks at the clock.
@@ -133,9 +133,16 @@ local function counted(f)
   end
 end
 
--- What string.format would make of a value by itself, with a call back for which it takes of C's stack.
+-- The text of a value for string.format, which would call `__tostring` on C's stack, as often as that gives a table.
 local function shown(value)
-  return type(value) == "table" and tostring(value) or value
+  if type(value) ~= "table" then
+    return value
+  end
+  local text = tostring(value)
+  if type(text) ~= "string" then
+    error("'__tostring' must return a string", 3)
+  end
+  return text
 end
 
 local function make_string_library()
@@ -162,11 +169,29 @@ local function make_table_library()
   function library.insert(list, ...)
     local position = ...
     if select("#", ...) == 2 and type(list) == "table" and tonumber(position) then
-      if tonumber(position) < 1 or tonumber(position) > #list + 1 then
+      -- NaN is neither within nor outside of any bounds.
+      if not (tonumber(position) >= 1 and tonumber(position) <= #list + 1) then
         error("bad argument #2 to 'insert' (position out of bounds)", 2)
       end
     end
     return table.insert(list, ...)
+  end
+  return library
+end
+
+-- The fields of os.time's table are read raw: it would call `__index` on C's stack.
+local function make_os_library()
+  local library = copy(os, "clock date difftime")
+  local time = os.time
+  function library.time(date)
+    if type(date) ~= "table" then
+      return time(date)
+    end
+    local fields = {}
+    for _, name in ipairs({ "year", "month", "day", "hour", "min", "sec", "isdst" }) do
+      fields[name] = rawget(date, name)
+    end
+    return time(fields)
   end
   return library
 end
@@ -318,7 +343,7 @@ local function make_environment(names, modules)
   environment.io = { write = say }
   environment.math = copy(math, [[abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp
     huge ldexp log log10 max min modf pi pow rad random randomseed sin sinh sqrt tan tanh]])
-  environment.os = copy(os, "clock date difftime time")
+  environment.os = make_os_library()
   environment.string = make_string_library()
   environment.table = make_table_library()
   environment.xpcall = safe_xpcall
@@ -461,7 +486,7 @@ sandbox.tick, sandbox.stride = tick, STRIDE
 -- files by the time that the plugin asks for a module, so each is loaded before.
 local function seal()
   for name in pairs(REQUIRABLE) do
-    require(name)
+    package.loaded[name] = bridge.bundled(name)
   end
   bridge.bundled("socket.http")
   bridge.bundled("ssl.https")

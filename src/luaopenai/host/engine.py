@@ -112,6 +112,10 @@ class Engine(Runtime):
         services: the way to the host.
         limits: of each call.
         name: the plugin's name, for errors.
+
+    Attributes:
+        seconds: of the plugin's own running that nobody has booked yet.
+        is_broken: whether Lua was left in a way that nothing explains; it is not to be used again.
     """
 
     def __init__(self, services: Services, limits: Limits, name: str) -> None:
@@ -129,7 +133,7 @@ class Engine(Runtime):
         self._base, _ = self._memory()
         self._begun = 0.0
         self.seconds = 0.0
-        self._watch()
+        self.is_broken = False
 
     def load(
         self, source: bytes, functions: list[str], *, modules: bool = False, script: bool = False
@@ -179,6 +183,10 @@ class Engine(Runtime):
             assert limit is not None
             raise Stop(LimitExceeded("seconds", limit, self.clock() - self._begun, self._name))
 
+    def _start(self, path: str, cpath: str) -> None:
+        # Bundled modules only: those that LUA_PATH names are the host's, and made for no walls.
+        super()._start("", "")
+
     def _exports(self) -> Exports:
         return _PluginExports(self, self._services)
 
@@ -197,9 +205,6 @@ class Engine(Runtime):
 
         return super()._guarded(plain, describe)
 
-    def _watch(self) -> None:
-        self._boot[b"sethook"](self._tick, b"", self._stride)
-
     def _limited(self, function: Any, *args: Any) -> Any:
         limits = self._limits
         self._begun = begun = self.clock()
@@ -209,14 +214,18 @@ class Engine(Runtime):
             math.inf if limits.output_kb is None else limits.output_kb * 1024,
         )
         results: Any = None
+        sethook = self._boot[b"sethook"]
+        sethook(self._tick, b"", self._stride)
         try:
             results = self._run(function, *args)
         except LuaStateError:
             self._pending = self._pending or self._interrupt()
+        finally:
+            # Armed, it would end the next call by this one's deadline, before that has begun.
+            sethook()
         spent = self.clock() - begun
         self.seconds += spent
         if results is None or (results is not True and not results[0]):
-            self._watch()
             self._boot[b"forget_tasks"]()
         self._network.leave()
         kind, *_ = self._sandbox[b"state"]()
@@ -226,6 +235,7 @@ class Engine(Runtime):
         if kind is not None:
             raise self._exceeded(kind.decode(), spent)
         if results is None:
+            self.is_broken = True
             raise LuaError(f"plugin {self._name} was interrupted")
         if results is True:
             return None

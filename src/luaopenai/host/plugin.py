@@ -307,7 +307,7 @@ class ThreadIsolation:
         usage.seconds += engine.seconds
         engine.seconds = 0.0
         usage.peak_memory_mb = max(usage.peak_memory_mb, engine.peak())
-        if engine.is_full():
+        if engine.is_broken or engine.is_full():
             self._engine = None
 
 

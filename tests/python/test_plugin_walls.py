@@ -1,0 +1,178 @@
+"""What was once found to get through the plugins' walls, or to fall over them by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luaopenai import Limits, Plugin, PluginHost
+
+LIMITS = Limits(seconds=0.5, memory_mb=16)
+
+Load = Callable[..., Plugin]
+
+
+@pytest.fixture(params=["process", "thread"])
+def isolation(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def load(isolation: Any) -> Iterator[Load]:
+    """Loads a plugin whose function ``run`` has this body; ``rest`` tells that it lives."""
+    with ExitStack() as stack:
+
+        def load(body: str, limits: Limits = LIMITS, **options: Any) -> Plugin:
+            host = PluginHost(limits=limits, isolation=isolation, output=lambda *_: None, **options)
+            stack.enter_context(host)
+            rest = "rest = function() return 'alive' end"
+            return host.load_string(f"return {{ run = function(...) {body} end, {rest} }}")
+
+        yield load
+
+
+def in_a_child(code: str, body: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python code with ``body``, a plugin's, in a process that it may take down."""
+    return subprocess.run(
+        [sys.executable, "-c", code, body],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+# --- Between calls ---
+
+
+def test_a_call_is_not_held_to_the_deadline_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed = 0.0
+    clock = time.monotonic
+    monkeypatch.setattr("luaopenai.host.engine.time.monotonic", lambda: clock() + passed)
+    with PluginHost(limits=Limits(seconds=1), isolation="thread") as host:
+        plugin = host.load_string("return { run = function(n) for _ = 1, n do end end }")
+        for number in range(3000):
+            # The number of instructions varies, so that some look at the clock falls between calls.
+            plugin.call("run", number % 7)
+            passed += 10
+
+
+def test_a_plugin_that_has_rested_for_longer_than_its_seconds_goes_on(load: Load) -> None:
+    plugin = load("n = (n or 0) + 1 return n", Limits(seconds=0.01))
+    for number in range(1, 40):
+        assert plugin.call("run") == number
+        time.sleep(0.011)
+
+
+# --- Stacks ---
+
+HOST_IN_A_THREAD = """
+import sys
+from luaopenai import Limits, PluginHost
+with PluginHost(limits=Limits(seconds=5, memory_mb=64), isolation="thread") as host:
+    plugin = host.load_string("return { run = function(...) " + sys.argv[1] + " end }")
+    try:
+        print("returned", plugin.call("run"))
+    except Exception as error:
+        print(type(error).__name__)
+print("alive")
+"""
+
+DEEP = {
+    "os.time": """
+        local function deep(n)
+          local function time()
+            return os.time(setmetatable({}, { __index = function() return deep(n + 1) end }))
+          end
+          if n % 2500 == 0 then return coroutine.wrap(time)() end
+          return time()
+        end
+        return (pcall(deep, 1))""",
+    "string.format": """
+        local function deep(n)
+          return ("%s"):format(setmetatable({}, { __tostring = function()
+            return setmetatable({}, { __tostring = function()
+              if n % 1500 == 0 then return coroutine.wrap(deep)(n + 1) end
+              return deep(n + 1)
+            end })
+          end }))
+        end
+        return (pcall(deep, 1))""",
+}
+
+
+@pytest.mark.parametrize("function", DEEP)
+def test_no_function_that_calls_back_takes_the_stack_of_the_host(function: str) -> None:
+    ended = in_a_child(HOST_IN_A_THREAD, DEEP[function])
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("alive\n")
+
+
+def test_os_time_reads_a_tables_own_fields(load: Load) -> None:
+    plugin = load("""
+      local date = { year = 2001, month = 2, day = 3, hour = 4, min = 5, sec = 6, isdst = false }
+      local inherited = setmetatable({}, { __index = date })
+      local shown = os.date("%Y-%m-%d %H:%M:%S", os.time(date))
+      return shown, (pcall(os.time, inherited)), os.time() > 1e9
+    """)
+    assert plugin.call("run") == ("2001-02-03 04:05:06", False, True)
+
+
+def test_format_wants_a_string_of_tostring(load: Load) -> None:
+    plugin = load("""
+      local good = setmetatable({}, { __tostring = function() return "shown" end })
+      local bad = setmetatable({}, { __tostring = function() return {} end })
+      return ("%s"):format(good), select(2, pcall(string.format, "%s", bad))
+    """)
+    shown, message = plugin.call("run")
+    assert shown == "shown"
+    assert message.endswith("'__tostring' must return a string")
+
+
+# --- Operations that look at nothing ---
+
+
+@pytest.mark.parametrize("position", ["0/0", "-(0/0)", "'nan'", "1e300", "-1", "3"])
+def test_a_position_that_is_none_is_refused_at_once(load: Load, position: str) -> None:
+    plugin = load(f"return pcall(table.insert, {{ 1 }}, {position}, 1)")
+    ok, message = plugin.call("run")
+    assert ok is False
+    assert "out of bounds" in message or "number expected" in message
+
+
+# --- Modules ---
+
+
+@pytest.mark.parametrize("isolation", ["process", "thread"])
+def test_modules_of_the_hosts_lua_path_stay_outside(tmp_path: Path, isolation: str) -> None:
+    for name in ("mime", "cjson", "tableshape"):
+        (tmp_path / f"{name}.lua").write_text(
+            "return { request = function() return nil, io.open('/etc/passwd'):read() end }"
+        )
+    host = HOST_IN_A_THREAD.replace('"thread"', f'"{isolation}"')
+    ended = in_a_child(
+        host,
+        """
+        for _, name in ipairs({ "mime", "cjson", "tableshape" }) do
+          assert(not require(name).request, name)
+        end
+        local openai = require("openai")
+        local _, message = pcall(function()
+          return openai.new("k", { http_provider = "mime" }):models()
+        end)
+        return message
+        """,
+        LUA_PATH=f"{tmp_path}/?.lua;;",
+    )
+    assert ended.stdout.startswith("returned")
+    assert "root:" not in ended.stdout
