@@ -483,15 +483,6 @@ PROCESS_ONLY: dict[str, str] = {
     "a pattern that explodes": "return (('a'):rep(40)):find(('a?'):rep(40) .. ('a'):rep(40))",
     "a pattern that explodes in gsub": "return (('a'):rep(1e5)):gsub('a*a*a*a*b', '')",
     "a pattern that explodes in gmatch": "for _ in (('a'):rep(1e5)):gmatch('.-.-.-.-b') do end",
-    "doubling": "local s = 'x' while true do s = s .. s end",
-    "doubling under pcall": """
-        while true do pcall(function() local s = 'x' while true do s = s .. s end end) end""",
-    "gsub that amplifies": "return (('x'):rep(1e6):gsub('.', ('y'):rep(1e6)))",
-    "table.concat that amplifies": """
-        local t, s = {}, ('x'):rep(1e6)
-        for i = 1, 5000 do t[i] = s end
-        return #table.concat(t)""",
-    "format that amplifies": "local s = 'x' while true do s = ('%s%s%s%s'):format(s, s, s, s) end",
 }
 
 
@@ -504,6 +495,29 @@ def test_an_abuse_that_no_hook_ends_is_stopped_in_a_process(load: Load, name: st
         plugin.call("run")
     assert caught.value.kind in ("seconds", "memory_mb")
     assert time.monotonic() - begun < 5
+    assert plugin.call("rest") == "alive"
+
+
+# Large values made at once, which no look at the clock or at the memory comes between.
+LARGE: dict[str, str] = {
+    "doubling": "local s = 'x' while true do s = s .. s end",
+    "doubling under pcall": """
+        while true do pcall(function() local s = 'x' while true do s = s .. s end end) end""",
+    "gsub that amplifies": "return (('x'):rep(1e6):gsub('.', ('y'):rep(1e6)))",
+    "table.concat that amplifies": """
+        local t, s = {}, ('x'):rep(1e6)
+        for i = 1, 5000 do t[i] = s end
+        return #table.concat(t)""",
+    "format that amplifies": "local s = 'x' while true do s = ('%s%s%s%s'):format(s, s, s, s) end",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_value_that_grows_at_once_is_stopped(load: Load, name: str) -> None:
+    plugin = load(LARGE[name])
+    with pytest.raises(LimitExceeded) as caught:
+        plugin.call("run")
+    assert caught.value.kind in ("seconds", "memory_mb")
     assert plugin.call("rest") == "alive"
 
 

@@ -176,3 +176,62 @@ def test_modules_of_the_hosts_lua_path_stay_outside(tmp_path: Path, isolation: s
     )
     assert ended.stdout.startswith("returned")
     assert "root:" not in ended.stdout
+
+
+# --- Large strings, in the host's own process ---
+
+MEASURED = """
+import resource, sys, time
+from luaopenai import Limits, PluginHost
+with PluginHost(limits=Limits(seconds=1, memory_mb=16), isolation="thread") as host:
+    rest = "rest = function() return 'alive' end"
+    plugin = host.load_string("return { run = function(...) " + sys.argv[1] + " end, " + rest + "}")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(2):
+        try:
+            print("returned", plugin.call("run"))
+        except Exception as error:
+            print(type(error).__name__, getattr(error, "kind", error))
+        print(plugin.call("rest"))
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+LARGE = {
+    "doubling": "local s = 'x' while true do s = s .. s end",
+    "doubling under pcall": """
+        while true do pcall(function() local s = 'x' while true do s = s .. s end end) end""",
+    "temporaries of 4 MB": "local s = ('x'):rep(2^22) for i = 1, 1e9 do local t = s .. i end",
+    "lower": "local s = ('X'):rep(2^22) while true do s:lower() end",
+    "gsub that amplifies": "return (('x'):rep(1e6):gsub('.', ('y'):rep(1e6)))",
+    "concat that amplifies": """
+        local t, s = {}, ('x'):rep(1e6)
+        for i = 1, 5000 do t[i] = s end
+        return #table.concat(t)""",
+    "format that amplifies": "local s = 'x' while true do s = ('%s%s%s%s'):format(s, s, s, s) end",
+    "coroutines that double": """
+        local function double() local s = 'x' while true do s = s .. s end end
+        while true do coroutine.wrap(pcall)(double) end""",
+}
+
+
+def test_large_strings_that_fit_are_no_ones_affair(load: Load) -> None:
+    plugin = load(
+        """
+      local s, sum = ("x"):rep(2 ^ 19), 0
+      for i = 1, 200 do sum = sum + #(s .. i) end
+      return sum
+    """,
+        Limits(seconds=30, memory_mb=16),
+    )
+    assert plugin.call("run") == 200 * 2**19 + 492
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_strings_take_neither_the_hosts_memory_nor_its_time(name: str) -> None:
+    ended = in_a_child(MEASURED, LARGE[name])
+    assert ended.returncode == 0, (ended.stdout, ended.stderr)
+    *outcomes, megabytes = ended.stdout.splitlines()
+    for outcome, rest in (outcomes[:2], outcomes[2:]):
+        assert outcome in ("LimitExceeded seconds", "LimitExceeded memory_mb")
+        assert rest == "alive"
+    assert int(megabytes) < 150

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 with lupa.allow_lua_module_loading():
     import lupa.luajit21 as luajit
 
+LIBRARY: str = luajit.__file__
+"""The file that holds LuaJIT itself."""
+
 LuaStateError = luajit.LuaError
 """What lupa raises when an error has left Lua without being caught."""
 
@@ -54,6 +57,9 @@ class Runtime:
     ``LuaError``; ``os.exit`` in a script raises ``SystemExit``. One thread at a time runs Lua, and
     the Python functions that Lua calls; those that a task calls run in threads of their own.
     """
+
+    _max_memory: int | None = None
+    """For lupa: None is Lua's own allocator, 0 one whose limit can be set later."""
 
     def __init__(
         self,
@@ -160,6 +166,7 @@ class Runtime:
             register_eval=False,
             register_builtins=False,
             attribute_filter=_refuse_attribute,
+            max_memory=self._max_memory,
         )
         self._values = Values(
             self._lua, _lua_type, self._function_to_python, lambda f: self._functions.to_lua(f)

@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.network import length, pause
-from luaopenai.bridge.runtime import LuaStateError, Runtime
+from luaopenai.bridge.runtime import LIBRARY, LuaStateError, Runtime
 from luaopenai.bridge.waits import Waits
 from luaopenai.host.broker import BASE_URL, Stop
 from luaopenai.host.limits import LimitExceeded, Limits
+from luaopenai.host.watchdog import Alarm, watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MEGABYTE = 2**20
+_CAP = 4
+"""How many times its ``memory_mb`` a plugin in the host may take before Lua refuses it more:
+garbage counts here, and lies about until Lua has grown to twice its size."""
+_SPARE = MEGABYTE
+"""Bytes that lupa may need beside the values that it hands over."""
 _PLAIN = (bytes, int, float, bool)
 
 _EXPORTED = {
@@ -112,13 +118,20 @@ class Engine(Runtime):
         services: the way to the host.
         limits: of each call.
         name: the plugin's name, for errors.
+        is_guest: whether it runs in the host's own process. Then Lua itself is held to a multiple
+            of ``memory_mb``, and a thread watches the clock beside the hook: a process is killed.
 
     Attributes:
         seconds: of the plugin's own running that nobody has booked yet.
         is_broken: whether Lua was left in a way that nothing explains; it is not to be used again.
     """
 
-    def __init__(self, services: Services, limits: Limits, name: str) -> None:
+    def __init__(
+        self, services: Services, limits: Limits, name: str, *, is_guest: bool = False
+    ) -> None:
+        self._is_capped = is_guest and limits.memory_mb is not None
+        self._max_memory = 0 if self._is_capped else None
+        self._cap = 0
         self._services = services
         self._limits = limits
         self._name = name
@@ -131,9 +144,14 @@ class Engine(Runtime):
         self._tick = self._sandbox[b"tick"]
         self._sandbox[b"collect"]()
         self._base, _ = self._memory()
+        if self._is_capped:
+            assert limits.memory_mb is not None
+            used = self._lua.get_memory_used(total=True)
+            self._cap = used + int(_CAP * limits.memory_mb * MEGABYTE)
         self._begun = 0.0
         self.seconds = 0.0
         self.is_broken = False
+        self._alarm = self._make_alarm() if is_guest and limits.seconds is not None else None
 
     def load(
         self, source: bytes, functions: list[str], *, modules: bool = False, script: bool = False
@@ -203,7 +221,43 @@ class Engine(Runtime):
         def plain(*args: object) -> Any:
             return function(*(arg if type(arg) in _PLAIN else None for arg in args))
 
-        return super()._guarded(plain, describe)
+        guarded = super()._guarded(plain, describe)
+        if not self._is_capped:
+            return guarded
+
+        def uncapped(*args: object) -> tuple[object, ...]:
+            self._lift_cap()
+            results = guarded(*args)
+            self._set_cap(results)
+            return results
+
+        return uncapped
+
+    def _set_cap(self, crossing: Iterable[object]) -> None:
+        """Holds Lua to its memory, but for values that lupa is about to hand over.
+
+        An allocation of lupa's own that fails ends the process.
+        """
+        if self._is_capped:
+            size = sum(len(value) for value in crossing if isinstance(value, bytes))
+            least = self._lua.get_memory_used(total=True) + size + _SPARE
+            self._lua.set_max_memory(max(self._cap, least), total=True)
+
+    def _lift_cap(self) -> None:
+        if self._is_capped:
+            self._lua.set_max_memory(0)
+
+    def _make_alarm(self) -> Alarm | None:
+        """What ends a call that is past its time, from another thread; None where none can."""
+        from luaopenai.bridge.hooks import CountHook
+
+        try:
+            hook = CountHook(LIBRARY, self._sandbox[b"address"])
+        except (OSError, AttributeError):
+            return None
+        limit = self._limits.seconds
+        assert limit is not None
+        return Alarm(lambda: self.clock() - self._begun > limit, hook.fire)
 
     def _limited(self, function: Any, *args: Any) -> Any:
         limits = self._limits
@@ -214,15 +268,16 @@ class Engine(Runtime):
             math.inf if limits.output_kb is None else limits.output_kb * 1024,
         )
         results: Any = None
-        sethook = self._boot[b"sethook"]
-        sethook(self._tick, b"", self._stride)
         try:
+            self._arm(args)
             results = self._run(function, *args)
         except LuaStateError:
-            self._pending = self._pending or self._interrupt()
+            pass
         finally:
             # Armed, it would end the next call by this one's deadline, before that has begun.
-            sethook()
+            self._disarm()
+        if results is None:
+            self._pending = self._pending or self._interrupt()
         spent = self.clock() - begun
         self.seconds += spent
         if results is None or (results is not True and not results[0]):
@@ -242,6 +297,18 @@ class Engine(Runtime):
         if not results[0]:
             self._fail_in_plugin(results[1:])
         return results[1]
+
+    def _arm(self, crossing: Iterable[object]) -> None:
+        self._boot[b"sethook"](self._tick, b"", self._stride)
+        if self._alarm is not None:
+            watchdog.watch(self._alarm)
+        self._set_cap(crossing)
+
+    def _disarm(self) -> None:
+        self._lift_cap()
+        if self._alarm is not None:
+            watchdog.forget(self._alarm)
+        self._boot[b"sethook"]()
 
     def _fail_in_plugin(self, failure: tuple[Any, ...]) -> None:
         if b"not enough memory" in failure[0] and self._limits.memory_mb is not None:

@@ -287,7 +287,8 @@ class ThreadIsolation:
     def _start(self) -> list[str]:
         from luaopenai.host.engine import Engine
 
-        self._engine = Engine(self._broker, self._broker.limits, self._broker.name)
+        broker = self._broker
+        self._engine = Engine(broker, broker.limits, broker.name, is_guest=True)
         try:
             names: list[str] = self._engine.load(
                 self._source,
