@@ -31,6 +31,16 @@ _RUN_PIP = (
     " runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 )
 
+_OPENMP_LIBRARY = "libgomp.so.1"
+_OPENMP_PACKAGES = {
+    "apt-get": "install -y libgomp1",
+    "dnf": "install -y libgomp",
+    "yum": "install -y libgomp",
+    "zypper": "install -y libgomp1",
+    "pacman": "-S --noconfirm gcc-libs",
+    "apk": "add libgomp",
+}
+
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -254,15 +264,36 @@ def _usable_model(model: Path | None) -> Path:
     return path
 
 
-def _start(model: Path, embeddings: bool) -> Any:
+def import_llama() -> Any:
+    """The module `xllamacpp`; raises LocalModelError, which says what it lacks."""
     from importlib import import_module
 
     try:
-        llama = import_module("xllamacpp")
-    except ImportError as error:
+        return import_module("xllamacpp")
+    except ModuleNotFoundError as error:
+        if error.name != "xllamacpp":
+            raise
         raise LocalModelError(
             "the local model needs xllamacpp: pip install 'luaopenai[local]'"
         ) from error
+    except ImportError as error:
+        reason = f"xllamacpp is installed, but cannot be loaded: {error}"
+        remedy = library_remedy() if _OPENMP_LIBRARY in str(error) else None
+        raise LocalModelError(f"{reason}; as root: {remedy}" if remedy else reason) from error
+
+
+def library_remedy() -> str:
+    """The command that installs the system library that llama.cpp needs, for this system."""
+    from shutil import which
+
+    for manager, arguments in _OPENMP_PACKAGES.items():
+        if which(manager):
+            return f"{manager} {arguments}"
+    return f"install GCC's library {_OPENMP_LIBRARY}"
+
+
+def _start(model: Path, embeddings: bool) -> Any:
+    llama = import_llama()
     params = llama.CommonParams()
     params.model.path = str(model)
     params.model_alias = {model.stem}
