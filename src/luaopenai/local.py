@@ -334,9 +334,7 @@ def import_llama() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "xllamacpp":
             raise
-        raise LocalModelError(
-            "the local model needs xllamacpp: pip install xllamacpp"
-        ) from error
+        raise LocalModelError("the local model needs xllamacpp: pip install xllamacpp") from error
     except ImportError as error:
         reason = f"xllamacpp is installed, but cannot be loaded: {error}"
         remedy = library_remedy() if _OPENMP_LIBRARY in str(error) else None
