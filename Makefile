@@ -4,35 +4,53 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+READY_DEV := $(VENV)/ready-dev
+BRING := sh scripts/bring.sh
+BUSTED := $(BIN)/luaopenai test --version
+ROCKS := $(BIN)/luaopenai-lua -l lfs -l lpeg -l mime.core -e 'require("cjson").new()'
+LUACHECK := $(BIN)/luaopenai-lua scripts/luacheck.lua
 
-.PHONY: run example-plugins test lint format bench clean
+# Where scripts/bring.sh puts a library that llama.cpp needs and the system lacks.
+export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-run: $(READY)
-	@$(BIN)/luaopenai model pull
+.PHONY: run example-plugins model tools test lint format bench clean
+
+run: model
 	$(BIN)/luaopenai run --local examples/session.lua
 
-example-plugins: $(READY)
-	@$(BIN)/luaopenai model pull
+example-plugins: model
 	$(BIN)/python examples/locally.py examples/notes.py
 
-test: $(READY)
-	@sh tests/support/lua_tool.sh busted $(BIN)/luaopenai test --version
-	@sh tests/support/lua_tool.sh rocks $(BIN)/luaopenai-lua -l lfs -l lpeg -l mime.core -e 'require("cjson").new()' \
-	  || echo "going on without: what they are needed for is skipped"
-	$(BIN)/python -m pytest
+model: $(READY)
+	@$(BRING) openmp $(BIN)/python -c "import xllamacpp"
+	@$(BIN)/luaopenai model pull
 
-lint: $(READY)
-	@sh tests/support/lua_tool.sh luacheck luacheck --version
+test: $(READY_DEV)
+	@$(BRING) openmp $(BIN)/python -c "import xllamacpp" || echo "going on without the tests of the embedded model"
+	@$(BRING) busted $(BUSTED) || echo "going on without busted: the specs in tests/lua are skipped"
+	@$(BRING) rocks $(ROCKS) || echo "going on without rocks: what is compared with them is skipped"
+	$(BIN)/python -m pytest -rs
+
+lint: $(READY_DEV)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	@PATH="$$PATH:$(CURDIR)/lua_modules/bin" luacheck --quiet .
+	@if $(BRING) luacheck $(LUACHECK) --version; \
+	  then echo "$(LUACHECK) --quiet ."; $(LUACHECK) --quiet .; \
+	  else echo "going on without luacheck: no Lua file was checked"; fi
 
-format: $(READY)
+# Fails where `make test` and `make lint` would skip something.
+tools: $(READY_DEV)
+	@$(BRING) openmp $(BIN)/python -c "import xllamacpp"
+	@$(BRING) busted $(BUSTED)
+	@$(BRING) rocks $(ROCKS)
+	@$(BRING) luacheck $(LUACHECK) --version
+
+format: $(READY_DEV)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY)
+bench: $(READY_DEV)
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks $(CASES)
 
@@ -41,7 +59,14 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[local]" --group dev
-	touch $@
+	@echo "making a Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "installing luaopenai and llama.cpp into it (20 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[local]"
+	@touch $@
+
+$(READY_DEV): $(READY)
+	@echo "installing the developers' tools into $(VENV) (30 MB)"
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

@@ -1,3 +1,3 @@
 """The version of this package, stated here and nowhere else."""
 
-__version__ = "1.1.0"
+__version__ = "1.2.0"

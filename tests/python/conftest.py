@@ -13,7 +13,7 @@ import urllib3.util.connection
 from pytest_httpserver import HTTPServer
 
 from luaopenai import OpenAI
-from luaopenai.local import LocalServer, pull_model
+from luaopenai.local import LocalModelError, LocalServer, import_llama, pull_model
 from support.crowd_server import CrowdServer
 from support.fault_server import FaultServer, Script
 
@@ -114,7 +114,10 @@ def refusing_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def model() -> Path:
     """The embedded model's file, fetched if need be."""
-    pytest.importorskip("xllamacpp")
+    try:
+        import_llama()
+    except LocalModelError as error:
+        pytest.skip(str(error))
     return pull_model()
 
 

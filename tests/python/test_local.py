@@ -138,6 +138,14 @@ def test_force_replaces_a_model_that_is_there(cache: Path, index: Path) -> None:
     assert model_path().read_bytes() == WEIGHTS
 
 
+def test_a_file_called_pip_in_the_current_folder_is_not_run(
+    cache: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.py").write_text("raise SystemExit('this is not pip')")
+    monkeypatch.chdir(tmp_path)
+    assert pull_model().read_bytes() == WEIGHTS
+
+
 def test_progress_ends_with_everything(cache: Path, index: Path) -> None:
     calls: list[tuple[int, int | None]] = []
     pull_model(progress=lambda done, total: calls.append((done, total)))
@@ -311,8 +319,45 @@ def test_without_xllamacpp_the_error_says_what_to_install(
 ) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(LocalModelError, match=r"pip install 'luaopenai\[local\]'"):
+    with pytest.raises(LocalModelError, match="pip install xllamacpp"):
         LocalServer(tmp_path / "model.gguf")
+
+
+@pytest.fixture
+def llama_without_openmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An xllamacpp that fails to load as the real one does on a system without libgomp."""
+    library = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "xllamacpp.py").write_text(f"raise ImportError({library!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "xllamacpp", raising=False)
+
+
+@pytest.mark.usefixtures("llama_without_openmp")
+@pytest.mark.parametrize(
+    ("manager", "remedy"),
+    [
+        ("apt-get", "apt-get install -y libgomp1"),
+        ("dnf", "dnf install -y libgomp"),
+        ("apk", "apk add libgomp"),
+        ("pacman", "pacman -S --noconfirm gcc-libs"),
+        ("zypper", "zypper install -y libgomp1"),
+        ("none", "install GCC's library libgomp.so.1"),
+    ],
+)
+def test_a_missing_system_library_is_named_with_this_systems_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: str, remedy: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / manager).write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / manager).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(LocalModelError) as raised:
+        LocalServer(tmp_path / "model.gguf")
+    assert str(raised.value) == (
+        "xllamacpp is installed, but cannot be loaded: libgomp.so.1: cannot open shared object"
+        f" file: No such file or directory; as root: {remedy}"
+    )
 
 
 # --- The real server, on the real model ---

@@ -11,6 +11,7 @@ usage: luaopenai COMMAND ...
   test [BUSTED ARGS...]            run busted under this interpreter
   path                             tell where the bundled Lua files are, for editors
   model pull | path                fetch the embedded model, or tell where it lives
+  serve [OPTIONS]                  keep the embedded model up for other programs
 
   luaopenai COMMAND --help         what a command takes
   luaopenai --version
@@ -47,6 +48,10 @@ def _dispatch(argv: list[str]) -> int:
         from luaopenai.cli.model import model
 
         return model(rest)
+    if command == "serve":
+        from luaopenai.cli.serve import serve
+
+        return serve(rest)
     if command in ("--version", "-V"):
         from luaopenai.cli.run import version
 

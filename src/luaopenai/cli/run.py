@@ -12,6 +12,7 @@ from luaopenai.cli.options import Options, UsageError, parse
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from luaopenai.bridge.runtime import Runtime
+    from luaopenai.client.openai import OpenAI
 
 HELP = """\
 usage: luaopenai run [OPTIONS] SCRIPT [ARGS...]
@@ -132,7 +133,7 @@ def _check(options: Options) -> None:
         raise UsageError("--base-url and --local exclude each other")
 
 
-def _run_sandboxed(options: Options, base_url: str | None) -> int:
+def _run_sandboxed(options: Options, base_url: str | None, client: OpenAI | None) -> int:
     """Run the script as a plugin, in a process of its own."""
     from luaopenai import LimitExceeded, Limits, OpenAI, PluginHost
 
@@ -155,7 +156,7 @@ def _run_sandboxed(options: Options, base_url: str | None) -> int:
                 code = file.read()
     except OSError as error:
         return _complain("luaopenai", f"cannot open {options.script}: {error.strerror}")
-    with OpenAI(base_url=base_url) as client:
+    with client or OpenAI(base_url=base_url) as client:
         host = PluginHost(client, limits=Limits(**limits), output=show)  # type: ignore[arg-type]
         try:
             host.run_script(_without_shebang(code), os.path.basename(options.script))
@@ -171,6 +172,7 @@ def _run_sandboxed(options: Options, base_url: str | None) -> int:
 def _run_locally(options: Options) -> int:
     from pathlib import Path
 
+    from luaopenai.cli.local_client import local_client
     from luaopenai.cli.signals import quit_now
     from luaopenai.local import LocalModelError, LocalServer
 
@@ -181,7 +183,8 @@ def _run_locally(options: Options) -> int:
         return _complain("luaopenai", str(error))
     code = 1
     try:
-        code = _run_options("luaopenai", options, server.base_url)
+        with local_client(server.base_url, is_embedded=file is None) as client:
+            code = _run_options("luaopenai", options, client=client)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 0
     finally:
@@ -190,14 +193,20 @@ def _run_locally(options: Options) -> int:
     return code
 
 
-def _run_options(program: str, options: Options, base_url: str | None = None) -> int:
+def _run_options(
+    program: str,
+    options: Options,
+    base_url: str | None = None,
+    client: OpenAI | None = None,
+) -> int:
     if "--sandbox" in options.flags:
-        return _run_sandboxed(options, base_url)
+        return _run_sandboxed(options, base_url, client)
     from luaopenai.bridge.runtime import Runtime
     from luaopenai.cli.signals import watch_signals
 
     watch_signals()
     runtime = Runtime(
+        client,
         lua_path=options.values.get("--lua-path"),
         lua_cpath=options.values.get("--lua-cpath"),
         rocks="--no-rocks" not in options.flags,

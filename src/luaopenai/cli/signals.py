@@ -15,20 +15,33 @@ _STDOUT = 1
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 
 def watch_signals() -> None:
     """From now on, Ctrl-C ends the process with 130, and a closed standard output with 141."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    read, writer = _open_wakeup()
     # Else a wait in Python ends with a traceback, before the thread below is there.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _note)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, _note)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    _thread.start_new_thread(_watch, (reader,))
+    _thread.start_new_thread(_watch, (read,))
+
+
+def _open_wakeup() -> tuple[Callable[[int], bytes], int]:
+    """What reads the numbers of signals, and the descriptor that Python writes them to."""
+    if hasattr(os, "set_blocking"):
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        return lambda size: os.read(reader, size), writer
+    import socket  # on Windows, only newer Pythons can keep a pipe from blocking
+
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    return ours.recv, theirs.detach()
 
 
 def quit_now(code: int) -> None:
@@ -37,7 +50,8 @@ def quit_now(code: int) -> None:
     import threading
 
     # Lua's output is in C's buffers. Writing them can block where the main thread holds one.
-    flush = threading.Thread(target=ctypes.CDLL(None).fflush, args=(None,), daemon=True)
+    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
+    flush = threading.Thread(target=library.fflush, args=(None,), daemon=True)
     flush.start()
     flush.join(0.5)
     os._exit(code)
@@ -47,8 +61,8 @@ def _note(_signal: int, _frame: FrameType | None) -> None:
     """Take a signal, so that Python's C-level handler tells the watching thread of it."""
 
 
-def _watch(reader: int) -> None:
-    while number := os.read(reader, 1):
+def _watch(read: Callable[[int], bytes]) -> None:
+    while number := read(1):
         if number[0] == signal.SIGINT:
             quit_now(130)
         if number[0] == getattr(signal, "SIGPIPE", -1) and _is_broken(_STDOUT):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,8 @@ class PluginHost:
         limits: what each call may use.
         models: the models that plugins may ask; None for any.
         isolation: ``"process"`` runs each plugin in a process of its own; ``"thread"`` runs it in
-            this one, for authors who are trusted not to mean harm.
+            this one, for authors who are trusted not to mean harm. Where the system lacks limits
+            that a process needs, the first host warns of it with a ``RuntimeWarning``.
         modules: whether plugins may ``require`` Lua files below their own folder.
         output: is given what plugins print, as ``output(plugin_name, text)``; the logger
             ``luaopenai.plugins`` when None.
@@ -63,6 +65,8 @@ class PluginHost:
             raise TypeError(f"limits: expected Limits, got {limits!r}")
         if output is not None and not callable(output):
             raise TypeError(f"output: expected a function, got {output!r}")
+        if isolation == "process":
+            _warn_of_missing_walls()
         self.limits = limits or Limits()
         self._client = client
         self._functions = dict(functions or {})
@@ -310,6 +314,28 @@ class ThreadIsolation:
         usage.peak_memory_mb = max(usage.peak_memory_mb, engine.peak())
         if engine.is_broken or engine.is_full():
             self._engine = None
+
+
+_has_warned = False
+
+
+def _warn_of_missing_walls() -> None:
+    """Tell once what a plugin's process is not kept from on this system."""
+    global _has_warned
+    if _has_warned:
+        return
+    from luaopenai.host.worker import missing_walls
+
+    _has_warned = True
+    missing = missing_walls()
+    if missing:
+        warnings.warn(
+            "this system cannot keep a plugin's process from "
+            + ", or from ".join(missing)
+            + "; see docs/plugins.md",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _failure(plugin: str, what: str) -> LuaError:

@@ -6,11 +6,14 @@ import json
 import math
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from hmac import compare_digest
+from typing import Any
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled, current_call
@@ -18,19 +21,17 @@ from luaopenai.host.broker import Broker
 from luaopenai.host.channel import Channel, HungUpError, NonsenseError
 from luaopenai.host.desk import Desk
 from luaopenai.host.limits import LimitExceeded
-from luaopenai.host.worker import OUT_OF_MEMORY, pack, unpack
-
-if TYPE_CHECKING:
-    pass
+from luaopenai.host.worker import OUT_OF_MEMORY, SECRET_BYTES, pack, unpack
 
 START_SECONDS = 30.0
+CONNECT_SECONDS = 1.0
 GRACE_SECONDS = 0.5
 """How long past its time a plugin may take to notice, before it is killed."""
 
-_START = (
-    "import sys; sys.path[:] = {path!r};"
-    " from luaopenai.host.worker import main; main({line}, {life})"
-)
+_START = "import sys; sys.path[:] = {path!r}; from luaopenai.host.worker import main; main({line})"
+
+_INHERITS = hasattr(os, "fork")
+"""Whether this system lets a new process inherit a socket under its number, as POSIX does."""
 
 
 class ProcessIsolation:
@@ -178,24 +179,15 @@ def _amount(value: Any) -> float:
 
 
 class _Worker:
-    """A worker process and the line to it."""
+    """A worker process and the line to it. The worker ends when its standard input does."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        life, self._life = os.pipe()
-        code = _START.format(path=sys.path, line=theirs.fileno(), life=life)
-        kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        self._process: subprocess.Popen[Any] = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", code],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=os.path.abspath(os.sep),
-            env=kept,
-            pass_fds=(theirs.fileno(), life),
-        )
-        theirs.close()
-        os.close(life)
+        if _INHERITS:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._process = _start_process(theirs.fileno())
+        else:
+            self._process, ours = _start_and_connect()
         self.channel = Channel(ours)
 
     def wait(self) -> int:
@@ -212,9 +204,68 @@ class _Worker:
     def close(self) -> None:
         """Kill the process and forget it."""
         self.channel.close()
-        os.close(self._life)
-        self._process.kill()
-        self._process.wait()
+        _end(self._process)
+
+
+def _start_process(line: int | None) -> subprocess.Popen[bytes]:
+    """Start a worker: with the number of its socket, or None if it is to connect by itself."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _START.format(path=sys.path, line=line)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=os.path.abspath(os.sep),
+        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        pass_fds=() if line is None else (line,),
+    )
+
+
+def _start_and_connect() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a worker that connects to us over the loopback interface.
+
+    Other programs on this machine could connect first: a secret, which only the worker's standard
+    input tells, shows which connection is the worker's.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    secret = os.urandom(SECRET_BYTES)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = _start_process(None)
+        try:
+            assert process.stdin is not None
+            process.stdin.write(struct.pack("<H", server.getsockname()[1]) + secret)
+            process.stdin.flush()
+            while time.monotonic() < deadline and process.poll() is None:
+                server.settimeout(CONNECT_SECONDS)
+                with suppress(OSError):
+                    line, _ = server.accept()
+                    if _knows(line, secret):
+                        return process, line
+                    line.close()
+        except BaseException:
+            _end(process)
+            raise
+    _end(process)
+    raise LuaError("a plugin's process did not start")
+
+
+def _knows(line: socket.socket, secret: bytes) -> bool:
+    """Whether the other side says the secret, at once."""
+    line.settimeout(CONNECT_SECONDS)
+    said = b""
+    with suppress(OSError):
+        while len(said) < len(secret) and (piece := line.recv(len(secret) - len(said))):
+            said += piece
+    line.settimeout(None)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return compare_digest(said, secret)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
+    process.wait()
 
 
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")

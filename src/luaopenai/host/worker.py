@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 from typing import Any
@@ -23,6 +24,7 @@ from luaopenai.host.limits import LimitExceeded, Limits
 NO_VALUE = b"-"
 VALUE = b"+"
 CRASHED, OUT_OF_MEMORY = 76, 77
+SECRET_BYTES = 32
 _HEADROOM = 96 * MEGABYTE
 
 
@@ -36,15 +38,14 @@ def unpack(part: bytes) -> bytes | None:
     return None if part == NO_VALUE else part[1:]
 
 
-def main(line: int, life: int) -> None:
+def main(line: int | None) -> None:
     """Serve the host until it hangs up.
 
     Args:
-        line: the file descriptor of the channel.
-        life: a descriptor that closes when the host ends.
+        line: the file descriptor of the channel; None if standard input tells where to connect.
     """
-    threading.Thread(target=_die_with, args=(life,), daemon=True).start()
-    channel = Channel(socket.socket(fileno=line))
+    channel = Channel(_connect() if line is None else socket.socket(fileno=line))
+    threading.Thread(target=_die_with_host, daemon=True).start()
     status = CRASHED
     # Nothing here needs memory: there may be none.
     try:
@@ -57,8 +58,30 @@ def main(line: int, life: int) -> None:
         os._exit(status)
 
 
-def _die_with(life: int) -> None:
-    os.read(life, 1)
+def _connect() -> socket.socket:
+    """The line to a host that could not hand its socket over: it has sent a port and a secret."""
+    (port,) = struct.unpack("<H", _read_input(2))
+    secret = _read_input(SECRET_BYTES)
+    line = socket.create_connection(("127.0.0.1", port))
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    line.sendall(secret)
+    return line
+
+
+def _read_input(size: int) -> bytes:
+    """That many bytes of standard input; ends the process if they do not come."""
+    data = b""
+    while len(data) < size:
+        piece = os.read(0, size - len(data))
+        if not piece:
+            os._exit(CRASHED)
+        data += piece
+    return data
+
+
+def _die_with_host() -> None:
+    """Wait for the end of standard input, which the host holds open as long as it lives."""
+    os.read(0, 1)
     os._exit(0)
 
 
@@ -99,11 +122,23 @@ def _limit(exceeded: LimitExceeded) -> bytes:
     return json.dumps([exceeded.kind, exceeded.limit, exceeded.used]).encode()
 
 
+def missing_walls() -> list[str]:
+    """What a worker cannot be kept from on this system, after a break-out from its Lua."""
+    missing = []
+    try:
+        import resource  # noqa: F401 (only whether it is there)
+    except ImportError:
+        missing.append("opening files and sockets, and starting processes")
+    if missing or sys.platform != "linux":
+        missing.append("taking the system's memory in one operation")
+    return missing
+
+
 def _lock_up(memory_mb: float | None) -> None:
     """Give up what a plugin must never have, in case it should break out of its Lua."""
     try:
         import resource
-    except ImportError:
+    except ImportError:  # missing_walls tells of it
         return
     _lower(resource, resource.RLIMIT_CORE, 0)
     _lower(resource, resource.RLIMIT_FSIZE, 0)
