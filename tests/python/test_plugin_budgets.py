@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
+from werkzeug import Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 from luaopenai.host.broker import Broker
@@ -201,19 +201,14 @@ def test_a_stream_of_responses_costs_what_its_last_event_says(
     assert plugin.usage.tokens == 321
 
 
-def test_an_answer_that_never_came_costs_what_was_asked_for(
-    load: Load, connect: Callable[..., OpenAI], httpserver: HTTPServer
-) -> None:
-    def late(_: Request) -> Response:
-        time.sleep(0.5)
-        return Response("{}")
-
-    httpserver.expect_request("/v1/chat/completions").respond_with_handler(late)
-    client = connect(httpserver.url_for("/v1"), timeout={"connect": 5, "read": 0.1})
-    plugin = load("post({ model = 'm', max_tokens = 900 })", client)
-    with pytest.raises(LuaError, match="cannot reach its server"):
-        plugin.call("run")
-    assert 900 <= plugin.usage.tokens < 1000
+def test_an_answer_that_never_came_costs_what_was_asked_for(load: Load, crowd: CrowdServer) -> None:
+    times = {"connect": 5, "read": 0.1}
+    with OpenAI("sk-secret", crowd.url, max_retries=0, timeout=times) as client:
+        said = "messages = { { role = 'user', content = 'x' } }"
+        plugin = load(f"post({{ model = 'wait-9000', max_tokens = 900, {said} }})", client)
+        with pytest.raises(LuaError, match="cannot reach its server"):
+            plugin.call("run")
+        assert 900 <= plugin.usage.tokens < 1000
 
 
 def test_a_request_that_found_no_server_costs_no_tokens(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from luaopenai.client.openai import OpenAI
 from luaopenai.client.settings import Settings
@@ -41,9 +41,10 @@ class _TellingTransport(Transport):
         headers: Mapping[str, str],
         body: bytes | None = None,
         settings: Settings | None = None,
+        before_send: Callable[[], object] | None = None,
     ) -> Answer:
         """Send a request."""
-        answer = super().open(method, url, headers, body, settings)
+        answer = super().open(method, url, headers, body, settings, before_send)
         if url.startswith(self._base_url):
             path = url[len(self._base_url) :].partition("?")[0]
             self._say(shortcoming(path, body, answer.status, is_embedded=self._is_embedded))

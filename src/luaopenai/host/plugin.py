@@ -324,7 +324,7 @@ def _warn_of_missing_walls() -> None:
     global _has_warned
     if _has_warned:
         return
-    from luaopenai.host.worker import missing_walls
+    from luaopenai.host.lockup import missing_walls
 
     _has_warned = True
     missing = missing_walls()

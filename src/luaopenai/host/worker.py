@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import struct
-import sys
 import threading
 from typing import Any
 
@@ -18,14 +17,14 @@ from luaopenai.bridge.runtime import LuaStateError
 from luaopenai.bridge.workers import Outcome
 from luaopenai.host.broker import Stop
 from luaopenai.host.channel import Channel, HungUpError
-from luaopenai.host.engine import MEGABYTE, Engine
+from luaopenai.host.engine import Engine
 from luaopenai.host.limits import LimitExceeded, Limits
+from luaopenai.host.lockup import lock_up
 
 NO_VALUE = b"-"
 VALUE = b"+"
 CRASHED, OUT_OF_MEMORY = 76, 77
 SECRET_BYTES = 32
-_HEADROOM = 96 * MEGABYTE
 
 
 def pack(value: bytes | None) -> bytes:
@@ -90,7 +89,7 @@ def _serve(channel: Channel) -> None:
     settings = json.loads(settings_text)
     limits = Limits(**settings["limits"])
     engine = Engine(_Line(channel), limits, settings["name"])
-    _lock_up(limits.memory_mb)
+    lock_up(limits.memory_mb)
     flags = {"modules": settings["modules"], "script": settings["script"]}
     _answer(
         channel,
@@ -120,46 +119,6 @@ def _answer(channel: Channel, engine: Engine, work: Any) -> None:
 
 def _limit(exceeded: LimitExceeded) -> bytes:
     return json.dumps([exceeded.kind, exceeded.limit, exceeded.used]).encode()
-
-
-def missing_walls() -> list[str]:
-    """What a worker cannot be kept from on this system, after a break-out from its Lua."""
-    missing = []
-    try:
-        import resource  # noqa: F401 (only whether it is there)
-    except ImportError:
-        missing.append("opening files and sockets, and starting processes")
-    if missing or sys.platform != "linux":
-        missing.append("taking the system's memory in one operation")
-    return missing
-
-
-def _lock_up(memory_mb: float | None) -> None:
-    """Give up what a plugin must never have, in case it should break out of its Lua."""
-    try:
-        import resource
-    except ImportError:  # missing_walls tells of it
-        return
-    _lower(resource, resource.RLIMIT_CORE, 0)
-    _lower(resource, resource.RLIMIT_FSIZE, 0)
-    if memory_mb is not None and sys.platform == "linux":
-        with open("/proc/self/statm", "rb", buffering=0) as file:
-            pages = int(file.read().split()[0])
-        _lower(
-            resource,
-            resource.RLIMIT_AS,
-            pages * resource.getpagesize() + int(memory_mb * MEGABYTE) + _HEADROOM,
-        )
-    if hasattr(resource, "RLIMIT_NPROC"):
-        _lower(resource, resource.RLIMIT_NPROC, 0)
-    # The first three are taken: nothing can be opened any more.
-    _lower(resource, resource.RLIMIT_NOFILE, 3)
-
-
-def _lower(resource: Any, kind: int, value: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    least = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (least, least))
 
 
 class _Line:
