@@ -8,7 +8,21 @@ if TYPE_CHECKING:
     from luaopenai.bridge.runtime import Runtime
     from luaopenai.client.aio import AsyncOpenAI
     from luaopenai.client.chat import ChatSession
-    from luaopenai.client.errors import APIConnectionError, APIError
+    from luaopenai.client.errors import (
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConflictError,
+        InternalServerError,
+        NotFoundError,
+        OpenAIError,
+        PermissionDeniedError,
+        RateLimitError,
+        UnprocessableEntityError,
+    )
     from luaopenai.client.openai import Gemini, OpenAI, OpenRouter, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
     from luaopenai.host.limits import LimitExceeded, Limits, Usage
@@ -17,20 +31,31 @@ if TYPE_CHECKING:
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "APIStatusError",
+    "APITimeoutError",
     "AsyncOpenAI",
+    "AuthenticationError",
+    "BadRequestError",
     "ChatSession",
+    "ConflictError",
     "Gemini",
+    "InternalServerError",
     "LimitExceeded",
     "Limits",
     "LuaError",
+    "NotFoundError",
     "OpenAI",
+    "OpenAIError",
     "OpenRouter",
+    "PermissionDeniedError",
     "Plugin",
     "PluginHost",
+    "RateLimitError",
     "Response",
     "ResponseObject",
     "ResponsesChatSession",
     "Runtime",
+    "UnprocessableEntityError",
     "Usage",
     "__version__",
 ]
@@ -38,20 +63,31 @@ __all__ = [
 _HOMES = {
     "APIConnectionError": "luaopenai.client.errors",
     "APIError": "luaopenai.client.errors",
+    "APIStatusError": "luaopenai.client.errors",
+    "APITimeoutError": "luaopenai.client.errors",
     "AsyncOpenAI": "luaopenai.client.aio",
+    "AuthenticationError": "luaopenai.client.errors",
+    "BadRequestError": "luaopenai.client.errors",
     "ChatSession": "luaopenai.client.chat",
+    "ConflictError": "luaopenai.client.errors",
     "Gemini": "luaopenai.client.openai",
+    "InternalServerError": "luaopenai.client.errors",
     "LimitExceeded": "luaopenai.host.limits",
     "Limits": "luaopenai.host.limits",
     "LuaError": "luaopenai.bridge.errors",
+    "NotFoundError": "luaopenai.client.errors",
     "OpenAI": "luaopenai.client.openai",
+    "OpenAIError": "luaopenai.client.errors",
     "OpenRouter": "luaopenai.client.openai",
+    "PermissionDeniedError": "luaopenai.client.errors",
     "Plugin": "luaopenai.host.plugin",
     "PluginHost": "luaopenai.host.plugin",
+    "RateLimitError": "luaopenai.client.errors",
     "Response": "luaopenai.client.openai",
     "ResponseObject": "luaopenai.client.responses",
     "ResponsesChatSession": "luaopenai.client.responses",
     "Runtime": "luaopenai.bridge.runtime",
+    "UnprocessableEntityError": "luaopenai.client.errors",
     "Usage": "luaopenai.host.limits",
 }
 

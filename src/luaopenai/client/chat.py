@@ -112,7 +112,7 @@ class ChatSession:
         parameters = self._parameters(opts)
         if stream_callback is None:
             response = self.client.chat(self.messages, **parameters)
-            check_status(response.status, response.body)
+            check_status(*response)
             whole = find_message(response.status, response.body)
         else:
             whole = self._stream(stream_callback, parameters)
@@ -131,7 +131,7 @@ class ChatSession:
             return stream_callback(chunk, event)
 
         response = self.client.chat(self.messages, collect, **parameters)
-        check_status(response.status, response.body)
+        check_status(*response)
         whole = assemble(chunks)
         failure = stream_failure(response.body)
         if failure:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from luaopenai.client.errors import APIConnectionError
+from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.pools import KeptConnectionLostError
 
 
@@ -66,9 +66,9 @@ def connection_error(
     elif seen(ConnectionRefusedError):
         text = f"connection refused: {where}"
     elif seen(urllib3.exceptions.ConnectTimeoutError):
-        text = f"timed out: no connection within {timeouts[0]:g} s to {where}"
+        return APITimeoutError(f"timed out: no connection within {timeouts[0]:g} s to {where}")
     elif seen(urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        text = f"timed out: no answer within {timeouts[1]:g} s from {where}"
+        return APITimeoutError(f"timed out: no answer within {timeouts[1]:g} s from {where}")
     elif seen(urllib3.exceptions.SSLError):
         text = f"TLS failed: {_tls_reason(error)} ({where})"
     elif seen(IncompleteRead):

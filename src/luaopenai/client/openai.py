@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from luaopenai.client import multipart
 from luaopenai.client.chat import ChatSession
-from luaopenai.client.completions import read_chunk
+from luaopenai.client.completions import bad_status, read_chunk
 from luaopenai.client.endpoints import (
     BASE_URL,
     DEFAULT_MODEL,
@@ -47,6 +47,15 @@ class Response(NamedTuple):
     status: int
     body: Any
     headers: dict[str, str]
+
+    def raise_for_status(self) -> Response:
+        """This response, when its status is a success; else raises an ``APIStatusError``.
+
+        Which of its subclasses, the status says: ``RateLimitError`` for 429, and so on.
+        """
+        if not 200 <= self.status < 300:
+            raise bad_status(*self)
+        return self
 
 
 class OpenAI:

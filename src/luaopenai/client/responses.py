@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from luaopenai.client.completions import error_text, lua_type
-from luaopenai.client.errors import APIError
+from luaopenai.client.errors import APIError, status_error
 from luaopenai.client.messages import check_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from luaopenai.client.openai import OpenAI
@@ -97,7 +97,7 @@ class ResponsesChatSession:
         parameters = {name: value for name, value in parameters.items() if value is not None}
         if stream_callback is None:
             answer = self.client.create_response(input, **parameters)
-            check_response_status(answer.status, answer.body)
+            check_response_status(*answer)
             return self._keep(ResponseObject(find_response(answer.status, answer.body)))
         return self._stream(input, stream_callback, parameters)
 
@@ -119,7 +119,7 @@ class ResponsesChatSession:
             return stream_callback(TextChunk(content=value), event)
 
         answer = self.client.create_response(input, on_event, **parameters)
-        check_response_status(answer.status, answer.body)
+        check_response_status(*answer)
         if "failed" in ended:
             text, event = ended["failed"]
             raise APIError(text, status=answer.status, body=event)
@@ -133,11 +133,13 @@ class ResponsesChatSession:
         return response
 
 
-def check_response_status(status: int, body: object) -> None:
-    """Raise ``APIError`` unless ``status`` is 200; its text holds the server's own words."""
+def check_response_status(
+    status: int, body: object, headers: Mapping[str, str] | None = None
+) -> None:
+    """Raise an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
     if status != 200:
         text = f"Request failed with status: {status}{error_text(body)}"
-        raise APIError(text, status=status, body=body)
+        raise status_error(text, status, body, headers)
 
 
 def find_response(status: int, body: Any) -> dict[str, Any]:
