@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from luaopenai.bridge.errors import LuaError
     from luaopenai.bridge.runtime import Runtime
     from luaopenai.client.aio import AsyncOpenAI
+    from luaopenai.client.async_iterators import AsyncReplyStream, AsyncStream
     from luaopenai.client.chat import ChatSession
     from luaopenai.client.errors import (
         APIConnectionError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         RateLimitError,
         UnprocessableEntityError,
     )
+    from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import Gemini, OpenAI, OpenRouter, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
     from luaopenai.host.limits import LimitExceeded, Limits, Usage
@@ -34,6 +36,8 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "AsyncOpenAI",
+    "AsyncReplyStream",
+    "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
     "ChatSession",
@@ -51,10 +55,12 @@ __all__ = [
     "Plugin",
     "PluginHost",
     "RateLimitError",
+    "ReplyStream",
     "Response",
     "ResponseObject",
     "ResponsesChatSession",
     "Runtime",
+    "Stream",
     "UnprocessableEntityError",
     "Usage",
     "__version__",
@@ -66,6 +72,8 @@ _HOMES = {
     "APIStatusError": "luaopenai.client.errors",
     "APITimeoutError": "luaopenai.client.errors",
     "AsyncOpenAI": "luaopenai.client.aio",
+    "AsyncReplyStream": "luaopenai.client.async_iterators",
+    "AsyncStream": "luaopenai.client.async_iterators",
     "AuthenticationError": "luaopenai.client.errors",
     "BadRequestError": "luaopenai.client.errors",
     "ChatSession": "luaopenai.client.chat",
@@ -83,10 +91,12 @@ _HOMES = {
     "Plugin": "luaopenai.host.plugin",
     "PluginHost": "luaopenai.host.plugin",
     "RateLimitError": "luaopenai.client.errors",
+    "ReplyStream": "luaopenai.client.iterators",
     "Response": "luaopenai.client.openai",
     "ResponseObject": "luaopenai.client.responses",
     "ResponsesChatSession": "luaopenai.client.responses",
     "Runtime": "luaopenai.bridge.runtime",
+    "Stream": "luaopenai.client.iterators",
     "UnprocessableEntityError": "luaopenai.client.errors",
     "Usage": "luaopenai.host.limits",
 }

@@ -238,10 +238,6 @@ def test_an_id_stays_one_part_of_the_path(
             "messages[0].content: expected a string, null or a list of parts, got a number",
         ),
         (
-            lambda client: client.chat(HELLO, stream=True),
-            "Must provide chunk_callback function when streaming response",
-        ),
-        (
             lambda client: client.create_response("Hello", top_p=NAN),
             "payload.top_p: JSON has no nan",
         ),

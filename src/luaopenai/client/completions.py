@@ -30,6 +30,11 @@ def check_status(status: int, body: object, headers: Mapping[str, str] | None = 
         raise bad_status(status, body, headers)
 
 
+def is_success(status: int) -> bool:
+    """Whether a status says that the request was carried out."""
+    return 200 <= status < 300
+
+
 def bad_status(
     status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> APIStatusError:
