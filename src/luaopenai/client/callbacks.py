@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import Signature, signature
+from inspect import Parameter, Signature, signature
 from types import BuiltinFunctionType
 from typing import Any
 
@@ -18,30 +18,31 @@ def check_callback(callback: object) -> None:
 def two_arguments(callback: Callable[..., object]) -> Callable[[Any, Any], object]:
     """A callback that takes a piece and its event, made of one that may take the piece alone.
 
-    Functions that are built in (``print``, ``list.append``) are given the piece alone, for what
-    else they take is never an event. Raises ``TypeError`` for what takes neither one nor two.
+    What can take both is given both, with two exceptions: a second parameter that has a default
+    of its own (``lambda chunk, out=out: ...``) is not for the event, and neither is what a built-in
+    function takes beside the piece (``print``, ``list.append``). Raises ``TypeError`` for what
+    takes neither one nor two.
     """
     check_callback(callback)
     function: Any = callback
     while isinstance(function, partial):
         function = function.func
-    taken = () if isinstance(function, BuiltinFunctionType) else _counts(callback)
-    if 2 in taken:
-        return callback
-    if taken and 1 not in taken:
-        raise TypeError(
-            "stream_callback: expected a function of a chunk, or of a chunk and an event"
-        )
+    parameters = None if isinstance(function, BuiltinFunctionType) else _signature(callback)
+    if parameters is not None:
+        if _fits(parameters, 2) and _is_for_event(parameters):
+            return callback
+        if not _fits(parameters, 1):
+            raise TypeError(
+                "stream_callback: expected a function of a chunk, or of a chunk and an event"
+            )
     return lambda piece, _: callback(piece)
 
 
-def _counts(callback: Callable[..., object]) -> tuple[int, ...]:
-    """Which of one and two arguments a callback takes; none where it does not say."""
+def _signature(callback: Callable[..., object]) -> Signature | None:
     try:
-        parameters = signature(callback)
+        return signature(callback)
     except (TypeError, ValueError):
-        return ()
-    return tuple(count for count in (1, 2) if _fits(parameters, count)) or (0,)
+        return None
 
 
 def _fits(parameters: Signature, count: int) -> bool:
@@ -50,3 +51,9 @@ def _fits(parameters: Signature, count: int) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _is_for_event(parameters: Signature) -> bool:
+    """Whether the second parameter has no default, or None, which stands for no event."""
+    second = [*parameters.parameters.values()][:2][-1]
+    return second.default is Parameter.empty or second.default is None
