@@ -1,4 +1,4 @@
-"""The functions that callers give for streams: which fit, and how many arguments they take."""
+"""The functions that callers give for streams: how many arguments they take."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from inspect import Parameter, Signature, signature
 from types import BuiltinFunctionType
 from typing import Any
 
-
-def check_callback(callback: object) -> None:
-    """Raise ``TypeError`` unless a stream's callback is None or can be called."""
-    if callback is not None and not callable(callback):
-        raise TypeError(f"stream_callback: expected a function, got {type(callback).__name__}")
+from luaopenai.client.arguments import check_callback
 
 
 def two_arguments(callback: Callable[..., object]) -> Callable[[Any, Any], object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luaopenai.client.arguments import check_callback, check_client, check_lists
 from luaopenai.client.completions import (
     Chunk,
     assemble,
@@ -56,6 +57,8 @@ class ChatSession:
         tools: Iterable[Message] | None = None,
         **opts: Any,
     ) -> None:
+        check_client(client, "chat")
+        check_lists(messages=messages, functions=functions, tools=tools)
         self.client = client
         self.opts = opts
         self.messages: list[Message] = []
@@ -66,7 +69,7 @@ class ChatSession:
             raise TypeError(f"ChatSession: unknown option {unknown[0]!r}")
         for number, function in enumerate(self.functions or ()):
             check_function(function, f"functions[{number}]")
-        self.append_message(*messages)
+        self.append_message(*(messages or ()))
 
     def append_message(self, *messages: Message) -> None:
         """Check each message and append it to the history; raises ``ValueError`` for a bad one."""
@@ -112,6 +115,7 @@ class ChatSession:
             APIError: the server refused, or its answer holds no reply.
             APIConnectionError: no complete answer came.
         """
+        check_callback(stream_callback)
         self.append_message(
             {"role": "user", "content": message} if isinstance(message, str) else message
         )

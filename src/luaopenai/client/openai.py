@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from urllib.parse import quote, urlencode
 
 from luaopenai.client import multipart
-from luaopenai.client.callbacks import check_callback, two_arguments
+from luaopenai.client.arguments import (
+    check_callback,
+    check_headers,
+    check_tables,
+    check_texts,
+)
+from luaopenai.client.callbacks import two_arguments
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk, bad_status, is_success, read_chunk
 from luaopenai.client.endpoints import (
@@ -101,6 +107,9 @@ class OpenAI:
         ca_bundle: str | None = None,
         pool_size: int | None = None,
     ) -> None:
+        check_texts(api_key=api_key, base_url=base_url, organization=organization, project=project)
+        check_headers(headers)
+        check_tables(query=query)
         home = self._home()
         self._api_key = api_key or os.environ.get(home.key_variable)
         self.base_url = (base_url or home.base_url).rstrip("/")
@@ -142,6 +151,9 @@ class OpenAI:
             base_url: in place of this client's.
             settings: ``timeout``, ``max_retries``, ``proxy``, ``verify`` or ``ca_bundle``.
         """
+        check_texts(base_url=base_url, organization=organization, project=project)
+        check_headers(headers)
+        check_tables(query=query)
         other = copy(self)
         other.base_url = (base_url or self.base_url).rstrip("/")
         named = account_headers(organization, project)
@@ -218,6 +230,8 @@ class OpenAI:
             stream_callback: is given each event of the answer, a stream.
             stream: whether to return a ``Stream`` of the answer's events.
         """
+        check_texts(method=method, path=path)
+        check_headers(headers)
         check_callback(stream_callback)
         if stream and stream_callback is None:
             return self._stream(method, path, payload, headers or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luaopenai.client.arguments import check_client, check_lists, check_texts
 from luaopenai.client.completions import error_text, lua_type
 from luaopenai.client.errors import APIError, status_error
 from luaopenai.client.light_typing import overload
@@ -73,6 +74,9 @@ class ResponsesChatSession:
     def __init__(
         self, client: OpenAI, *, previous_response_id: str | None = None, **opts: Any
     ) -> None:
+        check_client(client, "create_response")
+        check_lists(tools=opts.get("tools"))
+        check_texts(previous_response_id=previous_response_id)
         unknown = sorted(set(opts).difference(SESSION_PARAMETERS))
         if unknown:
             raise TypeError(f"ResponsesChatSession: unknown option {unknown[0]!r}")
