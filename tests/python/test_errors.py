@@ -6,6 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
+import urllib3
 
 import luaopenai
 from luaopenai import (
@@ -28,6 +29,7 @@ from luaopenai import (
 )
 from luaopenai.client.completions import check_status
 from luaopenai.client.errors import status_error
+from luaopenai.client.failures import connection_error
 from luaopenai.client.responses import check_response_status
 
 BODY = {"error": {"message": "No key", "code": "invalid_api_key"}}
@@ -80,6 +82,15 @@ def test_an_error_has_what_people_look_for() -> None:
 def test_a_body_that_gives_no_code_gives_none(body: object) -> None:
     error = status_error("Bad status: 500", 500, body)
     assert (error.code, error.request_id, error.headers) == (None, None, {})
+
+
+def test_a_time_out_tells_whether_the_server_may_have_seen_the_request() -> None:
+    for error, was_sent in (
+        (urllib3.exceptions.ConnectTimeoutError(), False),
+        (urllib3.exceptions.ReadTimeoutError(None, "", ""), True),  # type: ignore[arg-type]
+    ):
+        found = connection_error(error, "http://x/v1", (5, 600))
+        assert (type(found), found.was_sent) == (APITimeoutError, was_sent)
 
 
 # --- Response.raise_for_status ---

@@ -121,6 +121,7 @@ class APIConnectionError(OpenAIError):
 
     was_sent = True
 
+
 class APITimeoutError(APIConnectionError):
     """Time ran out before there was a connection, or before the next part of the answer came."""
 
