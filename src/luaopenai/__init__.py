@@ -7,8 +7,24 @@ if TYPE_CHECKING:
     from luaopenai.bridge.errors import LuaError
     from luaopenai.bridge.runtime import Runtime
     from luaopenai.client.aio import AsyncOpenAI
+    from luaopenai.client.async_iterators import AsyncReplyStream, AsyncStream
     from luaopenai.client.chat import ChatSession
-    from luaopenai.client.errors import APIConnectionError, APIError
+    from luaopenai.client.errors import (
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConflictError,
+        InternalServerError,
+        NotFoundError,
+        OpenAIError,
+        PermissionDeniedError,
+        RateLimitError,
+        UnprocessableEntityError,
+    )
+    from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import Gemini, OpenAI, OpenRouter, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
     from luaopenai.host.limits import LimitExceeded, Limits, Usage
@@ -17,20 +33,35 @@ if TYPE_CHECKING:
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "APIStatusError",
+    "APITimeoutError",
     "AsyncOpenAI",
+    "AsyncReplyStream",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadRequestError",
     "ChatSession",
+    "ConflictError",
     "Gemini",
+    "InternalServerError",
     "LimitExceeded",
     "Limits",
     "LuaError",
+    "NotFoundError",
     "OpenAI",
+    "OpenAIError",
     "OpenRouter",
+    "PermissionDeniedError",
     "Plugin",
     "PluginHost",
+    "RateLimitError",
+    "ReplyStream",
     "Response",
     "ResponseObject",
     "ResponsesChatSession",
     "Runtime",
+    "Stream",
+    "UnprocessableEntityError",
     "Usage",
     "__version__",
 ]
@@ -38,20 +69,35 @@ __all__ = [
 _HOMES = {
     "APIConnectionError": "luaopenai.client.errors",
     "APIError": "luaopenai.client.errors",
+    "APIStatusError": "luaopenai.client.errors",
+    "APITimeoutError": "luaopenai.client.errors",
     "AsyncOpenAI": "luaopenai.client.aio",
+    "AsyncReplyStream": "luaopenai.client.async_iterators",
+    "AsyncStream": "luaopenai.client.async_iterators",
+    "AuthenticationError": "luaopenai.client.errors",
+    "BadRequestError": "luaopenai.client.errors",
     "ChatSession": "luaopenai.client.chat",
+    "ConflictError": "luaopenai.client.errors",
     "Gemini": "luaopenai.client.openai",
+    "InternalServerError": "luaopenai.client.errors",
     "LimitExceeded": "luaopenai.host.limits",
     "Limits": "luaopenai.host.limits",
     "LuaError": "luaopenai.bridge.errors",
+    "NotFoundError": "luaopenai.client.errors",
     "OpenAI": "luaopenai.client.openai",
+    "OpenAIError": "luaopenai.client.errors",
     "OpenRouter": "luaopenai.client.openai",
+    "PermissionDeniedError": "luaopenai.client.errors",
     "Plugin": "luaopenai.host.plugin",
     "PluginHost": "luaopenai.host.plugin",
+    "RateLimitError": "luaopenai.client.errors",
+    "ReplyStream": "luaopenai.client.iterators",
     "Response": "luaopenai.client.openai",
     "ResponseObject": "luaopenai.client.responses",
     "ResponsesChatSession": "luaopenai.client.responses",
     "Runtime": "luaopenai.bridge.runtime",
+    "Stream": "luaopenai.client.iterators",
+    "UnprocessableEntityError": "luaopenai.client.errors",
     "Usage": "luaopenai.host.limits",
 }
 

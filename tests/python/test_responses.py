@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from luaopenai import APIConnectionError, APIError, OpenAI, ResponseObject, ResponsesChatSession
+from luaopenai import (
+    APIConnectionError,
+    APIError,
+    BadRequestError,
+    OpenAI,
+    ResponseObject,
+    ResponsesChatSession,
+)
 from luaopenai.client.messages import check_input
 from luaopenai.client.responses import find_response, output_images, output_text, read_event
 from support import exactly
@@ -283,7 +290,7 @@ def test_a_refusal_is_an_error_with_status_and_body(
 ) -> None:
     body = {"error": {"message": "Unknown id", "code": 400}}
     respond(httpserver, body, status=400)
-    with pytest.raises(APIError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         session.send("Hi", callback)
     assert str(caught.value) == "Request failed with status: 400: Unknown id (400)"
     assert (caught.value.status, caught.value.body) == (400, body)

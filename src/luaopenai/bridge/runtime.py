@@ -72,6 +72,10 @@ class Runtime:
         base_url: str | None = None,
         api_key: str | None = None,
     ) -> None:
+        if client is not None:
+            from luaopenai.client.arguments import check_client
+
+            check_client(client)
         self._args = tuple(args)
         self._pending: BaseException | None = None
         self._causes: dict[str, Exception] = {}

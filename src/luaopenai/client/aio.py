@@ -10,15 +10,21 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from luaopenai.client.async_iterators import AsyncReplyStream, AsyncStream, for_asyncio
 from luaopenai.client.cancel import Call
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk
 from luaopenai.client.openai import OpenAI, Response
 from luaopenai.client.responses import ResponseObject, ResponsesChatSession, TextChunk
+
+if TYPE_CHECKING:
+    from luaopenai.client.chat import StreamCallback
+    from luaopenai.client.responses import TextCallback
+    from luaopenai.client.streams import EventCallback
 
 Result = TypeVar("Result")
 Piece = TypeVar("Piece")
@@ -72,18 +78,27 @@ class AsyncCall(Generic[Result, Piece]):
     """A call that is to be awaited for its result, or iterated for the pieces of its stream.
 
     ``await client.chat(...)`` gives the ``Response``; ``async for chunk in client.chat(...)`` asks
-    for a stream, and afterwards ``result`` is what awaiting would have given.
+    for a stream, and afterwards ``result`` is what awaiting would have given. With
+    ``stream=True``, awaiting gives the stream.
     """
 
     result: Result
 
-    def __init__(self, function: Callable[..., Result], *args: Any, **opts: Any) -> None:
+    def __init__(self, function: Callable[..., Any], *args: Any, **opts: Any) -> None:
+        if opts.get("stream_callback", ()) is None:
+            del opts["stream_callback"]
         self._work = partial(function, *args, **opts)
 
     def __await__(self) -> Generator[Any, None, Result]:
-        return in_thread(self._work).__await__()
+        return self._wait().__await__()
+
+    async def _wait(self) -> Result:
+        result: Result = for_asyncio(await in_thread(self._work))
+        return result
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
+        if "stream_callback" in self._work.keywords:
+            raise TypeError("stream_callback: a call that has one is to be awaited, not iterated")
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -142,19 +157,77 @@ class AsyncOpenAI:
         """A session over the Responses API that speaks through this client."""
         return AsyncResponsesChatSession(self._client.new_responses_chat_session(**opts))
 
-    def request(self, method: str, path: str, *args: Any, **opts: Any) -> Plain:
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        payload: Event | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        stream: Literal[True],
+    ) -> AsyncCall[AsyncStream[Event], Event]: ...
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        payload: Event | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream_callback: EventCallback | None = None,
+        *,
+        stream: Literal[False] = False,
+    ) -> Plain: ...
+    def request(
+        self,
+        method: str,
+        path: str,
+        payload: Event | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream_callback: EventCallback | None = None,
+        *,
+        stream: bool = False,
+    ) -> AsyncCall[Any, Event]:
         """Any other endpoint."""
-        return AsyncCall(self._client.request, method, path, *args, **opts)
+        opts = {"stream_callback": stream_callback, **({"stream": True} if stream else {})}
+        return AsyncCall(self._client.request, method, path, payload, headers, **opts)
 
-    def chat(self, messages: list[Event], **opts: Any) -> AsyncCall[Response, Chunk]:
+    @overload
+    def chat(
+        self, messages: list[Event], *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncStream[Chunk], Chunk]: ...
+    @overload
+    def chat(
+        self, messages: list[Event], stream_callback: StreamCallback | None = None, **opts: Any
+    ) -> AsyncCall[Response, Chunk]: ...
+    def chat(
+        self, messages: list[Event], stream_callback: StreamCallback | None = None, **opts: Any
+    ) -> AsyncCall[Any, Chunk]:
         """``POST /chat/completions``; iterated, it gives the reply's chunks."""
-        return AsyncCall(self._client.chat, messages, **opts)
+        return AsyncCall(self._client.chat, messages, stream_callback=stream_callback, **opts)
 
-    def create_chat_completion(self, messages: list[Event], **opts: Any) -> Plain:
+    @overload
+    def create_chat_completion(
+        self, messages: list[Event], *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncStream[Event], Event]: ...
+    @overload
+    def create_chat_completion(
+        self, messages: list[Event], stream_callback: EventCallback | None = None, **opts: Any
+    ) -> Plain: ...
+    def create_chat_completion(
+        self, messages: list[Event], stream_callback: EventCallback | None = None, **opts: Any
+    ) -> AsyncCall[Any, Event]:
         """``POST /chat/completions``; iterated, it gives the raw events."""
-        return AsyncCall(self._client.create_chat_completion, messages, **opts)
+        work = self._client.create_chat_completion
+        return AsyncCall(work, messages, stream_callback=stream_callback, **opts)
 
-    def completion(self, prompt: str, **opts: Any) -> Plain:
+    @overload
+    def completion(
+        self, prompt: str, *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncStream[Event], Event]: ...
+    @overload
+    def completion(self, prompt: str, **opts: Any) -> Plain: ...
+    def completion(self, prompt: str, **opts: Any) -> AsyncCall[Any, Event]:
         """``POST /completions``."""
         return AsyncCall(self._client.completion, prompt, **opts)
 
@@ -210,9 +283,20 @@ class AsyncOpenAI:
         """``POST /images/generations``."""
         return AsyncCall(self._client.image_generation, **params)
 
-    def create_response(self, input: str | list[Event], **opts: Any) -> Plain:
+    @overload
+    def create_response(
+        self, input: str | list[Event], *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncStream[Event], Event]: ...
+    @overload
+    def create_response(
+        self, input: str | list[Event], stream_callback: EventCallback | None = None, **opts: Any
+    ) -> Plain: ...
+    def create_response(
+        self, input: str | list[Event], stream_callback: EventCallback | None = None, **opts: Any
+    ) -> AsyncCall[Any, Event]:
         """``POST /responses``; iterated, it gives the events."""
-        return AsyncCall(self._client.create_response, input, **opts)
+        work = self._client.create_response
+        return AsyncCall(work, input, stream_callback=stream_callback, **opts)
 
     def response(self, response_id: str) -> Plain:
         """``GET /responses/ID``."""
@@ -246,13 +330,40 @@ class AsyncChatSession:
         """The newest message of the history, if there is one."""
         return self.session.last_message()
 
-    def send(self, message: str | Event, **opts: Any) -> AsyncCall[str | Event, Chunk]:
+    @overload
+    def send(
+        self, message: str | Event, *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncReplyStream[Chunk, str | Event], Chunk]: ...
+    @overload
+    def send(
+        self, message: str | Event, stream_callback: StreamCallback | None = None, **opts: Any
+    ) -> AsyncCall[str | Event, Chunk]: ...
+    def send(
+        self, message: str | Event, stream_callback: StreamCallback | None = None, **opts: Any
+    ) -> AsyncCall[Any, Chunk]:
         """Append a message; await the model's reply, or iterate over its chunks."""
-        return AsyncCall(self.session.send, message, **opts)
+        return AsyncCall(self.session.send, message, stream_callback=stream_callback, **opts)
 
-    def generate_response(self, **opts: Any) -> AsyncCall[str | Event, Chunk]:
+    @overload
+    def generate_response(
+        self, append_response: bool = True, *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncReplyStream[Chunk, str | Event], Chunk]: ...
+    @overload
+    def generate_response(
+        self,
+        append_response: bool = True,
+        stream_callback: StreamCallback | None = None,
+        **opts: Any,
+    ) -> AsyncCall[str | Event, Chunk]: ...
+    def generate_response(
+        self,
+        append_response: bool = True,
+        stream_callback: StreamCallback | None = None,
+        **opts: Any,
+    ) -> AsyncCall[Any, Chunk]:
         """The model's reply to the history as it stands."""
-        return AsyncCall(self.session.generate_response, **opts)
+        work = self.session.generate_response
+        return AsyncCall(work, append_response, stream_callback=stream_callback, **opts)
 
 
 class AsyncResponsesChatSession:
@@ -271,14 +382,32 @@ class AsyncResponsesChatSession:
         """What the next request continues from."""
         return self.session.current_response_id
 
+    @overload
     def send(
-        self, input: str | list[Event], **opts: Any
-    ) -> AsyncCall[ResponseObject | str, TextChunk]:
+        self, input: str | list[Event], *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncReplyStream[TextChunk, str], TextChunk]: ...
+    @overload
+    def send(
+        self, input: str | list[Event], stream_callback: TextCallback | None = None, **opts: Any
+    ) -> AsyncCall[ResponseObject | str, TextChunk]: ...
+    def send(
+        self, input: str | list[Event], stream_callback: TextCallback | None = None, **opts: Any
+    ) -> AsyncCall[Any, TextChunk]:
         """Send input; await the response, or iterate over its text."""
-        return AsyncCall(self.session.send, input, **opts)
+        return AsyncCall(self.session.send, input, stream_callback=stream_callback, **opts)
 
+    @overload
     def create_response(
-        self, input: str | list[Event], **opts: Any
-    ) -> AsyncCall[ResponseObject | str, TextChunk]:
+        self, input: str | list[Event], *, stream: Literal[True], **opts: Any
+    ) -> AsyncCall[AsyncReplyStream[TextChunk, str], TextChunk]: ...
+    @overload
+    def create_response(
+        self, input: str | list[Event], stream_callback: TextCallback | None = None, **opts: Any
+    ) -> AsyncCall[ResponseObject | str, TextChunk]: ...
+    def create_response(
+        self, input: str | list[Event], stream_callback: TextCallback | None = None, **opts: Any
+    ) -> AsyncCall[Any, TextChunk]:
         """Create a response with the parameters given."""
-        return AsyncCall(self.session.create_response, input, **opts)
+        return AsyncCall(
+            self.session.create_response, input, stream_callback=stream_callback, **opts
+        )

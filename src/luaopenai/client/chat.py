@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luaopenai.client.arguments import check_callback, check_client, check_lists
 from luaopenai.client.completions import (
     Chunk,
     assemble,
@@ -11,17 +12,19 @@ from luaopenai.client.completions import (
     is_plain,
 )
 from luaopenai.client.errors import APIError
+from luaopenai.client.light_typing import overload
 from luaopenai.client.messages import check_function, check_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, Literal
 
+    from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI
 
     Message = dict[str, Any]
-    StreamCallback = Callable[["Chunk", dict[str, Any]], object]
+    StreamCallback = Callable[["Chunk", dict[str, Any]], object] | Callable[["Chunk"], object]
 
 SESSION_PARAMETERS = (
     "function_call",
@@ -54,6 +57,8 @@ class ChatSession:
         tools: Iterable[Message] | None = None,
         **opts: Any,
     ) -> None:
+        check_client(client, "chat")
+        check_lists(messages=messages, functions=functions, tools=tools)
         self.client = client
         self.opts = opts
         self.messages: list[Message] = []
@@ -64,7 +69,7 @@ class ChatSession:
             raise TypeError(f"ChatSession: unknown option {unknown[0]!r}")
         for number, function in enumerate(self.functions or ()):
             check_function(function, f"functions[{number}]")
-        self.append_message(*messages)
+        self.append_message(*(messages or ()))
 
     def append_message(self, *messages: Message) -> None:
         """Check each message and append it to the history; raises ``ValueError`` for a bad one."""
@@ -76,62 +81,109 @@ class ChatSession:
         """The newest message of the history, if there is one."""
         return self.messages[-1] if self.messages else None
 
+    @overload
+    def send(
+        self, message: str | Message, *, stream: Literal[True], **opts: Any
+    ) -> ReplyStream[Chunk, str | Message]: ...
+    @overload
     def send(
         self,
         message: str | Message,
         stream_callback: StreamCallback | None = None,
         **opts: Any,
-    ) -> str | Message:
+    ) -> str | Message: ...
+    def send(
+        self,
+        message: str | Message,
+        stream_callback: StreamCallback | None = None,
+        **opts: Any,
+    ) -> str | Message | ReplyStream[Chunk, str | Message]:
         """Append a message (a string is the user's) and return the model's reply.
 
         Args:
             message: text, or a message dict.
-            stream_callback: called with each ``Chunk`` and its raw event as it arrives.
+            stream_callback: called with each ``Chunk``, and its raw event where it takes two
+                arguments, as it arrives.
             opts: request parameters for this call, over the session's own.
 
         Returns:
-            The reply's text, or its whole message when it calls tools or a function.
+            The reply's text, or its whole message when it calls tools or a function. With
+            ``stream=True``, a ``ReplyStream`` of the reply's chunks.
 
         Raises:
             ValueError: the message is not a valid one.
             APIError: the server refused, or its answer holds no reply.
             APIConnectionError: no complete answer came.
         """
+        check_callback(stream_callback)
         self.append_message(
             {"role": "user", "content": message} if isinstance(message, str) else message
         )
-        return self.generate_response(stream_callback=stream_callback, **opts)
+        return self.generate_response(True, stream_callback, **opts)
 
+    @overload
+    def generate_response(
+        self, append_response: bool = True, *, stream: Literal[True], **opts: Any
+    ) -> ReplyStream[Chunk, str | Message]: ...
+    @overload
     def generate_response(
         self,
         append_response: bool = True,
         stream_callback: StreamCallback | None = None,
         **opts: Any,
-    ) -> str | Message:
+    ) -> str | Message: ...
+    def generate_response(
+        self,
+        append_response: bool = True,
+        stream_callback: StreamCallback | None = None,
+        **opts: Any,
+    ) -> str | Message | ReplyStream[Chunk, str | Message]:
         """Return the model's reply to the history as it stands; see ``send``."""
         parameters = self._parameters(opts)
-        if stream_callback is None:
-            response = self.client.chat(self.messages, **parameters)
-            check_status(response.status, response.body)
-            whole = find_message(response.status, response.body)
-        else:
-            whole = self._stream(stream_callback, parameters)
+        if stream_callback is not None:
+            return self._keep(self._stream(stream_callback, parameters), append_response)
+        if parameters.get("stream"):
+            return self._iterate(parameters, append_response)
+        response = self.client.chat(self.messages, **parameters)
+        check_status(*response)
+        return self._keep(find_message(response.status, response.body), append_response)
+
+    def _iterate(
+        self, parameters: dict[str, Any], append_response: bool
+    ) -> ReplyStream[Chunk, str | Message]:
+        from luaopenai.client.iterators import ReplyStream
+
+        stream: Stream[Chunk] = self.client.chat(self.messages, **parameters)
+        check_status(*stream.response)
+        arrived: list[Chunk] = []
+
+        def chunks() -> Iterator[Chunk]:
+            for chunk in stream:
+                arrived.append(chunk)
+                yield chunk
+
+        return ReplyStream(stream, chunks(), lambda: self._keep(assemble(arrived), append_response))
+
+    def _keep(self, whole: Message, append_response: bool) -> str | Message:
+        """Append a reply to the history if need be; what ``send`` returns of it."""
         reply = history_message(whole)
         if append_response:
             self.append_message(reply)
         return reply["content"] if is_plain(whole) else whole
 
     def _stream(self, stream_callback: StreamCallback, parameters: dict[str, Any]) -> Message:
+        from luaopenai.client.callbacks import two_arguments
         from luaopenai.client.streams import stream_failure
 
         chunks: list[Chunk] = []
+        callback = two_arguments(stream_callback)
 
         def collect(chunk: Chunk, event: dict[str, Any]) -> object:
             chunks.append(chunk)
-            return stream_callback(chunk, event)
+            return callback(chunk, event)
 
         response = self.client.chat(self.messages, collect, **parameters)
-        check_status(response.status, response.body)
+        check_status(*response)
         whole = assemble(chunks)
         failure = stream_failure(response.body)
         if failure:

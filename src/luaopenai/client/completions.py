@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from luaopenai.client.errors import APIError
+from luaopenai.client.errors import APIError, status_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
+
+    from luaopenai.client.errors import APIStatusError
 
     Message = dict[str, Any]
 
@@ -22,10 +24,22 @@ class Chunk(dict):  # type: ignore[type-arg]
         return str(self["content"])
 
 
-def check_status(status: int, body: object) -> None:
-    """Raise ``APIError`` unless ``status`` is 200; its text holds the server's own words."""
+def check_status(status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
+    """Raise an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
     if status != 200:
-        raise APIError(f"Bad status: {status}{error_text(body)}", status=status, body=body)
+        raise bad_status(status, body, headers)
+
+
+def is_success(status: int) -> bool:
+    """Whether a status says that the request was carried out."""
+    return 200 <= status < 300
+
+
+def bad_status(
+    status: int, body: object, headers: Mapping[str, str] | None = None
+) -> APIStatusError:
+    """The error for an answer whose status is no success."""
+    return status_error(f"Bad status: {status}{error_text(body)}", status, body, headers)
 
 
 def error_text(body: object) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from luaopenai.client.errors import APIConnectionError
+from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.pools import KeptConnectionLostError
 
 
@@ -59,6 +59,7 @@ def connection_error(
     def seen(*kinds: type[BaseException]) -> BaseException | None:
         return _find(error, *kinds)
 
+    kind = APIConnectionError
     if seen(urllib3.exceptions.ProxyError):
         text = f"proxy failed: {where}"
     elif seen(urllib3.exceptions.NameResolutionError):
@@ -67,8 +68,10 @@ def connection_error(
         text = f"connection refused: {where}"
     elif seen(urllib3.exceptions.ConnectTimeoutError):
         text = f"timed out: no connection within {timeouts[0]:g} s to {where}"
+        kind = APITimeoutError
     elif seen(urllib3.exceptions.ReadTimeoutError, TimeoutError):
         text = f"timed out: no answer within {timeouts[1]:g} s from {where}"
+        kind = APITimeoutError
     elif seen(urllib3.exceptions.SSLError):
         text = f"TLS failed: {_tls_reason(error)} ({where})"
     elif seen(IncompleteRead):
@@ -81,7 +84,7 @@ def connection_error(
         text = f"the server closed the connection: {where}"
     else:
         text = f"the request failed: {type(error).__name__}: {where}"
-    failure = APIConnectionError(text)
+    failure = kind(text)
     failure.was_sent = was_sent(error)
     return failure
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from urllib.parse import quote, urlencode
 
 from luaopenai.client import multipart
+from luaopenai.client.arguments import (
+    check_callback,
+    check_headers,
+    check_tables,
+    check_texts,
+)
+from luaopenai.client.callbacks import two_arguments
 from luaopenai.client.chat import ChatSession
-from luaopenai.client.completions import read_chunk
+from luaopenai.client.completions import Chunk, bad_status, is_success, read_chunk
 from luaopenai.client.endpoints import (
     BASE_URL,
     DEFAULT_MODEL,
@@ -22,6 +29,7 @@ from luaopenai.client.endpoints import (
     environment_accounts,
 )
 from luaopenai.client.failures import public_url
+from luaopenai.client.iterators import Body, Event, Stream, chunk_stream
 from luaopenai.client.messages import check_messages
 from luaopenai.client.payload import decode, encode
 from luaopenai.client.responses import ResponsesChatSession
@@ -31,8 +39,6 @@ from luaopenai.client.transport import Answer, Transport
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
-
-NO_CALLBACK = "Must provide chunk_callback function when streaming response"
 
 
 class Response(NamedTuple):
@@ -47,6 +53,15 @@ class Response(NamedTuple):
     status: int
     body: Any
     headers: dict[str, str]
+
+    def raise_for_status(self) -> Response:
+        """This response, when its status is a success; else raises an ``APIStatusError``.
+
+        Which of its subclasses, the status says: ``RateLimitError`` for 429, and so on.
+        """
+        if not is_success(self.status):
+            raise bad_status(*self)
+        return self
 
 
 class OpenAI:
@@ -72,6 +87,8 @@ class OpenAI:
     Every endpoint method returns a ``Response`` for any HTTP status, takes further payload
     fields as keywords, and raises ``APIConnectionError`` when no complete answer comes and
     ``ValueError`` for what cannot be sent. A stream's callback that returns False ends the stream.
+    With ``stream=True`` and no callback it returns a ``Stream``, and raises ``APIStatusError``
+    where the server refuses.
     """
 
     def __init__(
@@ -90,6 +107,9 @@ class OpenAI:
         ca_bundle: str | None = None,
         pool_size: int | None = None,
     ) -> None:
+        check_texts(api_key=api_key, base_url=base_url, organization=organization, project=project)
+        check_headers(headers)
+        check_tables(query=query)
         home = self._home()
         self._api_key = api_key or os.environ.get(home.key_variable)
         self.base_url = (base_url or home.base_url).rstrip("/")
@@ -131,6 +151,9 @@ class OpenAI:
             base_url: in place of this client's.
             settings: ``timeout``, ``max_retries``, ``proxy``, ``verify`` or ``ca_bundle``.
         """
+        check_texts(base_url=base_url, organization=organization, project=project)
+        check_headers(headers)
+        check_tables(query=query)
         other = copy(self)
         other.base_url = (base_url or self.base_url).rstrip("/")
         named = account_headers(organization, project)
@@ -166,6 +189,17 @@ class OpenAI:
         """A ``ResponsesChatSession`` that speaks through this client."""
         return ResponsesChatSession(self, **opts)
 
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        payload: dict[str, Any] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        stream: Literal[True],
+    ) -> Stream[Event]: ...
+    @overload
     def request(
         self,
         method: str,
@@ -173,7 +207,19 @@ class OpenAI:
         payload: dict[str, Any] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         stream_callback: EventCallback | None = None,
-    ) -> Response:
+        *,
+        stream: Literal[False] = False,
+    ) -> Response: ...
+    def request(
+        self,
+        method: str,
+        path: str,
+        payload: dict[str, Any] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream_callback: EventCallback | None = None,
+        *,
+        stream: bool = False,
+    ) -> Response | Stream[Event]:
         """Any other endpoint.
 
         Args:
@@ -182,19 +228,41 @@ class OpenAI:
             payload: sent as JSON; bytes are sent as they are.
             headers: go over the client's own.
             stream_callback: is given each event of the answer, a stream.
+            stream: whether to return a ``Stream`` of the answer's events.
         """
+        check_texts(method=method, path=path)
+        check_headers(headers)
+        check_callback(stream_callback)
+        if stream and stream_callback is None:
+            return self._stream(method, path, payload, headers or {})
         return self._request(method, path, payload, headers or {}, stream_callback)
 
+    @overload
+    def chat(
+        self, messages: list[dict[str, Any]], *, stream: Literal[True], **opts: Any
+    ) -> Stream[Chunk]: ...
+    @overload
     def chat(
         self,
         messages: list[dict[str, Any]],
         stream_callback: StreamCallback | None = None,
         **opts: Any,
-    ) -> Response:
-        """``POST /chat/completions``; a callback asks for a stream and is given its chunks."""
+    ) -> Response: ...
+    def chat(
+        self,
+        messages: list[dict[str, Any]],
+        stream_callback: StreamCallback | None = None,
+        **opts: Any,
+    ) -> Response | Stream[Chunk]:
+        """``POST /chat/completions``.
+
+        A callback asks for a stream and is given its chunks; without one, ``stream=True``
+        returns a ``Stream`` of them.
+        """
         if stream_callback is None:
-            return self.create_chat_completion(messages, **opts)
-        callback = stream_callback
+            answer: Any = self.create_chat_completion(messages, **opts)
+            return chunk_stream(answer) if isinstance(answer, Stream) else answer
+        callback = two_arguments(stream_callback)
 
         def on_event(event: dict[str, Any]) -> object:
             chunk = read_chunk(event)
@@ -202,18 +270,37 @@ class OpenAI:
 
         return self.create_chat_completion(messages, on_event, **opts)
 
+    @overload
+    def create_chat_completion(
+        self, messages: list[dict[str, Any]], *, stream: Literal[True], **opts: Any
+    ) -> Stream[Event]: ...
+    @overload
     def create_chat_completion(
         self,
         messages: list[dict[str, Any]],
         stream_callback: EventCallback | None = None,
         **opts: Any,
-    ) -> Response:
-        """``POST /chat/completions``; a callback is given every event of the stream, raw."""
+    ) -> Response: ...
+    def create_chat_completion(
+        self,
+        messages: list[dict[str, Any]],
+        stream_callback: EventCallback | None = None,
+        **opts: Any,
+    ) -> Response | Stream[Event]:
+        """``POST /chat/completions``; a callback, or a ``Stream``, gets every event, raw."""
         check_messages(messages)
+        if stream_callback is None and opts.get("stream"):
+            return self._call_for_stream("create_chat_completion", messages, opts)
         return self._call("create_chat_completion", messages, opts, stream_callback)
 
-    def completion(self, prompt: str, **opts: Any) -> Response:
-        """``POST /completions``."""
+    @overload
+    def completion(self, prompt: str, *, stream: Literal[True], **opts: Any) -> Stream[Event]: ...
+    @overload
+    def completion(self, prompt: str, **opts: Any) -> Response: ...
+    def completion(self, prompt: str, **opts: Any) -> Response | Stream[Event]:
+        """``POST /completions``; a ``Stream`` gets every event."""
+        if opts.get("stream"):
+            return self._call_for_stream("completion", prompt, opts)
         return self._call("completion", prompt, opts)
 
     def embedding(self, input: str | list[str], **opts: Any) -> Response:
@@ -274,13 +361,26 @@ class OpenAI:
         """``POST /images/generations``; the payload is the keywords as given."""
         return self._call("image_generation", None, params)
 
+    @overload
+    def create_response(
+        self, input: str | list[dict[str, Any]], *, stream: Literal[True], **opts: Any
+    ) -> Stream[Event]: ...
+    @overload
     def create_response(
         self,
         input: str | list[dict[str, Any]],
         stream_callback: EventCallback | None = None,
         **opts: Any,
-    ) -> Response:
-        """``POST /responses``; a callback asks for a stream and is given every event."""
+    ) -> Response: ...
+    def create_response(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: EventCallback | None = None,
+        **opts: Any,
+    ) -> Response | Stream[Event]:
+        """``POST /responses``; a callback, or a ``Stream``, gets every event."""
+        if stream_callback is None and opts.get("stream"):
+            return self._call_for_stream("create_response", input, opts)
         return self._call("create_response", input, opts, stream_callback)
 
     def response(self, response_id: str) -> Response:
@@ -302,14 +402,18 @@ class OpenAI:
         opts: dict[str, Any] | None = None,
         callback: EventCallback | None = None,
     ) -> Response:
+        check_callback(callback)
         endpoint = ENDPOINTS[name]
         path = _path(endpoint.path, argument)
         payload = self._payload(endpoint, argument, opts or {})
         if callback is not None:
             payload["stream"] = True
-        if payload.get("stream") and callback is None:
-            raise ValueError(NO_CALLBACK)
         return self._request(endpoint.method, path, payload or None, endpoint.headers, callback)
+
+    def _call_for_stream(self, name: str, argument: Any, opts: dict[str, Any]) -> Stream[Event]:
+        endpoint = ENDPOINTS[name]
+        payload = self._payload(endpoint, argument, opts)
+        return self._stream(endpoint.method, endpoint.path, payload, endpoint.headers)
 
     def _upload(self, name: str, fields: dict[str, Any]) -> Response:
         endpoint = ENDPOINTS[name]
@@ -334,8 +438,7 @@ class OpenAI:
         more_headers: Mapping[str, str],
         on_event: EventCallback | None = None,
     ) -> Response:
-        body = payload if payload is None or isinstance(payload, bytes) else encode(payload)
-        answer = self._open(method, path, body, more_headers)
+        answer = self._open(method, path, _encoded(payload), more_headers)
         content_type = answer.headers.get("content-type", "")
         if on_event is None:
             return Response(answer.status, decode(answer.read(), content_type), answer.headers)
@@ -345,6 +448,25 @@ class OpenAI:
             answer.close()
         whole = raw.decode("utf-8", "replace") if answer.status == 200 else decode(raw)
         return Response(answer.status, whole, answer.headers)
+
+    def _stream(
+        self,
+        method: str,
+        path: str,
+        payload: dict[str, Any] | bytes | None,
+        more_headers: Mapping[str, str],
+    ) -> Stream[Event]:
+        """Ask for a stream; raises ``APIStatusError`` where the server refuses."""
+        answer = self._open(method, path, _encoded(payload), more_headers)
+        if not is_success(answer.status):
+            content_type = answer.headers.get("content-type", "")
+            raise bad_status(answer.status, decode(answer.read(), content_type), answer.headers)
+
+        def respond(raw: bytes) -> Response:
+            return Response(answer.status, raw.decode("utf-8", "replace"), answer.headers)
+
+        body = Body(answer, respond)
+        return Stream(body, body.events())
 
     def _open(
         self,
@@ -378,6 +500,10 @@ class OpenRouter(OpenAI):
 
     def _home(self) -> Provider:
         return PROVIDERS["openrouter"]
+
+
+def _encoded(payload: dict[str, Any] | bytes | None) -> bytes | None:
+    return payload if payload is None or isinstance(payload, bytes) else encode(payload)
 
 
 def _path(path: str, argument: Any) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from luaopenai.client.arguments import check_client, check_lists, check_texts
 from luaopenai.client.completions import error_text, lua_type
-from luaopenai.client.errors import APIError
+from luaopenai.client.errors import APIError, status_error
+from luaopenai.client.light_typing import overload
 from luaopenai.client.messages import check_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, Literal
 
-    from luaopenai.client.openai import OpenAI
+    from luaopenai.client.iterators import ReplyStream, Stream
+    from luaopenai.client.openai import OpenAI, Response
 
-    TextCallback = Callable[["TextChunk", dict[str, Any]], object]
+    TextCallback = Callable[["TextChunk", dict[str, Any]], object] | Callable[["TextChunk"], object]
 
 SESSION_PARAMETERS = ("instructions", "model", "tools")
 """The session options that are sent with every request, where they are set."""
@@ -41,6 +44,23 @@ class ResponseObject(dict):  # type: ignore[type-arg]
         return output_text(self)
 
 
+class _Streamed:
+    """What a stream's events have brought so far."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.ended: dict[str, Any] = {}
+
+    def add(self, event: dict[str, Any]) -> TextChunk | None:
+        """Take note of an event; the chunk for its text, if it has any."""
+        kind, value = read_event(event)
+        if kind != "text":
+            self.ended.setdefault(kind, (value, event))
+            return None
+        self.texts.append(value)
+        return TextChunk(content=value)
+
+
 class ResponsesChatSession:
     """A conversation whose history the server keeps.
 
@@ -54,6 +74,9 @@ class ResponsesChatSession:
     def __init__(
         self, client: OpenAI, *, previous_response_id: str | None = None, **opts: Any
     ) -> None:
+        check_client(client, "create_response")
+        check_lists(tools=opts.get("tools"))
+        check_texts(previous_response_id=previous_response_id)
         unknown = sorted(set(opts).difference(SESSION_PARAMETERS))
         if unknown:
             raise TypeError(f"ResponsesChatSession: unknown option {unknown[0]!r}")
@@ -62,21 +85,34 @@ class ResponsesChatSession:
         self.response_history: list[ResponseObject] = []
         self.current_response_id = previous_response_id
 
+    @overload
+    def send(
+        self, input: str | list[dict[str, Any]], *, stream: Literal[True], **opts: Any
+    ) -> ReplyStream[TextChunk, str]: ...
+    @overload
     def send(
         self,
         input: str | list[dict[str, Any]],
         stream_callback: TextCallback | None = None,
         **opts: Any,
-    ) -> ResponseObject | str:
+    ) -> ResponseObject | str: ...
+    def send(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: TextCallback | None = None,
+        **opts: Any,
+    ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
         """Send input that continues the conversation.
 
         Args:
             input: text, or a list of messages and items such as ``function_call_output``.
-            stream_callback: called with each ``TextChunk`` and its raw event as it arrives.
+            stream_callback: called with each ``TextChunk``, and its raw event where it takes two
+                arguments, as it arrives.
             opts: request parameters for this call, over the session's own.
 
         Returns:
-            The response; for a stream, its text.
+            The response; for a stream, its text. With ``stream=True`` and no callback, a
+            ``ReplyStream`` of its pieces.
 
         Raises:
             ValueError: the input cannot be sent.
@@ -85,21 +121,34 @@ class ResponsesChatSession:
         """
         return self.create_response(input, stream_callback, **opts)
 
+    @overload
+    def create_response(
+        self, input: str | list[dict[str, Any]], *, stream: Literal[True], **opts: Any
+    ) -> ReplyStream[TextChunk, str]: ...
+    @overload
     def create_response(
         self,
         input: str | list[dict[str, Any]],
         stream_callback: TextCallback | None = None,
         **opts: Any,
-    ) -> ResponseObject | str:
+    ) -> ResponseObject | str: ...
+    def create_response(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: TextCallback | None = None,
+        **opts: Any,
+    ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
         """Create a response with the parameters given; see ``send``."""
         check_input(input)
         parameters = {"previous_response_id": self.current_response_id, **self.opts, **opts}
         parameters = {name: value for name, value in parameters.items() if value is not None}
-        if stream_callback is None:
-            answer = self.client.create_response(input, **parameters)
-            check_response_status(answer.status, answer.body)
-            return self._keep(ResponseObject(find_response(answer.status, answer.body)))
-        return self._stream(input, stream_callback, parameters)
+        if stream_callback is not None:
+            return self._stream(input, stream_callback, parameters)
+        if parameters.get("stream"):
+            return self._iterate(input, parameters)
+        answer = self.client.create_response(input, **parameters)
+        check_response_status(*answer)
+        return self._keep(ResponseObject(find_response(answer.status, answer.body)))
 
     def _stream(
         self,
@@ -107,25 +156,44 @@ class ResponsesChatSession:
         stream_callback: TextCallback,
         parameters: dict[str, Any],
     ) -> str:
-        texts: list[str] = []
-        ended: dict[str, Any] = {}
+        from luaopenai.client.callbacks import two_arguments
+
+        callback, streamed = two_arguments(stream_callback), _Streamed()
 
         def on_event(event: dict[str, Any]) -> object:
-            kind, value = read_event(event)
-            if kind != "text":
-                ended.setdefault(kind, (value, event))
-                return None
-            texts.append(value)
-            return stream_callback(TextChunk(content=value), event)
+            chunk = streamed.add(event)
+            return None if chunk is None else callback(chunk, event)
 
         answer = self.client.create_response(input, on_event, **parameters)
-        check_response_status(answer.status, answer.body)
-        if "failed" in ended:
-            text, event = ended["failed"]
-            raise APIError(text, status=answer.status, body=event)
-        if "done" in ended:
-            self._keep(ResponseObject(find_response(answer.status, ended["done"][1]["response"])))
-        return "".join(texts)
+        check_response_status(*answer)
+        return self._finish(streamed, answer)
+
+    def _iterate(
+        self, input: str | list[dict[str, Any]], parameters: dict[str, Any]
+    ) -> ReplyStream[TextChunk, str]:
+        from luaopenai.client.iterators import ReplyStream
+
+        stream: Stream[dict[str, Any]] = self.client.create_response(input, **parameters)
+        check_response_status(*stream.response)
+        streamed = _Streamed()
+
+        def chunks() -> Iterator[TextChunk]:
+            for event in stream:
+                chunk = streamed.add(event)
+                if chunk is not None:
+                    yield chunk
+
+        return ReplyStream(stream, chunks(), lambda: self._finish(streamed, stream.response))
+
+    def _finish(self, streamed: _Streamed, answer: Response) -> str:
+        """Keep the response that a stream has brought, and return the stream's text."""
+        if "failed" in streamed.ended:
+            text, event = streamed.ended["failed"]
+            raise APIError(text, status=answer.status, body=event, headers=answer.headers)
+        if "done" in streamed.ended:
+            found = find_response(answer.status, streamed.ended["done"][1]["response"])
+            self._keep(ResponseObject(found))
+        return "".join(streamed.texts)
 
     def _keep(self, response: ResponseObject) -> ResponseObject:
         self.current_response_id = response["id"]
@@ -133,11 +201,13 @@ class ResponsesChatSession:
         return response
 
 
-def check_response_status(status: int, body: object) -> None:
-    """Raise ``APIError`` unless ``status`` is 200; its text holds the server's own words."""
+def check_response_status(
+    status: int, body: object, headers: Mapping[str, str] | None = None
+) -> None:
+    """Raise an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
     if status != 200:
         text = f"Request failed with status: {status}{error_text(body)}"
-        raise APIError(text, status=status, body=body)
+        raise status_error(text, status, body, headers)
 
 
 def find_response(status: int, body: Any) -> dict[str, Any]:

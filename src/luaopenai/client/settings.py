@@ -69,6 +69,8 @@ def _timeouts(timeout: Any) -> tuple[float, float]:
         pair = timeout.get("connect", CONNECT_TIMEOUT), timeout.get("read", READ_TIMEOUT)
     else:
         pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        if len(pair) != 2:
+            raise ValueError(f"timeout: expected seconds to connect and to read, got {pair!r}")
     for seconds in pair:
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not (is_number and 0 < seconds <= LONGEST_TIMEOUT):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from luaopenai.client.completions import Chunk, error_text, read_chunk
@@ -12,10 +12,12 @@ from luaopenai.client.sse import Decoder
 EventCallback = Callable[[dict[str, Any]], object]
 
 
-def deliver_events(pieces: Iterable[bytes], on_event: EventCallback) -> bytes:
-    """Hand each event of a stream to the callback as it arrives, until it returns False.
+def read_events(pieces: Iterable[bytes], raw: list[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield each event of a stream as it arrives.
 
-    Returns the raw text so far.
+    Args:
+        pieces: the body, cut anywhere.
+        raw: the pieces that have been read are appended to it.
     """
     events: list[dict[str, Any]] = []
 
@@ -25,20 +27,25 @@ def deliver_events(pieces: Iterable[bytes], on_event: EventCallback) -> bytes:
             events.append(event)
         return isinstance(event, dict)
 
-    def go_on() -> bool:
-        arrived = events.copy()
-        events.clear()
-        return all(on_event(event) is not False for event in arrived)
-
-    decoder, raw = Decoder(accept), []
+    decoder = Decoder(accept)
     for piece in pieces:
         raw.append(piece)
         decoder.feed(piece)
-        if not go_on():
+        yield from events
+        events.clear()
+    decoder.close()
+    yield from events
+
+
+def deliver_events(pieces: Iterable[bytes], on_event: EventCallback) -> bytes:
+    """Hand each event of a stream to the callback as it arrives, until it returns False.
+
+    Returns the raw text so far.
+    """
+    raw: list[bytes] = []
+    for event in read_events(pieces, raw):
+        if on_event(event) is False:
             break
-    else:
-        decoder.close()
-        go_on()
     return b"".join(raw)
 
 
@@ -51,8 +58,22 @@ def stream_failure(body: str) -> str:
     """What a stream's raw text says of an error that the server met on the way, or ""."""
     if '"error"' not in body:
         return ""
-    failures = (event for event in _events(body) if event.get("error"))
-    return next((f"Stream failed{error_text(event)}" for event in failures), "")
+    return next(filter(None, map(event_failure, _events(body))), "")
+
+
+def event_failure(event: dict[str, Any]) -> str:
+    """What an event says of an error that the server met on the way, or ""."""
+    return f"Stream failed{error_text(event)}" if event.get("error") else ""
+
+
+def no_stream_failure(body: str) -> str:
+    """What is wrong with a body that was to be a stream and has brought no event, or ""."""
+    if "data:" in body or not body.strip():
+        return ""
+    said = error_text(decode(body.encode("utf-8", "replace")))
+    if said:
+        return f"Stream failed{said}"
+    return "Failed to parse response from server: expected a stream of events"
 
 
 def _events(body: str) -> list[dict[str, Any]]:

@@ -54,6 +54,12 @@ class LimitExceeded(Exception):  # noqa: N818 (it is no error of anyone's)
         self.used = used
         self.plugin = plugin
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle without another call of ``__init__``, whose arguments the text alone is not."""
+        from copyreg import __newobj__  # type: ignore[attr-defined]
+
+        return __newobj__, (type(self), *self.args), self.__dict__
+
 
 @dataclass
 class Usage:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from luaopenai.bridge.chain import Link, is_inside
 from luaopenai.bridge.errors import LuaError
+from luaopenai.client.arguments import check_client
 from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
 from luaopenai.host.broker import Broker, Stop, Totals, plugin_folder
@@ -52,6 +53,8 @@ class PluginHost:
         modules: bool = False,
         output: Callable[[str, str], object] | None = None,
     ) -> None:
+        if client is not None:
+            check_client(client)
         if isolation not in ("process", "thread"):
             raise ValueError(f"isolation: expected 'process' or 'thread', got {isolation!r}")
         for name, function in (functions or {}).items():
