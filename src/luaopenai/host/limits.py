@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class LimitExceeded(Exception):  # noqa: N818 (it is no error of anyone's)
         self.limit = limit
         self.used = used
         self.plugin = plugin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LimitExceeded, (self.kind, self.limit, self.used, self.plugin)
 
 
 @dataclass
