@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -743,11 +744,12 @@ def test_the_worker_has_neither_the_environment_nor_free_descriptors(
         worker = plugin._isolated._worker  # type: ignore[union-attr]
         assert worker is not None
         place = f"/proc/{worker._process.pid}"
-        with open(f"{place}/environ", "rb") as file:
-            assert KEY.encode() not in file.read()
+        if os.geteuid() == 0:  # Another user may not even look.
+            with open(f"{place}/environ", "rb") as file:
+                assert KEY.encode() not in file.read()
         with open(f"{place}/limits", encoding="ascii") as file:
             limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
-    assert limits["Max open files"] == ["3", "3"]
+    assert limits["Max open files"] == ["0", "0"]
     assert limits["Max processes"] == limits["Max file size"] == ["0", "0"]
     assert int(limits["Max address space"][0]) < 2**31
 

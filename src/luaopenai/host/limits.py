@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,8 @@ class LimitExceeded(Exception):  # noqa: N818 (it is no error of anyone's)
         self.used = used
         self.plugin = plugin
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle without another call of ``__init__``, whose arguments the text alone is not."""
-        from copyreg import __newobj__  # type: ignore[attr-defined]
-
-        return __newobj__, (type(self), *self.args), self.__dict__
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LimitExceeded, (self.kind, self.limit, self.used, self.plugin)
 
 
 @dataclass
