@@ -9,9 +9,9 @@ local as_function, exports, settings = ...
 ---@cast settings luaopenai.Settings
 
 local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
-local error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, unpack, xpcall =
-  error, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type, unpack, xpcall
-local getmetatable, loadfile, sethook, traceback = debug.getmetatable, loadfile, debug.sethook, debug.traceback
+local error, pairs, pcall, rawset, select, setmetatable, type, unpack =
+  error, pairs, pcall, rawset, select, setmetatable, type, unpack
+local getmetatable, loadfile, sethook = debug.getmetatable, loadfile, debug.sethook
 
 -- Python objects stay out of scripts' hands: they could reach all of Python through one.
 rawset(_G, "python", nil)
@@ -97,7 +97,7 @@ local function wrap_soft(python_function)
 end
 
 ---@class luaopenai.Bridge what every bundled file gets as its second argument
-local bridge = { wrap = wrap, wrap_soft = wrap_soft }
+local bridge = { wrap = wrap, wrap_soft = wrap_soft, folder = settings.folder }
 local says_how_it_went = {}
 for _, name in pairs({ "open", "read", "host", "begin_open", "begin_read", "begin_host", "take" }) do
   says_how_it_went[name] = true
@@ -145,110 +145,21 @@ table.insert(package.loaders, find_bundled)
 
 os.exit = bridge.exit
 
-local function show_field(value)
-  return type(value) == "string" and ("%q"):format(value) or tostring(value)
-end
+local errors = bridge.bundled("luaopenai.errors")
+bridge.protect, bridge.failure, bridge.rethrow = errors.protect, errors.failure, errors.rethrow
+debug.traceback = errors.traceback -- luacheck: ignore 122
 
--- A table as error value, by its fields.
-local function show_table(value)
-  local fields = {}
-  for key, field in pairs(value) do
-    fields[#fields + 1] = (type(key) == "string" and key or "[" .. tostring(key) .. "]") .. " = " .. show_field(field)
-  end
-  table.sort(fields)
-  return "{" .. table.concat(fields, ", ") .. "}"
-end
-
-local function show(value)
-  if type(value) ~= "table" then
-    return tostring(value)
-  end
-  local meta = getmetatable(value)
-  local ok, text = pcall((meta and rawget(meta, "__tostring")) and tostring or show_table, value)
-  return ok and type(text) == "string" and text or "(error object is a table)"
-end
-
--- The innermost line of the script's own code, from a level of the stack outwards.
-local function find_line(level)
-  local info = debug.getinfo(level + 1, "Sl")
-  while info and (info.what == "C" or info.source:find("@" .. settings.folder, 1, true)) do
-    level = level + 1
-    info = debug.getinfo(level + 1, "Sl")
-  end
-  if info then
-    return info.short_src, info.currentline
-  end
-end
-
--- Where an error was raised; a handler of xpcall asks with level 2.
-local function locate(level)
-  local chunk, line = find_line(level + 1)
-  local text = traceback("", level + 1):gsub("^\n", "")
-  -- Without this file's own frames at its foot.
-  text = text:match("^(.*)\n\t%[C%]: in function 'xpcall'\n[^\n]*$") or text
-  return { traceback = text, chunk = chunk, line = line }
-end
-
--- The origin of the error that `bridge.protect` caught last, and of the one that `bridge.rethrow` passes on.
-local caught, passing
-
----Does what pcall does, and remembers where the error came from.
-function bridge.protect(f, ...)
-  return xpcall(f, function(value)
-    caught = passing and rawequal(passing.value, value) and passing or locate(2)
-    caught.value, passing = value, nil
-    return value
-  end, ...)
-end
-
----Where the error came from that `bridge.protect` caught last.
----@param f? function stands for the place where a tail call has left none of the script's lines
-function bridge.origin(f)
-  if caught and not caught.line and type(f) == "function" then
-    local info = debug.getinfo(f, "S")
-    if info.what == "Lua" then
-      caught.chunk, caught.line = info.short_src, info.linedefined
-      caught.traceback = ("%s\n\t%s:%d: in a function that ended with a call"):format(
-        caught.traceback,
-        info.short_src,
-        info.linedefined
-      )
-    end
-  end
-  return caught
-end
-
----Raises what `bridge.protect` caught, as if it had never been caught.
----@param value any
----@param origin? table what `bridge.origin` said of it; the last when left out
-function bridge.rethrow(value, origin)
-  passing = origin or caught
-  error(value, 0)
-end
-
-local function describe(value)
-  local origin = passing and rawequal(passing.value, value) and passing or locate(2)
-  passing = nil
-  origin.message = show(value)
-  return origin
-end
-
-local function finish(ok, ...)
+local function finish(f, ok, ...)
   flush()
   if ok then
     return true, ...
   end
-  local failure = ...
-  if type(failure) ~= "table" then
-    -- There was no room for `describe`.
-    return false, tostring(failure), nil, nil, ""
-  end
-  return false, failure.message, failure.chunk, failure.line, failure.traceback
+  return false, errors.report(errors.failure((...), f))
 end
 
--- Calls a function; returns true and its results, or false, message, chunk, line and traceback.
+-- Calls a function; returns true and its results, or false and what `errors.report` says of its error.
 local function run(f, ...)
-  return finish(xpcall(f, describe, ...))
+  return finish(f, errors.protect(f, ...))
 end
 
 -- What a task calls for Python: its work, which a thread does, has come back to Lua.
@@ -292,6 +203,8 @@ return {
   wrap_waiting = wrap_waiting,
   unbox = unbox,
   run = run,
+  -- The chunk and the line of a syntax error.
+  place = errors.place,
   -- The walls and limits for code that is not trusted.
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)

@@ -1,13 +1,14 @@
 -- The walls and limits of a plugin: what it can reach, how long it may run, how much it may say.
 
 local _, bridge = ...
+local errors = bridge.bundled("luaopenai.errors")
 local wait = bridge.bundled("openai.wait")
 local wire = bridge.bundled("luaopenai.wire")
 
 local collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall =
   collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall
-local rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall =
-  rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall
+local rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack =
+  rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack
 local now, sethook = bridge.now, bridge.sethook
 
 -- How many instructions run between two looks at the clock.
@@ -85,9 +86,9 @@ local function unnest(...)
   return ...
 end
 
-local function unwrap(ok, ...)
+local function unwrap(f, ok, ...)
   if not ok then
-    bridge.rethrow((...))
+    errors.rethrow(errors.failure((...), f))
   end
   return ...
 end
@@ -110,16 +111,17 @@ end
 
 local function make_coroutine_library()
   local library = copy(coroutine, "create resume running status yield")
-  local function raise(ok, ...)
+  local function unwrap_resume(thread, ok, ...)
     if not ok then
-      error((...), 0)
+      errors.throw_from((...), thread)
     end
     return ...
   end
   function library.wrap(f)
     local thread = coroutine.create(f)
     return function(...)
-      return raise(library.resume(thread, ...))
+      local is_alive = coroutine.status(thread) == "suspended"
+      return unwrap_resume(is_alive and thread, library.resume(thread, ...))
     end
   end
   return library
@@ -132,7 +134,7 @@ local function counted(f)
       error(TOO_MANY, 2)
     end
     nesting = nesting + 1
-    return unwrap(unnest(bridge.protect(f, ...)))
+    return unwrap(f, unnest(errors.protect(f, ...)))
   end
 end
 
@@ -199,34 +201,30 @@ local function make_os_library()
   return library
 end
 
--- Where the error came from that a plugin's handler is told of.
-local origin
+-- The traceback of the error that a plugin's handler is told of.
+local told
 
-local function handle(handler, trace, ok, ...)
+local function handle(handler, f, ok, ...)
   if ok then
     return true, ...
   end
-  origin = trace.text
+  told = errors.failure((...), f).traceback
   local _, value = pcall(handler, ...)
-  origin = nil
+  told = nil
   return false, value
 end
 
 -- The plugin's handler runs when the stack is unwound: before, no hook could end it while the plugin is stopped.
 local function safe_xpcall(f, handler, ...)
-  local trace = {}
-  return handle(handler, trace, xpcall(f, function(value)
-    trace.text = debug.traceback("", 2):gsub("^\n", "")
-    return value
-  end, ...))
+  return handle(handler, f, errors.protect(f, ...))
 end
 
 local function traceback(...)
   local message = ...
-  if origin and (message == nil or type(message) == "string" or type(message) == "number") then
-    return (message and message .. "\n" or "") .. origin
+  if told and (message == nil or type(message) == "string" or type(message) == "number") then
+    return (message and message .. "\n" or "") .. told
   end
-  return debug.traceback(...)
+  return errors.traceback(...)
 end
 
 local function read_source(source)
@@ -272,9 +270,9 @@ local function make_require(environment, modules)
     if REQUIRABLE[name] then
       module = bridge.bundled(name)
     elseif modules then
-      local chunk, failure = compile(bridge.module(name), "=" .. name, environment)
+      local chunk, message = compile(bridge.module(name), "=" .. name, environment)
       if not chunk then
-        error(failure, 0)
+        errors.throw_syntax(message)
       end
       module = chunk(name)
     else
@@ -431,16 +429,16 @@ local function load_plugin(source, name, host_names, modules, is_script)
   for key in next, environment do
     before[key] = true
   end
-  local chunk, failure = compile(source, name, environment)
+  local chunk, message = compile(source, name, environment)
   if not chunk then
-    error(failure, 0)
+    errors.throw_syntax(message)
   end
-  local returned = chunk()
+  local returned = unwrap(chunk, errors.protect(chunk))
   bridge.drain()
   if is_script then
     return ""
   end
-  exports, names = find_exports(environment, before, returned)
+  exports, names = unwrap(chunk, errors.protect(find_exports, environment, before, returned))
   return table.concat(names, "\n")
 end
 
@@ -451,7 +449,14 @@ local function drained(...)
 end
 
 local function call_export(name, arguments)
-  return drained(pack("result", unwrap(bridge.protect(exports[name], unpack_text(arguments)))))
+  local f = exports[name]
+  return drained(unwrap(f, errors.protect(pack, "result", unwrap(f, errors.protect(f, unpack_text(arguments))))))
+end
+
+-- Python gets a plugin's values as text alone: lupa would look a table's methods up in the plugin's table.
+function errors.export(value)
+  local ok, text = pcall(pack, "error", value)
+  return ok and text or nil
 end
 
 local sandbox = {}
@@ -467,7 +472,7 @@ sandbox.call = call_export
 ---@param bytes number of memory in all
 ---@param output number bytes that it may write
 function sandbox.arm(deadline, bytes, output)
-  exceeded, origin, peak, nesting = nil, nil, 0, 0
+  exceeded, told, peak, nesting = nil, nil, 0, 0
   limits.deadline, limits.bytes, limits.output = deadline, bytes, output
 end
 

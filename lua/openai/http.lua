@@ -80,11 +80,12 @@ function http.send(request, on_headers)
   end
   local ended, poured, failure =
     bridge.protect(ltn12.pump.all, as_source(number), on_headers(status, headers), request.step)
+  local raised = not ended and bridge.failure(poured)
   if not (ended and poured) then
     bridge.close(number)
   end
-  if not ended then
-    bridge.rethrow(poured)
+  if raised then
+    bridge.rethrow(raised)
   end
   if not poured then
     return nil, failure or "the sink refused the body", status, headers

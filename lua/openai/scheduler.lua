@@ -1,6 +1,7 @@
 -- Coroutines that take turns: whenever one waits for the network, the others go on.
 
 local _, bridge = ...
+local errors = bridge.bundled("luaopenai.errors")
 local wait = bridge.bundled("openai.wait")
 
 local create, isyieldable, resume, running, yield =
@@ -28,8 +29,7 @@ local CANCEL = {}
 ---@field callback? integer the ticket whose work has called Lua back to begin this task, or those that led to it
 ---@field waiters table those that wait for its end
 ---@field results? table
----@field failure? any
----@field origin? table where the failure came from
+---@field failure? luaopenai.Failure
 ---@field is_cancelled? boolean
 ---@field is_seen? boolean whether someone asks how it ends
 ---@field on_end? function
@@ -105,7 +105,7 @@ local function note_end(task, f, ok, ...)
   if ok then
     task.results = pack(...)
   else
-    task.failure, task.origin = (...), bridge.origin(f)
+    task.failure = bridge.failure((...), f)
   end
 end
 
@@ -134,7 +134,7 @@ scheduler.make_ready = make_ready
 local function take_yield(task, ok, first, ticket)
   if coroutine.status(task.thread) == "dead" then
     if not ok then
-      task.failure = first
+      task.failure = { value = first, traceback = "" }
     end
     finish(task, task.results and "done" or task.is_cancelled and "cancelled" or "failed")
   elseif first == WAIT then
@@ -326,7 +326,7 @@ function scheduler.wait(task)
   if task.status == "cancelled" then
     error(CANCELLED, 0)
   elseif task.status == "failed" then
-    bridge.rethrow(task.failure, task.origin)
+    bridge.rethrow(task.failure)
   end
   return unpack(task.results, 1, task.results.n)
 end
@@ -375,7 +375,7 @@ function scheduler.drain()
   local task = unseen[1]
   unseen = {}
   if task then
-    bridge.rethrow(task.failure, task.origin)
+    bridge.rethrow(task.failure)
   end
 end
 
@@ -411,12 +411,20 @@ local function resume_within(thread, ...)
   return pass_on(thread, resume(thread, ...))
 end
 
-local function unwrap(ok, ...)
+-- Lua puts the place of the call before a message that comes out of a coroutine.
+local function placed(message)
+  if type(message) ~= "string" then
+    return message
+  end
+  local _, text = pcall(error, message, 4)
+  return text
+end
+
+local function unwrap(thread, ok, ...)
   if ok then
     return ...
   end
-  local failure = ...
-  error(failure, type(failure) == "string" and 2 or 0)
+  errors.throw_from(placed((...)), thread)
 end
 
 coroutine.resume = resume_within -- luacheck: ignore 122
@@ -424,7 +432,8 @@ coroutine.resume = resume_within -- luacheck: ignore 122
 function coroutine.wrap(f) -- luacheck: ignore 122
   local thread = create(f)
   return function(...)
-    return unwrap(resume_within(thread, ...))
+    local is_alive = coroutine.status(thread) == "suspended"
+    return unwrap(is_alive and thread, resume_within(thread, ...))
   end
 end
 

@@ -39,12 +39,12 @@ function session.options(opts_or_callback)
 end
 
 -- What a client's method came to, with a network failure given back as nil and its message.
-local function settle(client, ok, status, body)
+local function settle(client, method, ok, status, body)
   if ok then
     return status, body
   end
   if status == nil or status ~= bridge.network_failure(client) then
-    bridge.rethrow(status)
+    bridge.rethrow(bridge.failure(status, method))
   end
   return nil, status
 end
@@ -58,7 +58,8 @@ function session.ask(client, method, ...)
   if client == nil then
     error("this session has no client", 0)
   end
-  return settle(client, bridge.protect(client[method], client, ...))
+  local f = client[method]
+  return settle(client, f, bridge.protect(f, client, ...))
 end
 
 return session

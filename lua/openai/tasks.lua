@@ -56,7 +56,7 @@ end
 
 local function entry_of(task, settles)
   if task.status ~= "done" then
-    return { ok = false, error = task.failure }
+    return { ok = false, error = task.failure and task.failure.value }
   end
   local value = value_of(task.results)
   if settles then
@@ -104,12 +104,11 @@ end
 
 -- Whoever waited for the children has been cancelled: so are they.
 local function give_up(children, failure)
-  local origin = bridge.origin()
   for _, task in ipairs(children) do
     task.on_end = nil
     scheduler.cancel(task)
   end
-  bridge.rethrow(failure, origin)
+  bridge.rethrow(failure)
 end
 
 -- Runs functions, so many at once, and tells of each end; returns their tasks, and how telling has failed.
@@ -145,12 +144,12 @@ local function run_all(functions, limit, on_progress)
   while told < total do
     local ok, failure = bridge.protect(scheduler.await, waiters, has_news)
     if not ok then
-      give_up(children, failure)
+      give_up(children, bridge.failure(failure))
     end
     told = on_progress and told + 1 or total
     if on_progress and not telling then
       ok, failure = bridge.protect(on_progress, told, total)
-      telling = not ok and { failure = failure, origin = bridge.origin() } or nil
+      telling = not ok and bridge.failure(failure, on_progress) or nil
     end
   end
   return children, telling
@@ -168,7 +167,7 @@ function tasks.gather(functions, opts)
   end
   local children, telling = run_all(functions, opts.limit or DEFAULT_LIMIT, opts.on_progress)
   if telling then
-    bridge.rethrow(telling.failure, telling.origin)
+    bridge.rethrow(telling)
   elseif not opts.settle then
     raise_first_failure(children)
   end

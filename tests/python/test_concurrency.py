@@ -233,7 +233,7 @@ def test_our_socket_sleep_lets_the_others_go_on(runtime: Runtime) -> None:
     assert time.monotonic() - started < 0.5
 
 
-def test_an_error_behind_a_tail_call_names_the_function_that_made_it(runtime: Runtime) -> None:
+def test_an_error_behind_a_tail_call_names_the_line_of_that_call(runtime: Runtime) -> None:
     code = """local openai = require("openai")
         openai.gather({
           function()
@@ -243,8 +243,8 @@ def test_an_error_behind_a_tail_call_names_the_function_that_made_it(runtime: Ru
     """
     with pytest.raises(LuaError, match="deep") as caught:
         runtime.run_string(code, "script.lua")
-    assert (caught.value.chunk, caught.value.line) == ("script.lua", 3)
-    assert "script.lua:3: in a function that ended with a call" in caught.value.traceback
+    assert (caught.value.chunk, caught.value.line) == ("script.lua", 4)
+    assert "script.lua:4: in function <script.lua:3>" in caught.value.traceback
 
 
 def test_what_ends_one_threads_call_is_not_raised_in_another(runtime: Runtime) -> None:

@@ -145,7 +145,7 @@ def test_a_plugin_that_cannot_be_loaded_fails_with_one_clear_line(
 ) -> None:
     with pytest.raises(LuaError) as caught:
         hosts().load_string(code, name="broken")
-    assert str(caught.value) == message
+    assert caught.value.message == message
     assert caught.value.plugin == "broken"
 
 
@@ -252,6 +252,30 @@ def test_results_that_are_not_plain_are_refused_by_name(
         load(body(f"return {result}")).call("run")
 
 
+# --- Models ---
+
+
+@pytest.mark.parametrize(
+    "form", ["client:chat({ message })", "client:new_chat_session():send('Hi')"]
+)
+def test_the_clients_default_model_is_asked_where_a_plugin_names_none(
+    load: Load, httpserver: HTTPServer, client: OpenAI, form: str
+) -> None:
+    serve_chats(httpserver)
+    client.default_model = "llama3.2"
+    code = (
+        "local message = { role = 'user', content = 'Hi' } local client = require('openai').new()"
+    )
+    load(body(f"{code} {form} return client.default_model"), client=client).call("run")
+    request, _ = httpserver.log[0]
+    assert request.get_json()["model"] == "llama3.2"
+
+
+def test_without_a_client_a_plugin_sees_the_usual_default_model(load: Load) -> None:
+    code = "return require('openai').new().default_model"
+    assert load(body(code)).call("run") == "gpt-4.1"
+
+
 # --- Host functions, output, errors ---
 
 
@@ -333,7 +357,7 @@ def test_an_error_tells_plugin_line_and_traceback(load: Load) -> None:
 
 
 def test_an_error_that_is_a_table_is_shown_by_its_fields(load: Load) -> None:
-    with pytest.raises(LuaError, match=r'^\{code = 7, what = "x"\}$'):
+    with pytest.raises(LuaError, match=r'^plugin plugin: \{code = 7, what = "x"\}$'):
         load(body("error({ code = 7, what = 'x' })")).call("run")
 
 
@@ -780,7 +804,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         worker = plugin._isolated._worker
         assert worker is not None
         worker.kill()
-        with pytest.raises(LuaError, match="the process of plugin plugin ended with status -9"):
+        with pytest.raises(LuaError, match="plugin plugin has lost its process, with status -9"):
             plugin.call("echo")
         assert plugin.call("echo", 1) == 1
 

@@ -339,6 +339,17 @@ def test_a_script_uses_the_connections_of_the_client_that_it_is_given(
     assert server.connections == 1
 
 
+def test_a_script_asks_the_default_model_of_the_client_that_it_is_given(
+    fault_server: StartServer,
+) -> None:
+    server = fault_server(keep_alive([answer()]))
+    with OpenAI(API_KEY, server.url) as client:
+        client.default_model = "llama3.2"
+        code = 'return require("openai").new().default_model'
+        assert Runtime(client, rocks=False).run_string(code) == "llama3.2"
+        assert Runtime(client, rocks=False, default_model="q").run_string(code) == "q"
+
+
 # --- Configuration ---
 
 

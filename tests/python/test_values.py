@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -381,6 +382,92 @@ def test_an_error_tells_chunk_line_and_traceback(lua: Runtime) -> None:
     assert (error.chunk, error.line) == ("plugin.lua", 2)
     assert error.traceback.startswith("stack traceback:\n\tplugin.lua:2: in function 'inner'")
     assert error.traceback.endswith("plugin.lua:5: in main chunk")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "\n\nreturn error('no luck', 0)",
+        "local function f()\nreturn error('no luck', 0) end\nlocal x = f()",
+        "local openai = require('openai')\nopenai.spawn(function()\nerror('no luck') end)",
+        "\nlocal f = coroutine.wrap(function()\nerror('no luck') end)\nf()",
+        "\n\nrequire('openai').new():chat('no luck')",
+        "\n\nrequire('no luck')",
+        "\n\nlocal function f() local x = f() return x end f()",
+    ],
+)
+def test_an_error_names_the_scripts_line_wherever_it_was_raised(lua: Runtime, code: str) -> None:
+    def run() -> None:
+        lua.run_string(code, "script.lua")
+        lua.finish_tasks()
+
+    with pytest.raises(LuaError) as caught:
+        run()
+    assert (caught.value.chunk, caught.value.line) == ("script.lua", 3)
+
+
+def test_a_traceback_reads_as_if_our_files_were_written_in_c(lua: Runtime) -> None:
+    code = "local function ask()\n  require('openai').new():chat('Hi')\nend\nask()\n"
+    with pytest.raises(LuaError) as caught:
+        lua.run_string(code, "script.lua")
+    assert caught.value.traceback.split("\n\t") == [
+        "stack traceback:",
+        "[C]: in function 'chat'",
+        "script.lua:2: in function 'ask'",
+        "script.lua:4: in main chunk",
+    ]
+
+
+def test_a_scripts_own_traceback_is_that_of_lua_without_our_files(lua: Runtime) -> None:
+    code = """
+        local function culprit() error("here") end
+        local told = select(2, xpcall(culprit, debug.traceback))
+        local thread = coroutine.create(function() coroutine.yield() end)
+        coroutine.resume(thread)
+        local t = {}
+        return told, debug.traceback("a", 1), debug.traceback(thread, "b"), debug.traceback(t) == t
+    """
+    told, here, other, same = lua.run_string(code, "script.lua")
+    assert told.split("\n\t") == [
+        "script.lua:2: here\nstack traceback:",
+        "[C]: in function 'error'",
+        "script.lua:2: in function <script.lua:2>",
+        "[C]: in function 'xpcall'",
+        "script.lua:3: in main chunk",
+    ]
+    assert here == "a\nstack traceback:\n\tscript.lua:7: in main chunk"
+    assert other.split("\n\t") == [
+        "b\nstack traceback:",
+        "[C]: in function 'yield'",
+        "script.lua:4: in function <script.lua:4>",
+    ]
+    assert same
+
+
+@pytest.mark.parametrize(
+    ("raised", "value"),
+    [
+        ("{ code = 7, list = { 1, 2 } }", {"code": 7, "list": [1, 2]}),
+        ("12, 0", 12),
+        ("false", False),
+        ("'text'", None),
+        ("{ f = print }", None),
+        ("(function() local t = {} t.t = t return t end)()", None),
+    ],
+)
+def test_an_error_value_that_is_plain_data_reaches_python(
+    lua: Runtime, raised: str, value: object
+) -> None:
+    with pytest.raises(LuaError) as caught:
+        lua.run_string(f"error({raised})")
+    assert (caught.value.value, type(caught.value.value)) == (value, type(value))
+
+
+def test_an_error_can_be_pickled(lua: Runtime) -> None:
+    with pytest.raises(LuaError) as caught:
+        lua.run_string("error({ code = 7 })")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), vars(copy)) == (str(caught.value), vars(caught.value))
 
 
 def test_an_error_of_a_builtin_blames_the_scripts_line(lua: Runtime) -> None:

@@ -59,7 +59,7 @@ class Exports(Network):
             "version": __version__,
             "api_base": base_url.rstrip("/"),
             "api_key": self._defaults.api_key or False,
-            "default_model": DEFAULT_MODEL,
+            "default_model": self._defaults.default_model or DEFAULT_MODEL,
             "account_headers": environment_accounts(),
             "setting_names": SETTING_NAMES,
             "session_parameters": SESSION_PARAMETERS,

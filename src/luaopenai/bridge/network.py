@@ -35,10 +35,12 @@ class Defaults:
         base_url: str | None = None,
         api_key: str | None = None,
         transport: Transport | None = None,
+        default_model: str | None = None,
     ) -> None:
         self.base_url = base_url
         self.api_key = api_key
         self.transport = transport
+        self.default_model = default_model
 
 
 class Network:

@@ -9,7 +9,7 @@ import lupa
 
 from luaopenai.bridge import search
 from luaopenai.bridge.chain import Link, is_inside
-from luaopenai.bridge.errors import LuaError
+from luaopenai.bridge.errors import Causes, LuaError
 from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.functions import Functions
 from luaopenai.bridge.network import Defaults
@@ -32,10 +32,6 @@ LIBRARY: str = luajit.__file__
 LuaStateError = luajit.LuaError
 """What lupa raises when an error has left Lua without being caught."""
 
-
-_CAUSES = 32
-"""How many exceptions are kept in case that Lua lets them through."""
-
 _READY = (bytes, int, float, bool, type(None))
 """The types that lupa hands to Lua as they are."""
 
@@ -44,14 +40,15 @@ class Runtime:
     """Runs trusted Lua code with ``require("openai")`` and the bundled modules.
 
     Args:
-        client: gives ``openai.new()`` its connections, and its base URL and key where the script
-            names none.
+        client: gives ``openai.new()`` its connections, and its base URL, key and default model
+            where the script names none.
         args: the script's arguments, as ``arg`` and ``...``.
         lua_path: ``package.path`` templates to search first.
         lua_cpath: ``package.cpath`` templates to search first.
         rocks: whether to search ``./``, LuaRocks' trees and the system's folders too.
         base_url: goes over the client's.
         api_key: goes over the client's.
+        default_model: the model where a script names none; goes over the client's.
 
     Values cross as the table in ``luaopenai.bridge.values`` says. Failing code raises
     ``LuaError``; ``os.exit`` in a script raises ``SystemExit``. One thread at a time runs Lua, and
@@ -71,6 +68,7 @@ class Runtime:
         rocks: bool = True,
         base_url: str | None = None,
         api_key: str | None = None,
+        default_model: str | None = None,
     ) -> None:
         if client is not None:
             from luaopenai.client.arguments import check_client
@@ -78,8 +76,7 @@ class Runtime:
             check_client(client)
         self._args = tuple(args)
         self._pending: BaseException | None = None
-        self._causes: dict[str, Exception] = {}
-        """By their texts, exceptions that Lua has been told of."""
+        self._causes = Causes()
         self._thread: int | None = None
         """The one that runs Lua."""
         self._lock = _thread.RLock()
@@ -88,6 +85,7 @@ class Runtime:
             base_url or (client.base_url if client else None),
             api_key or (client._api_key if client else None),
             client._transport if client else None,
+            default_model or (client.default_model if client else None),
         )
         self._start(
             search.package_path(lua_path, rocks=rocks),
@@ -186,7 +184,9 @@ class Runtime:
             table({b"folder": folder.encode(), b"path": path.encode(), b"cpath": cpath.encode()}),
         )
         self._boot = dict(made.items())
-        self._values.learn(self._boot)
+        self._plain = Values(self._lua, _lua_type, _refuse_function, _refuse_function)
+        for values in (self._values, self._plain):
+            values.learn(self._boot)
         wrap = self._boot[b"wrap_waiting"]
         self._functions = Functions(self._values, exports, self._guarded, wrap)
         self._run = self._boot[b"run"]
@@ -272,19 +272,39 @@ class Runtime:
         assert pending is not None
         raise pending
 
-    def _fail(
-        self, message: bytes, chunk: bytes | None, line: int | None, traceback: bytes
-    ) -> None:
-        text = message.decode("utf-8", "replace")
-        known = [noted for noted in self._causes if noted in text]
-        cause = self._causes[max(known, key=len)] if known else None
-        self._causes.clear()
-        raise LuaError(
-            text,
+    def _fail(self, *failure: Any) -> None:
+        """Raise ``LuaError`` for what the boot file's ``run`` has returned behind false."""
+        error = self._lua_error(*failure)
+        try:
+            raise error from self._causes.find(error.message)
+        finally:
+            self._causes.clear()
+            # Its traceback leads here: it would hold itself.
+            del error
+
+    def _lua_error(
+        self,
+        message: bytes,
+        chunk: bytes | None,
+        line: int | None,
+        traceback: bytes,
+        value: Any,
+        _is_memory: bool,
+    ) -> LuaError:
+        return LuaError(
+            message.decode("utf-8", "replace"),
             chunk.decode("utf-8", "replace") if chunk else None,
             line,
             traceback.decode("utf-8", "replace"),
-        ) from cause
+            self._error_value(value),
+        )
+
+    def _error_value(self, value: Any) -> Any:
+        """The value of a Lua error as plain data; None where it is something else."""
+        try:
+            return self._plain.to_python(value)
+        except (TypeError, ValueError):
+            return None
 
     def _compile_file(self, path: str) -> Any:
         return self._in_lua(self._boot[b"loadfile"], (os.fsencode(path),), self._loaded)
@@ -293,11 +313,8 @@ class Runtime:
         """The chunk that Lua's loading functions made, or their error as ``LuaError``."""
         if len(loaded) == 1:
             return loaded[0]
-        text = loaded[1].decode("utf-8", "replace")
-        chunk, _, rest = text.partition(":")
-        line, colon, _ = rest.partition(":")
-        known = bool(colon) and line.isdigit()
-        raise LuaError(text, chunk if known else None, int(line) if known else None)
+        message, (chunk, line) = loaded[1], self._boot[b"place"](loaded[1])
+        raise self._lua_error(message, chunk, line, b"", None, False)
 
     def _guarded(
         self, function: Callable[..., Any], describe: Callable[[Exception], str] = str
@@ -332,10 +349,7 @@ class Runtime:
 
     def _noted(self, error: Exception, text: str) -> bytes:
         """The exception's text for Lua; the exception is kept in case Lua lets it through."""
-        if len(self._causes) >= _CAUSES:
-            del self._causes[next(iter(self._causes))]
-        self._causes[text] = error
-        return text.encode("utf-8", "replace")
+        return self._causes.note(text, error)
 
     def _function_to_python(self, function: Any) -> LuaFunction:
         return LuaFunction(function, self._call)
@@ -350,6 +364,10 @@ def _lua_type(value: object) -> str | None:
     is_coroutine = type(value).__name__ == "_LuaCoroutineFunction"
     kind: str | None = "thread" if is_coroutine else luajit.lua_type(value)
     return kind
+
+
+def _refuse_function(_: object) -> Any:
+    raise TypeError("a function is no plain data")
 
 
 def _refuse_attribute(obj: object, name: object, is_setting: bool) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from luaopenai.bridge.errors import Causes, LuaError
 from luaopenai.client.cancel import Cancelled
 from luaopenai.client.errors import APIConnectionError
 from luaopenai.host import wire
@@ -115,6 +116,8 @@ class Broker:
         self._folder = folder
         self._readings: list[Reading] = []
         self.errands = Errands(self, self._check_memory)
+        self.causes = Causes()
+        """What a call of the plugin that fails may have failed for."""
         self.begin()
 
     @property
@@ -122,15 +125,19 @@ class Broker:
         """The names that the plugin finds in ``host``."""
         return sorted(self._functions)
 
+    @property
+    def default_model(self) -> str | None:
+        """The model where the plugin names none; None without a client."""
+        return self._client.default_model if self._client else None
+
     def begin(self) -> None:
         """Start a new call's account."""
         self._requests = self._tokens = 0
 
     def end(self) -> None:
         """End a call: what it has left open is closed, and its cost booked."""
-        self.errands.end()
-        while self._readings:
-            self._readings.pop().close()
+        self._release()
+        self.causes.clear()
 
     def conclude(self) -> None:
         """``end`` for a call that has succeeded.
@@ -138,8 +145,13 @@ class Broker:
         Raises ``Stop`` when what it has broken off took more tokens than there were.
         """
         if self._requests:
-            self.end()
+            self._release()
             self._check()
+
+    def _release(self) -> None:
+        self.errands.end()
+        while self._readings:
+            self._readings.pop().close()
 
     def values(self, text: bytes | None) -> list[Any]:
         """The values that the plugin sends; it shall not fill the host's memory with them."""
@@ -172,7 +184,9 @@ class Broker:
             return wire.encode(results, "result")
         except Exception as error:
             _log.debug("%s: host.%s failed", self.name, name, exc_info=error)
-            raise ValueError(f"host.{name}: {describe(error)}") from error
+            text = f"host.{name}: {describe(error)}"
+            self.causes.note(text, error)
+            raise ValueError(text) from error
 
     def write(self, text: bytes) -> None:
         """Take what the plugin prints."""
@@ -248,7 +262,9 @@ class Broker:
             _log.warning("%s: %s", self.name, error)
             if error.was_sent:
                 self._book_tokens(attempts * count.total())
-            raise ValueError("the host cannot reach its server") from None
+            text = "the host cannot reach its server"
+            self.causes.note(text, error)
+            raise ValueError(text) from None
         except Cancelled:
             if attempts:
                 self._book_tokens(count.total())
@@ -330,6 +346,11 @@ class Broker:
 def describe(error: Exception) -> str:
     """A host's exception for a plugin: its text, and its type where that tells something."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def plugin_error(plugin: str, what: str) -> LuaError:
+    """An error of ours about a plugin, such as ``is closed``."""
+    return LuaError(f"plugin {plugin} {what}", plugin=plugin)
 
 
 def plugin_folder(path: Path) -> Path:

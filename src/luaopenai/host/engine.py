@@ -15,7 +15,8 @@ from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.network import length, pause
 from luaopenai.bridge.runtime import LIBRARY, LuaStateError, Runtime
 from luaopenai.bridge.waits import Waits
-from luaopenai.host.broker import BASE_URL, Stop
+from luaopenai.host import wire
+from luaopenai.host.broker import BASE_URL, Stop, plugin_error
 from luaopenai.host.limits import LimitExceeded, Limits
 from luaopenai.host.watchdog import Alarm, watchdog
 
@@ -118,6 +119,7 @@ class Engine(Runtime):
         services: the way to the host.
         limits: of each call.
         name: the plugin's name, for errors.
+        default_model: the model where the plugin names none.
         is_guest: whether it runs in the host's own process. Then Lua itself is held to a multiple
             of ``memory_mb``, and a thread watches the clock beside the hook: a process is killed.
 
@@ -127,7 +129,13 @@ class Engine(Runtime):
     """
 
     def __init__(
-        self, services: Services, limits: Limits, name: str, *, is_guest: bool = False
+        self,
+        services: Services,
+        limits: Limits,
+        name: str,
+        default_model: str | None = None,
+        *,
+        is_guest: bool = False,
     ) -> None:
         self._is_capped = is_guest and limits.memory_mb is not None
         self._max_memory = 0 if self._is_capped else None
@@ -138,7 +146,7 @@ class Engine(Runtime):
         self._outside = 0.0
         for module in _NEEDED:
             import_module(module)
-        super().__init__(lua_path="", rocks=False, base_url=BASE_URL)
+        super().__init__(lua_path="", rocks=False, base_url=BASE_URL, default_model=default_model)
         self._sandbox = self._boot[b"sandbox"]()
         self._stride = self._sandbox[b"stride"]
         self._tick = self._sandbox[b"tick"]
@@ -291,11 +299,11 @@ class Engine(Runtime):
             raise self._exceeded(kind.decode(), spent)
         if results is None:
             self.is_broken = True
-            raise LuaError(f"plugin {self._name} was interrupted")
+            raise plugin_error(self._name, "was interrupted")
         if results is True:
             return None
         if not results[0]:
-            self._fail_in_plugin(results[1:])
+            self._fail(*results[1:])
         return results[1]
 
     def _arm(self, crossing: Iterable[object]) -> None:
@@ -310,14 +318,26 @@ class Engine(Runtime):
             watchdog.forget(self._alarm)
         self._boot[b"sethook"]()
 
-    def _fail_in_plugin(self, failure: tuple[Any, ...]) -> None:
-        if b"not enough memory" in failure[0] and self._limits.memory_mb is not None:
+    def _fail(self, *failure: Any) -> None:
+        *_, is_memory = failure
+        if is_memory and self._limits.memory_mb is not None:
             raise self._exceeded("memory_mb", 0)
-        try:
-            self._fail(*failure)
-        except LuaError as error:
-            error.plugin = self._name
-            raise
+        raise self._lua_error(*failure)
+
+    def _lua_error(self, *failure: Any) -> LuaError:
+        error = super()._lua_error(*failure)
+        error.plugin = self._name
+        return error
+
+    def _error_value(self, value: Any) -> Any:
+        """The value of a plugin's error; its Lua gives it as it gives a result."""
+        if not value or len(value) > wire.LARGEST_ERROR_VALUE:
+            return None
+        return wire.decode(value)[0]
+
+    def _noted(self, error: Exception, text: str) -> bytes:
+        """The exception's text for Lua; the broker keeps those that are a cause for the host."""
+        return text.encode("utf-8", "replace")
 
     def _exceeded(self, kind: str, spent: float) -> LimitExceeded:
         limit = getattr(self._limits, kind)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakMethod
 
 from luaopenai.bridge.chain import Link, is_inside
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.arguments import check_client
 from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
-from luaopenai.host.broker import Broker, Stop, Totals, plugin_folder
+from luaopenai.host.broker import Broker, Stop, Totals, plugin_error, plugin_folder
+from luaopenai.host.files import Folder, PluginFile
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
     from luaopenai.host.process import ProcessIsolation
+    from luaopenai.host.thread import ThreadIsolation
+
+    Isolated = ProcessIsolation | ThreadIsolation
+    OnError = Callable[[Path, LuaError | LimitExceeded], object]
 
 _log = logging.getLogger("luaopenai.plugins")
 
@@ -79,6 +86,17 @@ class PluginHost:
         self._output = output
         self._totals = Totals()
         self._plugins: list[Plugin] = []
+        self._folders: list[Folder] = []
+
+    def __repr__(self) -> str:
+        functions = ", ".join(sorted(self._functions))
+        plugins = ", ".join(plugin.name for plugin in self.plugins)
+        return f"<PluginHost {self._isolation}, functions: [{functions}], plugins: [{plugins}]>"
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """The open plugins, in the order in which they were loaded."""
+        return list(self._plugins)
 
     def __enter__(self) -> PluginHost:
         return self
@@ -93,16 +111,52 @@ class PluginHost:
             LuaError: it cannot be read, is not Lua, fails, or has no functions.
             LimitExceeded: it used up a limit.
         """
-        path = Path(path)
-        try:
-            source = path.read_bytes()
-        except OSError as error:
-            raise _failure(path.stem, f"cannot be read: {path}: {error.strerror}") from None
-        return self._load(source, path.stem, plugin_folder(path) if self._modules else None)
+        return self._load_file(PluginFile(Path(path)))
 
     def load_string(self, code: str | bytes, name: str = "plugin") -> Plugin:
         """Load Lua code; see ``load``."""
-        return self._load(code.encode() if isinstance(code, str) else code, name, None)
+        return self._load(code.encode() if isinstance(code, str) else code, name)
+
+    def load_folder(
+        self, path: str | Path, *, watch: bool = False, on_error: OnError | None = None
+    ) -> list[Plugin]:
+        """Load each ``*.lua`` file of a folder, in the order of their names; returns the plugins.
+
+        Args:
+            path: the folder; those in it are not searched.
+            watch: whether a file that has changed is loaded again when its plugin is next called,
+                and ``refresh`` looks for new files and for such as are gone.
+            on_error: is given the path and the ``LuaError`` or ``LimitExceeded`` of a file that
+                cannot be loaded, now or later; the others are loaded all the same. When None, the
+                logger ``luaopenai.plugins`` tells of it as an error.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        folder = Folder(Path(path), on_error or _log_error, is_watched=watch)
+        loaded = self._load_new(folder, folder.find())
+        if watch:
+            self._folders.append(folder)
+        return loaded
+
+    def refresh(self) -> list[Plugin]:
+        """Look at the watched folders now; returns the plugins of files that are new there.
+
+        Changed files are loaded again, and the plugins of files that are gone are closed.
+
+        Raises:
+            OSError: a folder cannot be read.
+        """
+        loaded = []
+        for folder in self._folders:
+            found = folder.find()
+            for plugin in [one for one in self._plugins if one.is_of(folder)]:
+                if plugin.path in found:
+                    plugin.reload_if_changed()
+                else:
+                    plugin.close()
+            loaded += self._load_new(folder, found)
+        return loaded
 
     def run_script(self, code: bytes, name: str) -> None:
         """Run code once, inside the walls, for its effects alone."""
@@ -115,20 +169,57 @@ class PluginHost:
             broker.end()
 
     def close(self) -> None:
-        """End all plugins."""
-        while self._plugins:
-            self._plugins.pop().close()
+        """End all plugins, and watch no folder any more."""
+        self._folders.clear()
+        for plugin in self.plugins:
+            plugin.close()
 
-    def _load(self, source: bytes, name: str, folder: Path | None) -> Plugin:
+    def _load_new(self, folder: Folder, paths: list[Path]) -> list[Plugin]:
+        """Load the files of a folder that have no plugin, unless they were tried as they are."""
+        known = {plugin.path for plugin in self._plugins if plugin.is_of(folder)}
+        loaded = []
+        for path in paths:
+            file = PluginFile(path, folder)
+            if path in known or not folder.is_worth_trying(file):
+                continue
+            try:
+                loaded.append(self._load_file(file))
+            except (LuaError, LimitExceeded) as error:
+                folder.on_error(path, error)
+            finally:
+                folder.note_tried(file)
+        return loaded
+
+    def _load_file(self, file: PluginFile) -> Plugin:
+        folder = plugin_folder(file.path) if self._modules else None
+        return self._load(file.read(), file.path.stem, folder, file)
+
+    def _load(
+        self,
+        source: bytes,
+        name: str,
+        folder: Path | None = None,
+        file: PluginFile | None = None,
+    ) -> Plugin:
         broker = self._broker(name, folder)
-        try:
-            isolated = self._isolate(source, broker, modules=folder is not None)
-            self._conclude(broker, isolated)
-        finally:
-            broker.end()
-        plugin = Plugin(name, broker, isolated)
+
+        def start(source: bytes) -> Isolated:
+            try:
+                isolated = self._isolate(source, broker, modules=folder is not None)
+                self._conclude(broker, isolated)
+            except LuaError as error:
+                raise error from broker.causes.find(error.message)
+            finally:
+                broker.end()
+            return isolated
+
+        plugin = Plugin(name, broker, start, source, file, WeakMethod(self._forget))
         self._plugins.append(plugin)
         return plugin
+
+    def _forget(self, plugin: Plugin) -> None:
+        with suppress(ValueError):
+            self._plugins.remove(plugin)
 
     def _broker(self, name: str, folder: Path | None) -> Broker:
         def output(text: str) -> None:
@@ -148,7 +239,7 @@ class PluginHost:
             folder,
         )
 
-    def _conclude(self, broker: Broker, isolated: ProcessIsolation | ThreadIsolation) -> None:
+    def _conclude(self, broker: Broker, isolated: Isolated) -> None:
         try:
             broker.conclude()
         except Stop as stop:
@@ -157,18 +248,24 @@ class PluginHost:
 
     def _isolate(
         self, source: bytes, broker: Broker, *, modules: bool, script: bool = False
-    ) -> ProcessIsolation | ThreadIsolation:
+    ) -> Isolated:
         if source.startswith(b"\x1b"):
-            raise _failure(broker.name, "is bytecode; expected Lua text")
+            raise plugin_error(broker.name, "is bytecode; expected Lua text")
         if self._isolation == "thread":
+            from luaopenai.host.thread import ThreadIsolation
+
             return ThreadIsolation(broker, source, modules=modules, script=script)
         from luaopenai.host.process import ProcessIsolation
 
         return ProcessIsolation(broker, source, modules=modules, script=script)
 
 
+def _log_error(_path: Path, error: LuaError | LimitExceeded) -> None:
+    _log.error("%s", error)
+
+
 class Plugin:
-    """A loaded plugin.
+    """A loaded plugin; ``PluginHost`` makes them.
 
     Attributes:
         name: its file's name without ``.lua``, or what ``load_string`` was told.
@@ -176,14 +273,38 @@ class Plugin:
     """
 
     def __init__(
-        self, name: str, broker: Broker, isolated: ProcessIsolation | ThreadIsolation
+        self,
+        name: str,
+        broker: Broker,
+        start: Callable[[bytes], Isolated],
+        source: bytes,
+        file: PluginFile | None,
+        forget: WeakMethod[Callable[[Plugin], None]],
     ) -> None:
         self.name = name
-        self.exports = list(isolated.exports)
         self._broker = broker
-        self._isolated = isolated
+        self._start = start
+        self._file = file
+        self._forget = forget
+        self._isolated = start(source)
+        self.exports = list(self._isolated.exports)
         self._lock = threading.Lock()
         self._is_closed = False
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self._is_closed else ""
+        exports = ", ".join(self.exports)
+        return f"<Plugin {self.name!r}, {self._isolated.kind}, exports: [{exports}]{closed}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed; then it cannot be called."""
+        return self._is_closed
+
+    @property
+    def path(self) -> Path | None:
+        """The file that it was loaded from, as its host was told it; None for ``load_string``."""
+        return self._file.path if self._file else None
 
     @property
     def usage(self) -> Usage:
@@ -202,26 +323,14 @@ class Plugin:
 
         Raises:
             TypeError: an argument is not plain data.
-            LuaError: it failed, or there is no such function.
+            LuaError: it failed, or there is no such function; ``__cause__`` is the exception of the
+                host's function that it let through, if that is why.
             LimitExceeded: a limit stopped it.
         """
-        if function not in self.exports:
-            there = ", ".join(self.exports)
-            raise _failure(self.name, f"has no function {function!r}; it has {there}")
         arguments = wire.encode(args, "argument") if args else None
-        if is_inside(self):
-            raise _failure(self.name, "is in this call already")
-        with self._lock, Link(self):
-            try:
-                values = self._call(function, arguments)
-            except (LuaError, LimitExceeded):
-                if self._is_closed:
-                    raise _failure(self.name, "is closed") from None
-                raise
-            finally:
-                self._broker.end()
-                if self._is_closed:
-                    self._isolated.close()
+        with self._entered():
+            self._check_file()
+            values = self._call(function, arguments)
         if not values:
             return None
         return values[0] if len(values) == 1 else tuple(values)
@@ -236,87 +345,103 @@ class Plugin:
 
         return await in_thread(partial(self.call, function, *args))
 
+    def reload(self) -> None:
+        """Read its file again, and run that in the place of what ran; ``exports`` may change.
+
+        What it kept in globals and locals is gone. It waits for a call that is under way.
+
+        Raises:
+            ValueError: it was not loaded from a file.
+            LuaError: the file cannot be read, is not Lua, fails, or has no functions: the plugin
+                stays as it was.
+            LimitExceeded: the file used up a limit; likewise.
+        """
+        if self._file is None:
+            raise ValueError(f"plugin {self.name} was not loaded from a file")
+        with self._entered():
+            self._reload(self._file)
+
+    def reload_if_changed(self) -> None:
+        """``reload`` where it is of a watched folder and its file has changed.
+
+        A file that cannot be loaded is told to the folder's ``on_error``, once.
+        """
+        with self._entered():
+            self._check_file()
+
+    def is_of(self, folder: Folder) -> bool:
+        """Whether it was loaded as one of a folder's."""
+        return self._file is not None and self._file.folder is folder
+
     def close(self) -> None:
         """End it; a call that is under way in a process fails, one in a thread goes on."""
         self._is_closed = True
+        host_forgets = self._forget()
+        if host_forgets is not None:
+            host_forgets(self)
         self._isolated.interrupt()
         if not is_inside(self):
             with self._lock:
                 self._isolated.close()
 
-    def _call(self, function: str, arguments: bytes | None) -> list[Any]:
-        check_cancelled()
-        if self._is_closed:
-            raise _failure(self.name, "is closed")
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        """Keep other calls out; raises ``LuaError`` inside of a call, and when it is closed."""
+        if is_inside(self):
+            raise plugin_error(self.name, "is in this call already")
+        with self._lock, Link(self):
+            check_cancelled()
+            if self._is_closed:
+                raise plugin_error(self.name, "is closed")
+            try:
+                yield
+            except (LuaError, LimitExceeded):
+                if self._is_closed:
+                    raise plugin_error(self.name, "is closed") from None
+                raise
+            finally:
+                if self._is_closed:
+                    self._isolated.close()
+
+    def _check_file(self) -> None:
+        """Load a watched file again that has changed."""
+        file = self._file
+        if file is None or file.folder is None or not file.folder.is_watched:
+            return
+        if not file.has_changed():
+            return
+        try:
+            self._reload(file)
+        except (LuaError, LimitExceeded) as error:
+            if self._is_closed:
+                raise
+            file.folder.on_error(file.path, error)
+
+    def _reload(self, file: PluginFile) -> None:
         self._broker.begin()
+        isolated = self._start(file.read())
+        self._isolated.close()
+        self._isolated = isolated
+        self.exports = list(isolated.exports)
+
+    def _call(self, function: str, arguments: bytes | None) -> list[Any]:
+        if function not in self.exports:
+            there = ", ".join(self.exports)
+            raise plugin_error(self.name, f"has no function {function!r}; it has {there}")
+        broker = self._broker
+        broker.begin()
         try:
             result = self._isolated.call(function, arguments)
-            self._broker.conclude()
-            return self._broker.values(result)
+            broker.conclude()
+            return broker.values(result)
+        except LuaError as error:
+            raise error from broker.causes.find(error.message)
         except Stop as stop:
             raise stop.exceeded from None
         except ValueError as error:
-            raise _failure(self.name, f"sends nonsense: {error}") from None
-
-
-class ThreadIsolation:
-    """Runs a plugin in the caller's thread, behind the same walls of the language."""
-
-    def __init__(
-        self, broker: Broker, source: bytes, *, modules: bool = False, script: bool = False
-    ) -> None:
-        self._broker = broker
-        self._source = source
-        self._modules = modules
-        self._script = script
-        self._engine: Any = None
-        self.exports = self._start()
-
-    def call(self, function: str, arguments: bytes | None) -> bytes | None:
-        """Call a function of the plugin."""
-        if self._engine is None:
-            self._start()
-        try:
-            result: bytes | None = self._engine.call(function, arguments)
-            return result
-        except Stop as stop:
-            raise stop.exceeded from None
+            raise plugin_error(self.name, f"sends nonsense: {error}") from None
         finally:
-            self._book()
-
-    def interrupt(self) -> None:
-        """Nothing: only its limits end a call in a thread."""
-
-    def close(self) -> None:
-        """Forget the plugin's Lua."""
-        self._engine = None
-
-    def _start(self) -> list[str]:
-        from luaopenai.host.engine import Engine
-
-        broker = self._broker
-        self._engine = Engine(broker, broker.limits, broker.name, is_guest=True)
-        try:
-            names: list[str] = self._engine.load(
-                self._source,
-                self._broker.function_names,
-                modules=self._modules,
-                script=self._script,
-            )
-            return names
-        except Stop as stop:
-            raise stop.exceeded from None
-        finally:
-            self._book()
-
-    def _book(self) -> None:
-        """Note what was used; a state that keeps too much memory is given up for a new one."""
-        engine, usage = self._engine, self._broker.usage
-        usage.seconds += engine.seconds
-        engine.seconds = 0.0
-        usage.peak_memory_mb = max(usage.peak_memory_mb, engine.peak())
-        if engine.is_broken or engine.is_full():
-            self._engine = None
+            broker.end()
 
 
 _has_warned = False
@@ -339,9 +464,3 @@ def _warn_of_missing_walls() -> None:
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-def _failure(plugin: str, what: str) -> LuaError:
-    error = LuaError(f"plugin {plugin} {what}")
-    error.plugin = plugin
-    return error

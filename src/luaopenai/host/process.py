@@ -17,7 +17,8 @@ from typing import Any
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled, current_call
-from luaopenai.host.broker import Broker
+from luaopenai.host import wire
+from luaopenai.host.broker import Broker, plugin_error
 from luaopenai.host.channel import Channel, HungUpError, NonsenseError
 from luaopenai.host.desk import Desk
 from luaopenai.host.limits import LimitExceeded
@@ -36,6 +37,8 @@ _INHERITS = hasattr(os, "fork")
 
 class ProcessIsolation:
     """Runs one plugin in a worker, which is replaced after it had to be killed."""
+
+    kind = "process"
 
     def __init__(
         self, broker: Broker, source: bytes, *, modules: bool = False, script: bool = False
@@ -71,6 +74,7 @@ class ProcessIsolation:
             "name": broker.name,
             "limits": asdict(broker.limits),
             "functions": broker.function_names,
+            "default_model": broker.default_model,
             "modules": self._modules,
             "script": self._script,
         }
@@ -92,9 +96,7 @@ class ProcessIsolation:
             check_cancelled()
             raise self._lost(worker) from None
         except NonsenseError:
-            error = LuaError(f"the process of plugin {self._broker.name} sends nonsense")
-            error.plugin = self._broker.name
-            raise error from None
+            raise plugin_error(self._broker.name, "has a process that sends nonsense") from None
         except (LuaError, LimitExceeded) as error:
             done = message[0] != b"load" and not isinstance(error, _Killed)
             if isinstance(error, _Killed):
@@ -147,10 +149,18 @@ class ProcessIsolation:
             limit = getattr(self._broker.limits, str(what), None)
             exceeded = LimitExceeded(what, _amount(limit), _amount(used_up), self._broker.name)
             raise _Killed(exceeded) if exceeded.kind == "memory_mb" else exceeded
-        message, chunk, line, traceback = json.loads(result)
-        error = LuaError(str(message), chunk, line, str(traceback))
-        error.plugin = self._broker.name
-        raise error
+        raise self._failed(*json.loads(result))
+
+    def _failed(self, message: Any, chunk: Any, line: Any, traceback: Any, value: Any) -> LuaError:
+        """The error that a worker tells; ``ValueError`` or ``TypeError`` for what is none."""
+        texts = (message, traceback, value, chunk or "")
+        if not all(isinstance(text, str) for text in texts) or not isinstance(line, int | None):
+            raise TypeError("an error has a message, a place, a traceback and a value")
+        # The worker has written characters that Lua had as they are with up to six for each byte.
+        if len(value) > 6 * wire.LARGEST_ERROR_VALUE:
+            raise ValueError("the value of an error is too large")
+        (found,) = wire.decode(value.encode()) or [None]
+        return LuaError(message, chunk, line, traceback, found, self._broker.name)
 
     def _lost(self, worker: _Worker) -> Exception:
         """What became of a worker that is gone."""
@@ -158,9 +168,7 @@ class ProcessIsolation:
         limit = self._broker.limits.memory_mb
         if limit is not None and (code == OUT_OF_MEMORY or code < 0):
             return LimitExceeded("memory_mb", limit, limit, self._broker.name)
-        error = LuaError(f"the process of plugin {self._broker.name} ended with status {code}")
-        error.plugin = self._broker.name
-        return error
+        return plugin_error(self._broker.name, f"has lost its process, with status {code}")
 
 
 class _Killed(LimitExceeded):

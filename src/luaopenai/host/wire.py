@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 MAX_DEPTH = 128
+LARGEST_ERROR_VALUE = 65536
+"""Bytes of JSON that a plugin's error value may come to; a larger one has only its message."""
+
 _BYTES, _PAIRS = "\0b", "\0p"
 _MARK = b'"\\u0000'
 _EXACT = 2**53
@@ -25,7 +28,7 @@ def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
 
 
 def decode(text: bytes | None) -> list[Any]:
-    """The values of such a text, written by Lua; raises ``ValueError`` for any other text."""
+    """The values of such a text, of either side's; raises ``ValueError`` for any other text."""
     if not text:
         return []
     try:
@@ -117,6 +120,8 @@ def _unmark(value: Any) -> Any:
         return [_unmark(item) for item in value]
     if not isinstance(value, dict):
         return value
+    if _BYTES in value:
+        return bytes(value[_BYTES], "latin-1")
     if _PAIRS in value:
         return {key: _unmark(item) for key, item in value[_PAIRS]}
     return {key: _unmark(item) for key, item in value.items()}

@@ -15,6 +15,7 @@ from typing import Any
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.runtime import LuaStateError
 from luaopenai.bridge.workers import Outcome
+from luaopenai.host import wire
 from luaopenai.host.broker import Stop
 from luaopenai.host.channel import Channel, HungUpError
 from luaopenai.host.engine import Engine
@@ -88,7 +89,7 @@ def _serve(channel: Channel) -> None:
     _, settings_text, source = channel.receive()
     settings = json.loads(settings_text)
     limits = Limits(**settings["limits"])
-    engine = Engine(_Line(channel), limits, settings["name"])
+    engine = Engine(_Line(channel), limits, settings["name"], settings["default_model"])
     lock_up(limits.memory_mb)
     flags = {"modules": settings["modules"], "script": settings["script"]}
     _answer(
@@ -107,7 +108,8 @@ def _answer(channel: Channel, engine: Engine, work: Any) -> None:
     try:
         parts = [b"done", pack(work())]
     except LuaError as error:
-        shown = [error.message, error.chunk, error.line, error.traceback]
+        value = (wire.encode((error.value,), "error") or b"").decode()
+        shown = [error.message, error.chunk, error.line, error.traceback, value]
         parts = [b"failed", json.dumps(shown).encode()]
     except Stop as stop:
         parts = [b"limit", _limit(stop.exceeded)]

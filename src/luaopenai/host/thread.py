@@ -1,0 +1,64 @@
+"""A plugin in the thread of whoever calls it: for authors who are trusted not to mean harm."""
+
+from __future__ import annotations
+
+from luaopenai.host.broker import Broker, Stop
+from luaopenai.host.engine import Engine
+
+
+class ThreadIsolation:
+    """Runs a plugin in the caller's thread, behind the same walls of the language."""
+
+    kind = "thread"
+
+    def __init__(
+        self, broker: Broker, source: bytes, *, modules: bool = False, script: bool = False
+    ) -> None:
+        self._broker = broker
+        self._source = source
+        self._modules = modules
+        self._script = script
+        self._engine: Engine | None = None
+        self.exports = self._start()
+
+    def call(self, function: str, arguments: bytes | None) -> bytes | None:
+        """Call a function of the plugin."""
+        if self._engine is None:
+            self._start()
+        engine = self._engine
+        assert engine is not None
+        try:
+            return engine.call(function, arguments)
+        except Stop as stop:
+            raise stop.exceeded from None
+        finally:
+            self._book(engine)
+
+    def interrupt(self) -> None:
+        """Nothing: only its limits end a call in a thread."""
+
+    def close(self) -> None:
+        """Forget the plugin's Lua."""
+        self._engine = None
+
+    def _start(self) -> list[str]:
+        broker = self._broker
+        engine = Engine(broker, broker.limits, broker.name, broker.default_model, is_guest=True)
+        self._engine = engine
+        try:
+            return engine.load(
+                self._source, broker.function_names, modules=self._modules, script=self._script
+            )
+        except Stop as stop:
+            raise stop.exceeded from None
+        finally:
+            self._book(engine)
+
+    def _book(self, engine: Engine) -> None:
+        """Note what was used; a state that keeps too much memory is given up for a new one."""
+        usage = self._broker.usage
+        usage.seconds += engine.seconds
+        engine.seconds = 0.0
+        usage.peak_memory_mb = max(usage.peak_memory_mb, engine.peak())
+        if engine.is_broken or engine.is_full():
+            self._engine = None
