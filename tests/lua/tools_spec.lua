@@ -206,7 +206,7 @@ describe("a stream that calls tools", function()
     assert.same({ role = "assistant", content = "Let me see.", tool_calls = { oslo } }, (session:send("?", ignore)))
   end)
 
-  it("hands the callback each piece of a call, with an empty text, and nothing for empty deltas", function()
+  it("hands the callback each piece of a call, with an empty text", function()
     local session = session_of(deltas({ part(0, "", copy(head_1)) }, { part(0, '{"city":"Oslo"}') }))
     local chunks = {}
     session:send("?", function(chunk, event)
@@ -214,8 +214,10 @@ describe("a stream that calls tools", function()
       chunks[#chunks + 1] = chunk
     end)
     assert.same({
+      { content = "", index = 0 },
       { content = "", index = 0, tool_calls = { part(0, "", copy(head_1)) } },
       { content = "", index = 0, tool_calls = { part(0, '{"city":"Oslo"}') } },
+      { content = "", index = 0 },
     }, chunks)
   end)
 

@@ -226,7 +226,7 @@ CASES = {
     "an event that is not UTF-8": Case(
         say(stream(delta("a"), delta("?").replace(b"?", b"\xe9"), delta("b"), DONE)),
         ask_for_a_stream,
-        "ab",
+        "a\ufffdb",
         1,
         1,
     ),

@@ -2,7 +2,8 @@
 
 Follows the event-stream format of the HTML standard (section 9.2), with two liberties that real
 servers and their clients take: white space may stand before a line, and an object that stands
-whole on one ``data:`` line is an event at once, without waiting for the blank line.
+whole on one ``data:`` line is an event at once, without waiting for the blank line, whatever
+came before it without one.
 """
 
 from __future__ import annotations
@@ -74,16 +75,20 @@ class Decoder:
             self._field(line[6:] if line[5:6] == b" " else line[5:])
 
     def _field(self, data: bytes) -> None:
-        if data.rstrip() == b"[DONE]":
+        text = data.rstrip()
+        if text[-1:] == b"}" and data[:1] == b"{":
+            if self._data and self._data[-1].rstrip()[-1:] == b"}":
+                self._dispatch()  # No JSON goes on with an object there, so it was whole.
+            if self._accept(data):
+                self._data = []
+            else:
+                self._data.append(data)
+        elif text == b"[DONE]":
             self._dispatch()
-        elif self._data or not (_is_whole(data) and self._accept(data)):
+        else:
             self._data.append(data)
 
     def _dispatch(self) -> None:
         if self._data:
             data, self._data = b"\n".join(self._data), []
             self._accept(data)
-
-
-def _is_whole(data: bytes) -> bool:
-    return data[:1] == b"{" and data.rstrip()[-1:] == b"}"

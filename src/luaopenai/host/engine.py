@@ -32,7 +32,6 @@ _PLAIN = (bytes, int, float, bool)
 
 _EXPORTED = {
     "account_headers",
-    "assemble",
     "begin_host",
     "begin_open",
     "begin_read",
@@ -50,6 +49,7 @@ _EXPORTED = {
     "explain",
     "host",
     "is_binary",
+    "mended",
     "module",
     "next_done",
     "now",
@@ -58,12 +58,13 @@ _EXPORTED = {
     "output_text",
     "read",
     "read_reply",
-    "read_response_event",
     "read_stream",
+    "response_event_reader",
     "response_failure",
     "rest",
     "sleep",
     "sse",
+    "stream_fault",
     "take",
     "write",
 }
