@@ -427,7 +427,8 @@ describe("A streamed reply", function()
     assert.equal("Good day", reply)
     local empty = { content = "", index = 0 }
     assert.same({ empty, { content = "Good ", index = 0 }, { content = "day", index = 0 }, empty }, chunks)
-    assert.same({ { role = "assistant", content = cjson.null }, { content = "Good " }, { content = "day" }, {} }, events)
+    local opening = { role = "assistant", content = cjson.null }
+    assert.same({ opening, { content = "Good " }, { content = "day" }, {} }, events)
     assert.is_true(fake.requests[1].body.stream)
     assert.same({ user("Hello"), assistant("Good day") }, session.messages)
   end)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luaopenai.client.lenient import read_body
 from luaopenai.client.server_errors import error_text, reported_error
 
 MISSING = {"loc": ["body", "messages", 0, "role"], "msg": "Field required", "type": "missing"}
@@ -101,8 +100,3 @@ VALUES = st.recursive(
 def test_any_json_has_some_words_or_none(body: object) -> None:
     assert isinstance(error_text(body), str)
     assert isinstance(reported_error(body), str)
-
-
-def test_a_body_may_be_json_in_any_encoding() -> None:
-    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32-le"):
-        assert read_body('{"a":"é"}'.encode(encoding)) == {"a": "é"}

@@ -75,6 +75,7 @@ _NEEDED = (
     "re",
     "string",
     "codecs",
+    "encodings.utf_16_le",
     "luaopenai.client.chat",
     "luaopenai.client.endpoints",
     "luaopenai.client.errors",
