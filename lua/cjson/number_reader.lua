@@ -28,11 +28,11 @@ end
 ---@param text string
 ---@param pos integer
 ---@param sum number what the digits before `pos` amount to
----@param full number the sum from which on no more digits are read
+---@param full number the sum from which on no more digits are read; infinity for all digits
 ---@return number sum, integer pos, integer char the byte at `pos`, 0 at the end
 local function read_digits(text, pos, sum, full)
   local char = byte(text, pos) or 0
-  while is_digit(char) and sum < full do
+  while is_digit(char) and (sum < full or full == INFINITY) do
     sum = sum * 10 + (char - ZERO)
     pos = pos + 1
     char = byte(text, pos) or 0

@@ -41,7 +41,11 @@ local session_parameters = bridge.constants().session_parameters
 ---@class openai.Chunk a piece of a streamed reply; `tostring` gives its text
 ---@field content string
 ---@field index integer
----@field tool_calls? openai.ToolCall[]
+---@field tool_calls? openai.ToolCall[] pieces of calls
+---@field function_call? openai.FunctionCall a piece of a call
+---@field finish_reason? string
+---@field reasoning? string
+---@field refusal? string
 
 ---@alias openai.ChunkCallback fun(chunk: openai.Chunk, event: table): any false for no more chunks
 
@@ -61,15 +65,22 @@ local session_parameters = bridge.constants().session_parameters
 
 local read_chunk
 
----The chunk in a raw event of a stream, or nil where the event brings neither text nor tool calls.
+---The chunk in a raw event of a stream, or nil: it takes exactly one choice, with a delta.
 ---@param event table
 ---@return openai.Chunk?
 local function parse_completion_chunk(event)
   read_chunk = read_chunk or bridge.wrap(bridge.chunk_reader())
-  local content, index, calls = read_chunk(json.encode(event, "event"))
-  if content then
-    return session.chunk({ content = content, index = index, tool_calls = calls and json.decode(calls) })
+  local content, index, more, is_content_empty = read_chunk(json.encode_received(event, "event"))
+  if not content then
+    return nil
   end
+  local chunk = { content = content, index = index }
+  if more then
+    for field, value in pairs(json.decode(more)) do
+      chunk[field] = value
+    end
+  end
+  return session.chunk(chunk, is_content_empty)
 end
 
 local function check_message(message, where)
@@ -152,22 +163,11 @@ local function keep(self, append_response, message_json, is_plain, whole)
 end
 
 local function text_of(chunks)
-  return json.decode((bridge.assemble(json.encode(chunks, "chunks")))).content
-end
-
--- The message that a stream came to, as JSON, and whether it is text only; or nil and what failed.
-local function finish_stream(chunks, body)
-  -- What a test puts in the place of `chat` may return a stream without having called anyone back.
-  local is_unread = #chunks == 0
-  if type(body) == "string" and (is_unread or body:find('"error"', 1, true)) then
-    local failure, message, is_plain = bridge.read_stream(body)
-    if failure then
-      return nil, failure
-    elseif is_unread then
-      return message, is_plain
-    end
+  local texts = {}
+  for _, chunk in ipairs(chunks) do
+    texts[#texts + 1] = type(chunk.content) == "string" and chunk.content or nil
   end
-  return bridge.assemble(json.encode(chunks, "chunks"))
+  return table.concat(texts)
 end
 
 ---Returns the model's reply to the history as it stands.
@@ -190,18 +190,25 @@ function methods:generate_response(append_response, opts_or_callback)
     return nil, body, callback and text_of(chunks)
   end
   append_response = append_response ~= false
-  if not callback or status ~= 200 then
-    local message, plain_or_failure = bridge.read_reply(status, json.encode(body, "body"))
+  -- What a test puts in the place of `chat` may return a stream without having called anyone back, and a server that
+  -- knows no streams answers without one.
+  if not callback or status ~= 200 or (#chunks == 0 and type(body) == "table") then
+    local message, is_plain_or_failure, whole = bridge.read_reply(status, json.encode_received(body, "body"))
     if not message then
-      return nil, plain_or_failure, body
+      return nil, is_plain_or_failure, body
     end
-    return keep(self, append_response, message, plain_or_failure, body.choices[1].message)
+    whole = whole and json.decode(whole) or body.choices[1].message
+    return keep(self, append_response, message, is_plain_or_failure, whole)
   end
-  local message, plain_or_failure = finish_stream(chunks, body)
+  local message, is_plain_or_failure, text = bridge.read_stream(
+    json.encode_received(chunks, "chunks"),
+    session.has_empty_content(chunks),
+    type(body) == "string" and body or ""
+  )
   if not message then
-    return nil, plain_or_failure, text_of(chunks)
+    return nil, is_plain_or_failure, text
   end
-  return keep(self, append_response, message, plain_or_failure)
+  return keep(self, append_response, message, is_plain_or_failure)
 end
 
 local function check(checker, what)

@@ -149,6 +149,7 @@ function request.send(client, method, path, payload, more_headers, stream_fn)
   })
   if not sent then
     if not (stream_fn and bridge.is_stopped(stream_fn)) then
+      finish() -- What came before the failure is for the stream's callback, too.
       fail(client, status)
     end
     -- Our own HTTP module still tells what was answered; another's has only said that its sink refused.

@@ -16,12 +16,12 @@ local response_methods = {}
 
 ---@return string # all `output_text` parts, joined
 function response_methods:get_output_text()
-  return bridge.output_text(json.encode(self, "response"))
+  return bridge.output_text(json.encode_received(self, "response"))
 end
 
 ---@return {b64_json: string}[] # the generated images
 function response_methods:get_images()
-  return json.decode(bridge.output_images(json.encode(self, "response")))
+  return json.decode(bridge.output_images(json.encode_received(self, "response")))
 end
 
 local response_mt = { __index = response_methods, __tostring = response_methods.get_output_text }
@@ -80,21 +80,43 @@ local function request_parameters(self, opts, callback)
   return parameters
 end
 
--- Takes a stream's events; its text, final response and failure are to be found in the first result.
+local read_event
+
+-- Takes a stream's events; what they come to is to be found in the first result.
 local function stream_reader(callback)
-  local stream = { texts = {} }
+  read_event = read_event or bridge.wrap(bridge.response_event_reader())
+  local stream = { texts = {}, refusals = {} }
   return stream,
     function(event)
-      local kind, value = bridge.read_response_event(json.encode(event, "event"))
+      local kind, value = read_event(json.encode_received(event, "event"))
+      stream.has_events = true
       if kind == "text" then
         table.insert(stream.texts, value)
-        return callback(session.chunk({ content = value }), event)
+        local go_on = callback(session.chunk({ content = value }), event)
+        stream.is_over = stream.is_over or go_on == false
+        return go_on
+      elseif kind == "refusal" then
+        table.insert(stream.refusals, value)
       elseif kind == "done" then
-        stream.response = event.response
-      elseif kind == "failed" then
+        stream.response, stream.is_over = event.response, true
+      elseif kind == "failed" and not stream.failure then
         stream.failure, stream.failed_event = value, event
       end
     end
+end
+
+-- The response that a stream ends with, if it does; or nil, what failed and what came.
+local function finish_stream(stream, body)
+  local text = table.concat(stream.texts)
+  if stream.failure then
+    return nil, stream.failure, stream.failed_event
+  end
+  local fault = bridge.stream_fault(body, text, table.concat(stream.refusals), stream.is_over or false)
+  if fault then
+    return nil, fault, text
+  end
+  -- A server that knows no streams answers without one.
+  return stream.response or (not stream.has_events and type(body) == "table" and body) or nil
 end
 
 ---Creates a response with the parameters given.
@@ -115,22 +137,24 @@ function methods:create_response(input, opts, callback)
   if not status then
     return nil, body, stream and table.concat(stream.texts)
   end
-  if stream and stream.failure then
-    return nil, stream.failure, stream.failed_event
-  end
   local response = body
   if stream and status == 200 then
-    response = stream.response
+    local failure, what_came
+    response, failure, what_came = finish_stream(stream, body)
     if not response then
-      return table.concat(stream.texts)
+      return not failure and table.concat(stream.texts) or nil, failure, what_came
     end
   end
-  local failure = bridge.response_failure(status, json.encode(response, "body"))
+  local failure = bridge.response_failure(status, json.encode_received(response, "body"))
   if failure then
-    return nil, failure, body
+    return nil, failure, stream and status == 200 and response or body
   end
   keep(self, response)
-  return stream and table.concat(stream.texts) or response
+  if not stream then
+    return response
+  end
+  local text = table.concat(stream.texts)
+  return text ~= "" and text or response:get_output_text()
 end
 
 ---The class; calling it constructs.

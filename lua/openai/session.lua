@@ -4,18 +4,32 @@ local _, bridge = ...
 
 local session = {}
 
-local chunk_mt = {
-  __tostring = function(chunk)
-    return chunk.content
-  end,
-}
+local function text(chunk)
+  return chunk.content
+end
+
+local chunk_mt = { __tostring = text }
+local empty_chunk_mt = { __tostring = text }
 
 ---Gives a chunk of a stream its `tostring`.
 ---@generic T: {content: string}
 ---@param chunk T
+---@param is_content_empty? boolean whether its event has a content without a text, such as null
 ---@return T
-function session.chunk(chunk)
-  return setmetatable(chunk, chunk_mt)
+function session.chunk(chunk, is_content_empty)
+  return setmetatable(chunk, is_content_empty and empty_chunk_mt or chunk_mt)
+end
+
+---Whether any of the chunks comes from an event whose content has no text.
+---@param chunks table[]
+---@return boolean
+function session.has_empty_content(chunks)
+  for _, chunk in ipairs(chunks) do
+    if getmetatable(chunk) == empty_chunk_mt then
+      return true
+    end
+  end
+  return false
 end
 
 ---A function, or a table that can be called, stands for `{stream_callback = it}`.

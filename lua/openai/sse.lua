@@ -28,7 +28,8 @@ function sse.create_stream_filter(callback)
     local piece = ...
     local events = piece ~= "" and not stopped[filter] and feed(piece) or {}
     for _, data in ipairs(events) do
-      if callback(json.decode(data)) == false then
+      local ok, event = pcall(json.decode, data)
+      if ok and callback(event) == false then
         stopped[filter] = true
         break
       end

@@ -53,6 +53,7 @@ local EQUAL_TEXTS = {
     '\t{ "a"\n:\r\n[ 1 , 2 ]\t, "b" : "" } ', { a = { 1, 2 }, b = "" },
   },
   ["the last of two equal keys"] = { '{"a":1,"a":{"b":2}}', { a = { b = 2 } } },
+  ["a number of more digits than a double has room for"] = { "[" .. ("1"):rep(400) .. "]", { math.huge } },
   ["digits in a key as a string"] = { '{"1":"x"}', { ["1"] = "x" } },
   ["a lone value"] = { "true", true },
   ["a number given as a Lua number"] = { 12.5, 12.5 },

@@ -458,12 +458,26 @@ describe("A stream", function()
     assert.equal("Good ", tostring(chunks_of(TEXT)[1]))
   end)
 
-  it("brings no chunk for null content, as servers open with", function()
-    assert.same({}, chunks_of(event({ { index = 0, delta = { role = "assistant", content = cjson.null } } })))
+  it("brings a chunk with an empty text for null content, as servers open with", function()
+    local opening = { role = "assistant", content = cjson.null }
+    assert.same({ { content = "", index = 0 } }, chunks_of(event({ { index = 0, delta = opening } })))
   end)
 
-  it("brings no chunk for an empty delta, as servers close with", function()
-    assert.same({}, chunks_of(event({ { index = 0, delta = {} } })))
+  it("brings a chunk with an empty text and the reason for the end, as servers close with", function()
+    local closing = { index = 0, delta = {}, finish_reason = "stop" }
+    assert.same({ { content = "", index = 0, finish_reason = "stop" } }, chunks_of(event({ closing })))
+  end)
+
+  it("brings a chunk with an empty text for a thought, under either name", function()
+    local chunk = { content = "", index = 0, reasoning = "Hm" }
+    for _, name in ipairs({ "reasoning", "reasoning_content" }) do
+      assert.same({ chunk }, chunks_of(event({ { index = 0, delta = { content = cjson.null, [name] = "Hm" } } })))
+    end
+  end)
+
+  it("brings chunks for events that do not name their object", function()
+    local bare = cjson.encode({ choices = { { index = 0, delta = { content = "x" } } } })
+    assert.same({ { content = "x", index = 0 } }, chunks_of("data: " .. bare .. "\n\n"))
   end)
 
   it("brings no chunk for other objects, and for none or several choices", function()
@@ -654,7 +668,7 @@ describe_with_server("A client on a real server", function()
       local texts = {}
       local opts = { stream = true, model = model }
       local _, body = server.client():chat(HELLO, opts, function(chunk) table.insert(texts, chunk.content) end)
-      assert.same({ "You ", "said: ", "Hello" }, texts)
+      assert.equal("You said: Hello", table.concat(texts))
       assert.matches("^data: .*data: %[DONE%]%s*$", body)
     end
   end)

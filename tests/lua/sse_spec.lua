@@ -85,6 +85,8 @@ describe("An event", function()
     { "before the end's mark", 'data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n' },
     { "around data that is not JSON", 'data: {"n":1}\n\ndata: {oops}\n\ndata: {"n":2}\n\n' },
     { "around data that is no object", 'data: 5\n\ndata: {"n":1}\n\ndata: "x"\n\ndata: {"n":2}\n\n' },
+    { "after a broken one without a blank line", 'data: {"n":1}\ndata: {broken\ndata: {"n":2}\n' },
+    { "with a line break in it", 'data: {"n":\n1}\n\ndata: {\r"n":2}\r\r' },
     { "on several data lines", 'data: {"n":\ndata: 1}\n\ndata: {\ndata: "n"\ndata: :2}\n\n' },
   }
   for _, row in ipairs(read) do
@@ -100,6 +102,21 @@ describe("An event", function()
       { { a = null, b = 0.5, c = "h\195\169 \n" } },
       events_in('data: {"a":null,"b":0.5,"c":"h\195\169 \\n"}\n')
     )
+  end)
+
+  it("keeps its control characters, and U+FFFD for what is not UTF-8", function()
+    assert.same({ { s = "a\1\0\27b\239\191\189c" } }, events_in('data: {"s":"a\1\0\27b\255c"}\n'))
+  end)
+
+  it("has infinity and NaN for numbers that JSON has not", function()
+    local event = events_in('data: {"a":Infinity,"b":-1e999,"c":NaN}\n')[1]
+    assert.same({ math.huge, -math.huge }, { event.a, event.b })
+    assert.is_true(event.c ~= event.c)
+  end)
+
+  it("has whole characters, joined from what two events have of them", function()
+    local events = events_in('data: {"s":"a\\ud83d"}\n', 'data: {"s":"\\ude00b"}\n', 'data: {"s":"\\ud83d"}\n')
+    assert.same({ { s = "a\240\159\152\128" }, { s = "b" }, { s = "\239\191\189" } }, events)
   end)
 
   it("is not made of nothing", function()

@@ -184,6 +184,21 @@ describe("a stream that calls tools", function()
     assert.same({ oslo, rome }, session:send("?", ignore).tool_calls)
   end)
 
+  it("keeps calls apart that share an index, by their ids", function()
+    local session = session_of(deltas(
+      { part(0, '{"city":', copy(head_1)) },
+      { part(0, '"Oslo"}') },
+      { part(0, '{"city":', copy(head_2)) },
+      { part(0, '"Rome"}', copy(head_2)) }
+    ))
+    assert.same({ oslo, rome }, session:send("?", ignore).tool_calls)
+  end)
+
+  it("has no content where the stream sends none", function()
+    local session = session_of(event_stream({ piece({ tool_calls = { part(0, '{"city":"Oslo"}', copy(head_1)) } }) }))
+    assert.same({ role = "assistant", tool_calls = { oslo } }, (session:send("?", ignore)))
+  end)
+
   it("orders calls by their index, not by their arrival", function()
     local session = session_of(deltas(
       { part(1, '{"city":"Rome"}', copy(head_2)) },
@@ -206,7 +221,7 @@ describe("a stream that calls tools", function()
     assert.same({ role = "assistant", content = "Let me see.", tool_calls = { oslo } }, (session:send("?", ignore)))
   end)
 
-  it("hands the callback each piece of a call, with an empty text, and nothing for empty deltas", function()
+  it("hands the callback each piece of a call, with an empty text", function()
     local session = session_of(deltas({ part(0, "", copy(head_1)) }, { part(0, '{"city":"Oslo"}') }))
     local chunks = {}
     session:send("?", function(chunk, event)
@@ -214,8 +229,10 @@ describe("a stream that calls tools", function()
       chunks[#chunks + 1] = chunk
     end)
     assert.same({
+      { content = "", index = 0 },
       { content = "", index = 0, tool_calls = { part(0, "", copy(head_1)) } },
       { content = "", index = 0, tool_calls = { part(0, '{"city":"Oslo"}') } },
+      { content = "", index = 0 },
     }, chunks)
   end)
 

@@ -11,12 +11,12 @@ from luaopenai import APIError
 from luaopenai.client.completions import (
     assemble,
     check_status,
-    error_text,
     find_message,
     history_message,
     is_plain,
     read_chunk,
 )
+from luaopenai.client.server_errors import error_text
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
@@ -48,7 +48,6 @@ def test_status_200_is_no_error() -> None:
         ({"error": "model not found"}, ": model not found"),
         ({"error": None}, ""),
         ({"error": ["x"]}, ""),
-        ({"detail": "x"}, ""),
         (["error"], ""),
         ("<html>502</html>", ""),
         (None, ""),
@@ -144,6 +143,43 @@ def test_a_plain_message_calls_nothing() -> None:
     assert not is_plain({"content": None, "function_call": {"name": "f"}})
 
 
+def test_a_refusal_is_the_failure_and_its_words_the_message() -> None:
+    for content in ({}, {"content": None}, {"content": ""}):
+        body = completion({"role": "assistant", "refusal": "I will not.", **content})
+        with pytest.raises(APIError, match=r"^I will not\.$") as caught:
+            find_message(200, body)
+        assert caught.value.body == body
+
+
+def test_a_refusal_beside_a_call_is_none() -> None:
+    message = {"content": None, "refusal": "I will not.", "tool_calls": [CALL]}
+    assert find_message(200, completion(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"error": {"message": "Overloaded", "code": 529}}, ": Overloaded (529)"),
+        ({"error": "no such model", "choices": []}, ": no such model"),
+        ({"detail": "Not found"}, ": Not found"),
+        ([{"error": {"message": "Bad key"}}], ": Bad key"),
+        ('event: error\ndata: {"error": {"message": "Busy"}}\n\n', ": Busy"),
+    ],
+    ids=repr,
+)
+def test_an_error_with_status_200_is_told_in_the_servers_words(body: object, text: str) -> None:
+    with pytest.raises(APIError) as caught:
+        find_message(200, body)
+    assert str(caught.value) == f"Request failed{text}"
+
+
+def test_numbers_that_json_has_not_are_none_in_a_reply() -> None:
+    body = completion({"tool_calls": [{**CALL, "cost": [float("inf"), float("nan"), 1]}]})
+    before = copy.deepcopy(body)
+    assert find_message(200, body)["tool_calls"] == [{**CALL, "cost": [None, None, 1]}]
+    assert str(body) == str(before)
+
+
 # --- What joins the history ---
 
 
@@ -165,6 +201,20 @@ def test_the_history_keeps_calls_and_their_null_content() -> None:
         "tool_calls": [CALL],
         "function_call": {"name": "f"},
     }
+
+
+def test_a_content_that_the_server_did_not_send_stays_absent_from_the_history() -> None:
+    assert history_message({"role": "assistant", "tool_calls": [CALL]}) == {
+        "role": "assistant",
+        "tool_calls": [CALL],
+    }
+
+
+@pytest.mark.parametrize("calls", [{"tool_calls": {"a": 1}}, {"function_call": "auto"}], ids=repr)
+def test_what_is_no_call_does_not_keep_a_text_from_being_one(calls: dict[str, Any]) -> None:
+    reply = find_message(200, completion({"content": "x", **calls}))
+    assert is_plain(reply)
+    assert history_message(reply) == {"role": "assistant", "content": "x"}
 
 
 def test_the_history_does_not_keep_empty_calls() -> None:
@@ -197,16 +247,54 @@ def test_a_chunk_of_tool_calls_has_an_empty_text() -> None:
 
 
 @pytest.mark.parametrize(
+    "delta",
+    [
+        {"role": "assistant", "content": None},
+        {},
+        {"content": ""},
+        {"content": 1},
+        {"tool_calls": []},
+        {"tool_calls": "f"},
+        {"tool_calls": [None, "f"]},
+        {"content": None, "reasoning": None, "reasoning_content": ""},
+    ],
+    ids=repr,
+)
+def test_a_chunk_of_an_event_that_brings_nothing_is_an_empty_text(delta: dict[str, Any]) -> None:
+    assert read_chunk(event(**delta)) == {"content": "", "index": 0}
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_a_chunk_has_the_reasoning_under_either_name(field: str) -> None:
+    assert read_chunk(event(**{"content": None, field: "Hm"})) == {
+        "content": "",
+        "index": 0,
+        "reasoning": "Hm",
+    }
+
+
+def test_a_chunk_has_the_reason_for_the_end() -> None:
+    streamed = event()
+    streamed["choices"][0]["finish_reason"] = "length"
+    assert read_chunk(streamed) == {"content": "", "index": 0, "finish_reason": "length"}
+
+
+@pytest.mark.parametrize("index", [None, "0", True, [0], float("inf"), 10**400], ids=type)
+def test_the_index_of_a_chunk_is_a_number_that_both_languages_have(index: object) -> None:
+    streamed = event(content="x")
+    streamed["choices"][0]["index"] = index
+    assert read_chunk(streamed) == {"content": "x", "index": 0}
+
+
+def test_an_event_without_an_object_is_a_chunk() -> None:
+    assert read_chunk({"choices": event(content="x")["choices"]}) == {"content": "x", "index": 0}
+
+
+@pytest.mark.parametrize(
     "streamed",
     [
-        event(role="assistant", content=None),
-        event(),
-        event(content=""),
-        event(content=1),
-        event(tool_calls=[]),
-        event(tool_calls="f"),
-        event(tool_calls=[None, "f"]),
         {**event(content="x"), "object": "chat.completion"},
+        {**event(content="x"), "object": ["chat.completion.chunk"]},
         {**event(content="x"), "choices": []},
         {**event(content="x"), "choices": event(content="x")["choices"] * 2},
         {**event(content="x"), "choices": None},
@@ -218,7 +306,7 @@ def test_a_chunk_of_tool_calls_has_an_empty_text() -> None:
     ],
     ids=repr,
 )
-def test_an_event_that_brings_neither_text_nor_calls_is_no_chunk(streamed: object) -> None:
+def test_an_event_without_exactly_one_choice_and_its_delta_is_no_chunk(streamed: object) -> None:
     assert read_chunk(streamed) is None
 
 
@@ -252,7 +340,6 @@ def test_the_pieces_of_a_tool_call_are_joined_by_its_index() -> None:
     )
     assert message == {
         "role": "assistant",
-        "content": None,
         "tool_calls": [
             {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
             {"id": "b", "type": "function", "function": {"name": "g", "arguments": '{"y":2}'}},
@@ -271,6 +358,88 @@ def test_whole_calls_without_an_index_are_calls_of_their_own() -> None:
     assert message["tool_calls"] == [CALL, {**CALL, "id": "call_2"}]
 
 
+def calls_of(*tool_calls: dict[str, Any]) -> list[tuple[str | None, str, str]]:
+    """Id, name and arguments of each call that pieces make."""
+    calls = assemble(pieces(*tool_calls))["tool_calls"]
+    return [(call.get("id"), *call["function"].values()) for call in calls]
+
+
+def test_calls_with_ids_of_their_own_are_kept_apart_though_they_share_an_index() -> None:
+    first = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{1"}}
+    second = {"index": 0, "id": "b", "function": {"name": "f", "arguments": "{2"}}
+    rest = {"index": 0, "function": {"arguments": "}"}}
+    assert calls_of(first, rest, second, rest) == [("a", "f", "{1}"), ("b", "f", "{2}")]
+
+
+def test_an_id_in_every_piece_is_one_call_whose_name_may_come_again() -> None:
+    head = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}}
+    rest = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "}"}}
+    assert calls_of(head, rest) == [("a", "f", "{}")]
+
+
+def test_pieces_that_are_mixed_find_their_call_by_its_id() -> None:
+    def piece(name: str, arguments: str) -> dict[str, Any]:
+        return {"index": 0, "id": name, "function": {"arguments": arguments}}
+
+    assert calls_of(piece("a", "1"), piece("b", "2"), piece("a", "3")) == [
+        ("a", "", "13"),
+        ("b", "", "2"),
+    ]
+
+
+def test_an_id_that_comes_late_is_that_of_the_call_at_its_index() -> None:
+    assert calls_of(
+        {"index": 0, "function": {"name": "f"}},
+        {"index": 0, "id": "a", "function": {"arguments": "{}"}},
+    ) == [("a", "f", "{}")]
+
+
+def test_an_empty_id_is_none() -> None:
+    head = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}}
+    assert calls_of(head, {"index": 0, "id": "", "function": {"arguments": "}"}}) == [
+        ("a", "f", "{}")
+    ]
+
+
+def test_a_piece_without_index_id_and_name_goes_on_with_the_newest_call() -> None:
+    rest = {"function": {"arguments": "}"}}
+    assert calls_of(
+        {"function": {"name": "f", "arguments": "{"}},
+        rest,
+        {"function": {"name": "g", "arguments": "{"}},
+        rest,
+    ) == [(None, "f", "{}"), (None, "g", "{}")]
+
+
+def test_a_call_keeps_what_else_its_pieces_bring() -> None:
+    signature = {"google": {"thought_signature": "x"}}
+    head = {"index": 0, "id": "a", "function": {"name": "f"}, "extra_content": signature}
+    call = assemble(pieces(head))["tool_calls"][0]
+    assert call["extra_content"] == signature
+    assert "index" not in call
+
+
+def test_the_pieces_of_a_function_call_are_joined() -> None:
+    deltas = [{"name": "f", "arguments": ""}, {"arguments": "{"}, {"arguments": "}"}]
+    chunks = [read_chunk(event(content=None, function_call=delta)) for delta in deltas]
+    assert assemble(filter(None, chunks)) == {
+        "role": "assistant",
+        "content": None,
+        "function_call": {"name": "f", "arguments": "{}"},
+    }
+
+
+@pytest.mark.parametrize("sent", [None, ""])
+def test_a_message_that_calls_has_null_for_a_content_that_came_without_a_text(sent: object) -> None:
+    chunks = [read_chunk(event(content=sent)), read_chunk(event(tool_calls=[CALL]))]
+    assert assemble(filter(None, chunks))["content"] is None
+
+
+def test_a_message_that_calls_has_no_content_where_none_came() -> None:
+    chunks = [read_chunk(event(role="assistant")), read_chunk(event(tool_calls=[CALL]))]
+    assert assemble(filter(None, chunks)) == {"role": "assistant", "tool_calls": [CALL]}
+
+
 def test_a_text_beside_tool_calls_is_kept() -> None:
     message = assemble([{"content": "Let me see."}, *pieces(CALL)])
     assert (message["content"], message["tool_calls"]) == ("Let me see.", [CALL])
@@ -280,10 +449,9 @@ def test_what_is_no_text_in_a_call_is_left_out() -> None:
     message = assemble(
         pieces({"index": 0, "id": None, "function": {"arguments": None}}, {"function": "f"})
     )
-    assert (
-        message["tool_calls"]
-        == [{"type": "function", "function": {"name": "", "arguments": ""}}] * 2
-    )
+    assert message["tool_calls"] == [
+        {"type": "function", "function": {"name": "", "arguments": ""}}
+    ]
 
 
 def test_putting_together_leaves_the_chunks_as_they_were() -> None:

@@ -502,8 +502,10 @@ def test_chat_hands_over_chunks_and_their_events(client: OpenAI, httpserver: HTT
     received: list[tuple[object, ...]] = []
     client.chat(HELLO, lambda *arguments: received.append(arguments))
     assert received == [
+        ({"content": "", "index": 0}, streamed[0]),
         ({"content": "Hel", "index": 0}, streamed[1]),
         ({"content": "lo", "index": 0}, streamed[2]),
+        ({"content": "", "index": 0}, streamed[3]),
     ]
 
 
@@ -830,7 +832,7 @@ def test_a_streamed_reply_is_put_together(client: OpenAI, httpserver: HTTPServer
     session = client.new_chat_session()
     texts: list[str] = []
     assert session.send("Hi", lambda chunk, event: texts.append(str(chunk))) == "Hello"
-    assert texts == ["Hel", "lo"]
+    assert texts == ["", "Hel", "lo", ""]
     assert session.last_message() == {"role": "assistant", "content": "Hello"}
 
 
@@ -842,7 +844,7 @@ def test_streamed_tool_calls_are_put_together(client: OpenAI, httpserver: HTTPSe
     respond_with_bytes(httpserver, events(*streamed), "text/event-stream")
     session = client.new_chat_session()
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
-    expected = {"role": "assistant", "content": None, "tool_calls": [call]}
+    expected = {"role": "assistant", "tool_calls": [call]}
     assert session.send("Hi", lambda chunk, event: None) == expected
     assert session.last_message() == expected
 

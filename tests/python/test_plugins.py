@@ -451,6 +451,32 @@ def test_a_plugin_asks_the_model_with_the_hosts_key(
     assert (plugin.usage.requests, plugin.usage.tokens) == (3, 30)
 
 
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (stream("a\ud83d", "\ude00b"), "a😀b"),
+        (stream("a\ud83d"), "a\ufffd"),
+        (b'data: {"choices": [{"delta": {"content": "\xff"}}], "n": 1e999}\n\n', "\ufffd"),
+        (b'{"choices": [{"message": {"content": "\\ud83d\xff"}}]}', "\ufffd\ufffd"),
+        (b'{"detail": [{"loc": ["body"], "msg": "No"}]}', "Request failed: body: No"),
+        (b'data: {"choices": [{"delta": {"refusal": "No."}}]}\n\ndata: [DONE]\n\n', "No."),
+    ],
+    ids=["a cut pair", "a half", "odd bytes", "an odd body", "an error", "a refusal"],
+)
+def test_a_plugin_loses_nothing_of_what_servers_send(
+    load: Load, client: OpenAI, httpserver: HTTPServer, answer: bytes, result: str
+) -> None:
+    kind = "text/event-stream" if answer.startswith(b"data:") else "application/json"
+    expected = httpserver.expect_request("/v1/chat/completions")
+    expected.respond_with_data(answer, content_type=kind)
+    code = """
+      local session = require("openai").new():new_chat_session()
+      local reply, failure = session:send("Hi", function() end)
+      return reply or failure
+    """
+    assert load(body(code), client=client).call("run") == result
+
+
 def test_a_host_without_a_client_has_no_model(load: Load) -> None:
     with pytest.raises(LuaError, match="this plugin's host has no client"):
         load(ASK).call("ask")

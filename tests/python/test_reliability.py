@@ -226,7 +226,7 @@ CASES = {
     "an event that is not UTF-8": Case(
         say(stream(delta("a"), delta("?").replace(b"?", b"\xe9"), delta("b"), DONE)),
         ask_for_a_stream,
-        "ab",
+        "a\ufffdb",
         1,
         1,
     ),
@@ -932,3 +932,23 @@ def test_the_log_shows_no_key_wherever_it_stands(
         client.models()
     assert "answered" in caplog.text
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        ("new_chat_session", {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}),
+        ("new_responses_chat_session", {"type": "response.output_text.delta", "delta": "Hel"}),
+    ],
+    ids=["chat", "responses"],
+)
+def test_a_session_whose_stream_is_cut_off_tells_what_text_came(
+    fault_server: StartServer, kind: str, event: dict[str, Any]
+) -> None:
+    data = b"data: %s\n\n" % json.dumps(event).encode()
+    server = fault_server(say(CHUNKED_STREAM + chunk(data)))
+    with OpenAI(API_KEY, server.url) as client:
+        session = getattr(client, kind)()
+        with pytest.raises(APIConnectionError, match=r"^the answer was cut off: ") as caught:
+            session.send("Hi", lambda chunk, event: None)
+    assert caught.value.body == "Hel"

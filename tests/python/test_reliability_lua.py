@@ -110,6 +110,11 @@ SEND = """
 CUT = CHUNKED_STREAM + chunk(delta("Hel") + delta("lo"))
 BROKEN_STREAMS: dict[str, tuple[Script, str, str]] = {
     "cut": (say(CUT), "the answer was cut off: URL", "Hello"),
+    "cut in a character": (
+        say(CHUNKED_STREAM + chunk(delta("Hel") + delta("lo\ud83d"))),
+        "the answer was cut off: URL",
+        "Hello\ufffd",
+    ),
     "silent": (say_then_stall(CUT), "timed out: no answer within 0.2 s from URL", "Hello"),
     "error": (
         say(stream(delta("Hello"), b'data: {"error": {"message": "Broke", "code": "oops"}}\n\n')),

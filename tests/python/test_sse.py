@@ -184,6 +184,21 @@ def test_a_line_that_only_looks_like_a_whole_object_waits_for_the_rest() -> None
     assert decode(b'data: {"a":{}\ndata: }\n\n') == [{"a": {}}]
 
 
+@pytest.mark.parametrize("before", [b"{broken", b'{"a":', b"{oops}", b"not json", b"{}}", b"["])
+def test_a_whole_object_is_an_event_whatever_came_before_it(before: bytes) -> None:
+    assert decode(b"data: " + before + b'\ndata: {"b":2}\n') == [{"b": 2}]
+
+
+def test_an_object_over_several_lines_comes_before_the_one_on_the_next() -> None:
+    assert decode(b'data: {"a":\ndata: 1}\ndata: {"b":2}\n') == [{"a": 1}, {"b": 2}]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
+def test_an_object_may_go_on_in_lines_without_their_field_name(end: bytes) -> None:
+    lines = [b'data: {"a":', b"event: ping", b": a comment", b"  1,", b'"b":2', b"}", b"", b""]
+    assert decode(end.join(lines)) == [{"a": 1, "b": 2}]
+
+
 def test_the_end_mark_is_no_event() -> None:
     assert decode(b'data: {"a":1}\n\ndata: [DONE]\n\n') == [{"a": 1}]
 

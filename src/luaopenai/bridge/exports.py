@@ -136,55 +136,79 @@ class Exports(Network):
     def read_reply(self, status: int, text: bytes) -> tuple[object, ...]:
         """What the body of a chat completion means.
 
-        Returns ``None, MESSAGE`` for a failure, else the history's message as JSON and whether it
-        is text only.
+        Returns ``None, MESSAGE`` for a failure, else the history's message as JSON, whether it is
+        text only, and the whole message as JSON where the body's own cannot be sent again.
         """
         from luaopenai.client import completions
         from luaopenai.client.errors import APIError
-        from luaopenai.client.payload import encode
+        from luaopenai.client.payload import decode, encode
 
-        body = _loads_answer(text)
+        body = decode(text)
         try:
             completions.check_status(status, body)
             message = completions.find_message(status, body)
         except APIError as error:
             return None, str(error)
-        return encode(completions.history_message(message)), completions.is_plain(message)
+        is_changed = message is not body["choices"][0]["message"]
+        return (
+            encode(completions.history_message(message)),
+            completions.is_plain(message),
+            encode(message) if is_changed else None,
+        )
 
     def chunk_reader(self) -> Callable[[bytes], tuple[object, ...]]:
         """A function that takes a stream's event as JSON.
 
-        It returns the content, index and tool calls (as JSON) of a chunk, nothing for another.
+        It returns a chunk's content and index, what else it has (as JSON) and whether its content
+        is empty though it is there; nothing for an event that is no chunk.
         """
+        from luaopenai.client import lenient
         from luaopenai.client.completions import read_chunk
-        from luaopenai.client.payload import encode
-
-        scan = _scanner()
 
         def read(text: bytes) -> tuple[object, ...]:
-            chunk = read_chunk(scan(text.decode("utf-8", "replace"), 0)[0])
+            chunk = read_chunk(_read_event(lenient.scan, text))
             if chunk is None:
                 return ()
-            calls = chunk.get("tool_calls")
-            content: str = chunk["content"]
-            return content.encode(), chunk["index"], encode(calls) if calls else None
+            content, index = chunk["content"].encode(), chunk["index"]
+            if content and len(chunk) == 2:
+                return content, index
+            more = {field: chunk[field] for field in chunk if field not in ("content", "index")}
+            return content, index, lenient.write(more), chunk.is_content_empty
 
         return read
 
-    def assemble(self, text: bytes) -> tuple[object, ...]:
-        """The message that a stream's chunks make, as JSON, and whether it is text only."""
-        from luaopenai.client import completions
-        from luaopenai.client.payload import encode
+    def read_stream(self, chunks: bytes, is_content_empty: bool, body: bytes) -> tuple[object, ...]:
+        """What a chat completion's stream comes to, from its chunks as JSON and its raw text.
 
-        message = completions.assemble(_loads(text, "chunks") or ())
+        Returns ``None, MESSAGE, TEXT SO FAR`` for a failure, else the history's message as JSON
+        and whether it is text only.
+        """
+        from luaopenai.client import completions, streams
+        from luaopenai.client.errors import APIError
+        from luaopenai.client.payload import decode, encode
+
+        pieces = decode(chunks) or ()
+        try:
+            message = streams.read_reply(
+                200, pieces, body.decode("utf-8", "replace"), is_content_empty
+            )
+        except APIError as error:
+            return None, str(error), error.body
         return encode(completions.history_message(message)), completions.is_plain(message)
+
+    def mended(self, text: bytes) -> bytes | None:
+        """A body's JSON as our decoder takes it, or nothing where the text may stay as it is."""
+        from luaopenai.client.lenient import mended
+
+        return mended(text)
 
     def response_failure(self, status: int, text: bytes) -> str | None:
         """Why a body is no response of the Responses API, or nothing."""
         from luaopenai.client import responses
         from luaopenai.client.errors import APIError
+        from luaopenai.client.payload import decode
 
-        body = _loads(text, "body")
+        body = decode(text)
         try:
             responses.check_response_status(status, body)
             responses.find_response(status, body)
@@ -192,37 +216,40 @@ class Exports(Network):
             return str(error)
         return None
 
-    def read_response_event(self, text: bytes) -> tuple[object, ...]:
-        """What an event of a Responses stream brings: its kind and its text."""
+    def response_event_reader(self) -> Callable[[bytes], tuple[object, ...]]:
+        """A function that takes an event of a Responses stream as JSON.
+
+        It returns what the event brings: its kind and its text.
+        """
+        from luaopenai.client.lenient import scan
         from luaopenai.client.responses import read_event
 
-        return read_event(_loads(text, "event"))
+        def read(text: bytes) -> tuple[object, ...]:
+            return read_event(_read_event(scan, text))
+
+        return read
+
+    def stream_fault(self, body: object, text: bytes, refusal: bytes, is_over: bool) -> str | None:
+        """Why what came of a Responses stream is no answer, or nothing."""
+        from luaopenai.client.responses import stream_fault
+
+        brought, refused = text.decode("utf-8", "replace"), refusal.decode("utf-8", "replace")
+        raw = body.decode("utf-8", "replace") if isinstance(body, bytes) else None
+        return stream_fault(raw, brought, refused, is_over) or None
 
     def output_text(self, text: bytes) -> str:
         """A response's text."""
+        from luaopenai.client.payload import decode
         from luaopenai.client.responses import output_text
 
-        return output_text(_loads(text, "response"))
+        return output_text(decode(text))
 
     def output_images(self, text: bytes) -> bytes:
         """A response's images, as JSON."""
-        from luaopenai.client.payload import encode
+        from luaopenai.client.payload import decode, encode
         from luaopenai.client.responses import output_images
 
-        return encode(output_images(_loads(text, "response")))
-
-    def read_stream(self, text: bytes) -> tuple[object, ...]:
-        """What a chat completion's stream comes to, read again from its raw text.
-
-        Returns ``MESSAGE`` of a failure or None, the message as JSON, and whether it is text only.
-        """
-        from luaopenai.client import completions, streams
-        from luaopenai.client.payload import encode
-
-        body = text.decode("utf-8", "replace")
-        message = completions.assemble(streams.read_chunks(body))
-        failure = streams.stream_failure(body) or None
-        return failure, encode(completions.history_message(message)), completions.is_plain(message)
+        return encode(output_images(decode(text)))
 
     def multipart(self, fields: object) -> tuple[object, ...]:
         """A form's body and content type."""
@@ -238,29 +265,13 @@ class Exports(Network):
 
     def sse(self) -> Callable[[bytes | None], object]:
         """A function that takes a body piece, nil for the end, and returns a list of events."""
-        from luaopenai.client.sse import Decoder
+        from luaopenai.client.streams import EventReader
 
         found: list[bytes] = []
-        scan = _scanner()
-
-        def accept(data: bytes) -> bool:
-            try:
-                text = data.decode().strip()
-                value, end = scan(text, 0)
-            except (StopIteration, ValueError, RecursionError):
-                return False
-            if type(value) is not dict or end != len(text):
-                return False
-            found.append(data)
-            return True
-
-        decoder = Decoder(accept)
+        reader = EventReader(lambda _, text: found.append(text))
 
         def feed(piece: bytes | None) -> object:
-            if piece is None:
-                decoder.close()
-            else:
-                decoder.feed(piece)
+            reader.feed(piece)
             if not found:
                 return None
             events = self._values.byte_list(found)
@@ -276,12 +287,12 @@ class Exports(Network):
         raise SystemExit(code)
 
 
-def _scanner() -> Callable[[str, int], tuple[Any, int]]:
-    """JSON's own reader, without what ``json.loads`` does beside: half of the time of an event."""
-    from json import JSONDecoder
-    from json.scanner import make_scanner
-
-    return make_scanner(JSONDecoder())  # type: ignore[arg-type]
+def _read_event(scan: Callable[[str, int], tuple[Any, int]], text: bytes) -> Any:
+    """An event from our encoder's text, or None where it is nested too deeply."""
+    try:
+        return scan(text.decode("utf-8", "replace"), 0)[0]
+    except RecursionError:
+        return None
 
 
 def _loads(text: bytes, where: str) -> Any:
@@ -295,13 +306,6 @@ def _loads(text: bytes, where: str) -> Any:
 
         value = json.loads(text.decode("utf-8", "surrogateescape"))
         raise ValueError(fault(value, where, 1)) from None
-
-
-def _loads_answer(text: bytes) -> Any:
-    """A server's JSON; bytes that are not UTF-8 become U+FFFD, as they do for Python's client."""
-    import json
-
-    return json.loads(text.decode("utf-8", "replace"))
 
 
 def _is_utf8(text: bytes) -> bool:

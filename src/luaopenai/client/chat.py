@@ -5,13 +5,12 @@ from __future__ import annotations
 from luaopenai.client.arguments import check_callback, check_client, check_lists
 from luaopenai.client.completions import (
     Chunk,
-    assemble,
     check_status,
     find_message,
     history_message,
     is_plain,
 )
-from luaopenai.client.errors import APIError
+from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.light_typing import overload
 from luaopenai.client.messages import check_function, check_message
 
@@ -152,6 +151,7 @@ class ChatSession:
         self, parameters: dict[str, Any], append_response: bool
     ) -> ReplyStream[Chunk, str | Message]:
         from luaopenai.client.iterators import ReplyStream
+        from luaopenai.client.streams import read_reply
 
         stream: Stream[Chunk] = self.client.chat(self.messages, **parameters)
         check_status(*stream.response)
@@ -162,7 +162,11 @@ class ChatSession:
                 arrived.append(chunk)
                 yield chunk
 
-        return ReplyStream(stream, chunks(), lambda: self._keep(assemble(arrived), append_response))
+        def finish() -> str | Message:
+            status, body, headers = stream.response
+            return self._keep(read_reply(status, arrived, body, headers=headers), append_response)
+
+        return ReplyStream(stream, chunks(), finish)
 
     def _keep(self, whole: Message, append_response: bool) -> str | Message:
         """Append a reply to the history if need be; what ``send`` returns of it."""
@@ -173,7 +177,7 @@ class ChatSession:
 
     def _stream(self, stream_callback: StreamCallback, parameters: dict[str, Any]) -> Message:
         from luaopenai.client.callbacks import two_arguments
-        from luaopenai.client.streams import stream_failure
+        from luaopenai.client.streams import read_reply, text_of
 
         chunks: list[Chunk] = []
         callback = two_arguments(stream_callback)
@@ -182,13 +186,12 @@ class ChatSession:
             chunks.append(chunk)
             return callback(chunk, event)
 
-        response = self.client.chat(self.messages, collect, **parameters)
-        check_status(*response)
-        whole = assemble(chunks)
-        failure = stream_failure(response.body)
-        if failure:
-            raise APIError(failure, status=response.status, body=whole["content"])
-        return whole
+        try:
+            response = self.client.chat(self.messages, collect, **parameters)
+        except APIConnectionError as error:
+            error.body = text_of(chunks)
+            raise
+        return read_reply(response.status, chunks, response.body, headers=response.headers)
 
     def _parameters(self, opts: dict[str, Any]) -> dict[str, Any]:
         parameters = {"functions": self.functions, "tools": self.tools, **self.opts, **opts}

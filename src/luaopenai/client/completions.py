@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from luaopenai.client.calls import ToolCalls, add_texts
 from luaopenai.client.errors import APIError, status_error
+from luaopenai.client.server_errors import error_text, reported_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,11 +16,21 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 
-class Chunk(dict):  # type: ignore[type-arg]
-    """A piece of a streamed reply: ``content``, ``index`` and, for some, ``tool_calls``.
+_UNUSABLE = "Failed to parse response from server"
+_CHUNK_OBJECTS = ("chat.completion.chunk", None)
 
-    ``str(chunk)`` is its text.
+
+class Chunk(dict):  # type: ignore[type-arg]
+    """A piece of a streamed reply: ``content``, always a string, and ``index``.
+
+    Where its event has them: ``finish_reason``, ``reasoning``, ``refusal``, and the pieces
+    ``tool_calls`` and ``function_call``. ``str(chunk)`` is its text.
+
+    Attributes:
+        is_content_empty: whether its event has a content without a text, such as null.
     """
+
+    is_content_empty = False
 
     def __str__(self) -> str:
         return str(self["content"])
@@ -42,28 +54,34 @@ def bad_status(
     return status_error(f"Bad status: {status}{error_text(body)}", status, body, headers)
 
 
-def error_text(body: object) -> str:
-    """What a body says of an error: ``: TEXT (CODE)``, each where it is there."""
-    error = body.get("error") if isinstance(body, dict) else None
-    if isinstance(error, str):
-        return f": {error}"
-    if not isinstance(error, dict):
-        return ""
-    text, code = error.get("message"), error.get("code")
-    said = f": {text}" if isinstance(text, str) else ""
-    if isinstance(code, str) or (isinstance(code, int | float) and not isinstance(code, bool)):
-        said += f" ({code})"
-    return said
-
-
 def find_message(status: int, body: Any) -> Message:
-    """The reply's message in a chat completion; raises ``APIError`` where there is none."""
+    """The reply's message in a chat completion, with nothing in it that cannot be sent again.
+
+    Raises ``APIError`` where there is none, and where the model refuses: with its words.
+    """
     fault = _reply_fault(body)
     if fault:
-        text = f"Failed to parse response from server: {fault}"
+        words = reported_error(body)
+        text = f"Request failed{words}" if words else f"{_UNUSABLE}: {fault}"
         raise APIError(text, status=status, body=body)
     message: Message = body["choices"][0]["message"]
-    return message
+    refusal = refusal_of(message)
+    if refusal:
+        raise APIError(refusal, status=status, body=body)
+    return _sendable(message)
+
+
+def _sendable(message: Message) -> Message:
+    from luaopenai.client.lenient import sendable
+
+    checked: Message = sendable(message)
+    return checked
+
+
+def refusal_of(message: Message) -> str:
+    """With which words the model refuses in a message, or ""; a call is no refusal."""
+    refusal = message.get("refusal")
+    return refusal if isinstance(refusal, str) and is_plain(message) else ""
 
 
 _MISSING = object()
@@ -83,7 +101,8 @@ def _reply_fault(body: object) -> str:
     if not isinstance(value, dict):
         return f'{trail}expected type "table", got "{lua_type(value)}"'
     content = value.get("content", _MISSING)
-    if isinstance(content, str) or (content in (None, _MISSING) and not is_plain(value)):
+    is_absent = content is None or content is _MISSING
+    if isinstance(content, str) or (is_absent and (refusal_of(value) or not is_plain(value))):
         return ""
     return f'{trail}field "content": expected type "string", got "{lua_type(content)}"'
 
@@ -109,65 +128,109 @@ def lua_type(value: object) -> str:
 
 def is_plain(message: Message) -> bool:
     """Whether a message is text only, with neither ``tool_calls`` nor ``function_call``."""
-    return not message.get("tool_calls") and not message.get("function_call")
+    return not _filled(message, "tool_calls", list) and not _filled(message, "function_call", dict)
 
 
 def history_message(message: Message) -> Message:
     """The fields of a reply that belong in the history."""
-    kept: Message = {"role": "assistant", "content": message.get("content")}
-    for field in ("function_call", "tool_calls"):
-        if message.get(field):
-            kept[field] = message[field]
+    kept: Message = {"role": "assistant"}
+    if "content" in message:
+        kept["content"] = message["content"]
+    for field, kind in (("function_call", dict), ("tool_calls", list)):
+        value = _filled(message, field, kind)
+        if value:
+            kept[field] = value
     return kept
 
 
+def _filled(table: Mapping[str, Any], field: str, kind: type) -> Any:
+    """A field that is of this kind and not empty, or None."""
+    value = table.get(field)
+    return value if value and isinstance(value, kind) else None
+
+
 def read_chunk(event: object) -> Chunk | None:
-    """The chunk in a stream's event, or None where it brings neither text nor tool calls."""
-    if not isinstance(event, dict) or event.get("object") != "chat.completion.chunk":
+    """The chunk in a stream's event, or None: it takes exactly one choice, with a delta."""
+    if not isinstance(event, dict) or event.get("object") not in _CHUNK_OBJECTS:
         return None
     choices = event.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         return None
-    delta = choices[0].get("delta")
+    choice = choices[0]
+    delta, index = choice.get("delta"), choice.get("index")
     if not isinstance(delta, dict):
         return None
-    content, calls = delta.get("content"), delta.get("tool_calls")
-    calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    content = delta.get("content")
     chunk = Chunk(
-        content=content if isinstance(content, str) else "", index=choices[0].get("index", 0)
+        content=content if isinstance(content, str) else "",
+        index=index if type(index) is int and -_EXACT < index < _EXACT else 0,
     )
+    if len(delta) > 1 or not content:
+        _add_more(chunk, delta)
+    if choice.get("finish_reason"):
+        _add_text(chunk, "finish_reason", choice["finish_reason"])
+    return chunk
+
+
+_EXACT = 2**53
+
+
+def _add_more(chunk: Chunk, delta: dict[str, Any]) -> None:
+    """Add to a chunk what its delta brings beside a text."""
+    if not chunk["content"] and "content" in delta:
+        chunk.is_content_empty = True
+    calls = [piece for piece in _filled(delta, "tool_calls", list) or () if isinstance(piece, dict)]
     if calls:
         chunk["tool_calls"] = calls
-    return chunk if chunk["content"] or calls else None
+    call = _filled(delta, "function_call", dict)
+    if call:
+        chunk["function_call"] = call
+    _add_text(chunk, "reasoning", delta.get("reasoning") or delta.get("reasoning_content"))
+    _add_text(chunk, "refusal", delta.get("refusal"))
 
 
-def assemble(chunks: Iterable[Mapping[str, Any]]) -> Message:
-    """The message that a stream's chunks make: texts joined, tool calls by their index."""
+def _add_text(chunk: Chunk, field: str, text: object) -> None:
+    if text and isinstance(text, str):
+        chunk[field] = text
+
+
+def assemble(chunks: Iterable[Mapping[str, Any]], is_content_empty: bool = False) -> Message:
+    """The message that a stream's chunks make: texts joined, calls put together.
+
+    Args:
+        chunks: as ``read_chunk`` gives them, or dicts with the same fields.
+        is_content_empty: whether any of the dicts comes from an event whose content has no text.
+
+    Returns:
+        ``role`` and ``content``; and ``tool_calls``, ``function_call`` or ``refusal`` where the
+        stream brings them. With calls, a ``content`` without a text is null, and it is left out
+        where the stream never sent any.
+    """
     texts: list[str] = []
-    calls: dict[int, dict[str, Any]] = {}
+    refusals: list[str] = []
+    calls = ToolCalls()
+    function_call = {"name": "", "arguments": ""}
     for chunk in chunks:
-        texts.append(chunk["content"])
-        for piece in chunk.get("tool_calls", ()):
-            _add_call(calls, piece)
-    text = "".join(texts)
-    message: Message = {"role": "assistant", "content": text}
-    if calls:
-        message["content"] = text or None
-        message["tool_calls"] = [calls[index] for index in sorted(calls)]
-    return message
-
-
-def _add_call(calls: dict[int, dict[str, Any]], piece: Mapping[str, Any]) -> None:
-    """Join one delta of a tool call to what came before of the call with its index."""
-    index = piece.get("index")
-    if not isinstance(index, int):
-        index = len(calls)
-    call = calls.setdefault(index, {"type": "function", "function": {"name": "", "arguments": ""}})
-    for field in ("id", "type"):
-        if piece.get(field):
-            call[field] = piece[field]
-    function = piece.get("function")
-    for field in ("name", "arguments"):
-        text = function.get(field) if isinstance(function, dict) else None
+        text = chunk.get("content")
         if isinstance(text, str):
-            call["function"][field] += text
+            texts.append(text)
+        if text and len(chunk) == 2:
+            continue
+        is_content_empty = is_content_empty or getattr(chunk, "is_content_empty", False)
+        refusals.append(chunk.get("refusal") or "")
+        add_texts(function_call, chunk.get("function_call") or {})
+        for piece in chunk.get("tool_calls") or ():
+            calls.add(piece)
+    message: Message = {"role": "assistant", "content": "".join(texts)}
+    if any(refusals):
+        message["refusal"] = "".join(refusals)
+    if calls.whole():
+        message["tool_calls"] = calls.whole()
+    if any(function_call.values()):
+        message["function_call"] = function_call
+    if not message["content"] and not is_plain(message):
+        if is_content_empty:
+            message["content"] = None
+        else:
+            del message["content"]
+    return _sendable(message)

@@ -117,9 +117,11 @@ class APIConnectionError(OpenAIError):
 
     Attributes:
         was_sent: whether the server may have seen the request.
+        body: the text that had come by then, where a session's stream was cut off; else None.
     """
 
     was_sent = True
+    body: object = None
 
 
 class APITimeoutError(APIConnectionError):

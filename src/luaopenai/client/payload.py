@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+from luaopenai.client.lenient import read_body
+
 _BINARY = {
     "application/gzip",
     "application/octet-stream",
@@ -26,13 +28,14 @@ def encode(payload: object) -> bytes:
 def decode(body: bytes, content_type: str = "") -> Any:
     """A body decoded from JSON, as text where it is not JSON, as it came where it is binary.
 
-    In text, bytes that are not UTF-8 become U+FFFD.
+    In text, JSON's too, bytes that are not UTF-8 and halves of surrogate pairs become U+FFFD.
+    Numbers that JSON has not (``NaN``, ``Infinity``, ``1e999``) are floats.
     """
     if is_binary(content_type):
         return body
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_body(body)
+    except ValueError:
         return body.decode("utf-8", "replace")
 
 

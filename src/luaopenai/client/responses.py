@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from luaopenai.client.arguments import check_client, check_lists, check_texts
-from luaopenai.client.completions import error_text, lua_type
-from luaopenai.client.errors import APIError, status_error
+from luaopenai.client.completions import lua_type
+from luaopenai.client.errors import APIConnectionError, APIError, status_error
 from luaopenai.client.light_typing import overload
 from luaopenai.client.messages import check_input
+from luaopenai.client.server_errors import error_text, reported_error
+from luaopenai.client.sse import has_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,20 +47,37 @@ class ResponseObject(dict):  # type: ignore[type-arg]
 
 
 class _Streamed:
-    """What a stream's events have brought so far."""
+    """What a stream's events have brought so far.
+
+    Attributes:
+        ended: the first event of each kind that is no text, by kind, with what it brings.
+        was_stopped: whether the caller has asked for no more.
+    """
 
     def __init__(self) -> None:
-        self.texts: list[str] = []
         self.ended: dict[str, Any] = {}
+        self.was_stopped = False
+        self._texts: list[str] = []
+        self._refusals: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    @property
+    def refusal(self) -> str:
+        return "".join(self._refusals)
 
     def add(self, event: dict[str, Any]) -> TextChunk | None:
         """Take note of an event; the chunk for its text, if it has any."""
         kind, value = read_event(event)
-        if kind != "text":
-            self.ended.setdefault(kind, (value, event))
-            return None
-        self.texts.append(value)
-        return TextChunk(content=value)
+        if kind == "text":
+            self._texts.append(value)
+            return TextChunk(content=value)
+        if kind == "refusal":
+            self._refusals.append(value)
+        self.ended.setdefault(kind, (value, event))
+        return None
 
 
 class ResponsesChatSession:
@@ -162,9 +181,15 @@ class ResponsesChatSession:
 
         def on_event(event: dict[str, Any]) -> object:
             chunk = streamed.add(event)
-            return None if chunk is None else callback(chunk, event)
+            go_on = None if chunk is None else callback(chunk, event)
+            streamed.was_stopped = go_on is False
+            return go_on
 
-        answer = self.client.create_response(input, on_event, **parameters)
+        try:
+            answer = self.client.create_response(input, on_event, **parameters)
+        except APIConnectionError as error:
+            error.body = streamed.text
+            raise
         check_response_status(*answer)
         return self._finish(streamed, answer)
 
@@ -187,13 +212,22 @@ class ResponsesChatSession:
 
     def _finish(self, streamed: _Streamed, answer: Response) -> str:
         """Keep the response that a stream has brought, and return the stream's text."""
-        if "failed" in streamed.ended:
-            text, event = streamed.ended["failed"]
-            raise APIError(text, status=answer.status, body=event, headers=answer.headers)
-        if "done" in streamed.ended:
-            found = find_response(answer.status, streamed.ended["done"][1]["response"])
-            self._keep(ResponseObject(found))
-        return "".join(streamed.texts)
+        text, ended = streamed.text, streamed.ended
+        if "failed" in ended:
+            failure, event = ended["failed"]
+            raise APIError(failure, status=answer.status, body=event, headers=answer.headers)
+        if "done" in ended:
+            response = ended["done"][1]["response"]
+        else:
+            response = None if text or ended else whole_response(answer.body)
+        is_over = response is not None or streamed.was_stopped
+        fault = stream_fault(answer.body, text, streamed.refusal, is_over)
+        if fault:
+            raise APIError(fault, status=answer.status, body=text, headers=answer.headers)
+        if response is None:
+            return text
+        kept = self._keep(ResponseObject(find_response(answer.status, response)))
+        return text or kept.get_output_text()
 
     def _keep(self, response: ResponseObject) -> ResponseObject:
         self.current_response_id = response["id"]
@@ -211,7 +245,10 @@ def check_response_status(
 
 
 def find_response(status: int, body: Any) -> dict[str, Any]:
-    """The body, when it is a response; raises ``APIError`` where it is not."""
+    """The body, when it is a response.
+
+    Raises ``APIError`` where it is none, tells of a failure, or where the model refuses.
+    """
     fault = ""
     if not isinstance(body, dict):
         fault = f'expected type "table", got "{lua_type(body)}"'
@@ -219,48 +256,101 @@ def find_response(status: int, body: Any) -> dict[str, Any]:
         fault = f'field "id": expected type "string", got "{_field_type(body, "id")}"'
     elif not isinstance(body.get("output"), list) and body.get("output") != {}:
         fault = f'field "output": expected type "table", got "{_field_type(body, "output")}"'
-    if fault:
-        raise APIError(f"Failed to parse response: {fault}", status=status, body=body)
+    if fault or body.get("status") == "failed":
+        words = reported_error(body)
+        text = f"Response failed{words}" if words or not fault else f"{_UNUSABLE}: {fault}"
+        raise APIError(text, status=status, body=body)
+    refusal = output_refusal(body)
+    if refusal and not output_text(body):
+        raise APIError(refusal, status=status, body=body)
     found: dict[str, Any] = body
     return found
+
+
+_UNUSABLE = "Failed to parse response"
 
 
 def _field_type(body: dict[str, Any], name: str) -> str:
     return lua_type(body[name]) if name in body else "nil"
 
 
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def whole_response(body: object) -> object:
+    """What a body holds that is no event stream: a server that knows no streams answers so."""
+    from luaopenai.client.payload import decode
+
+    value = decode(_bytes(body)) if isinstance(body, str) else body
+    return value if isinstance(value, dict | list) else None
+
+
+def stream_fault(body: object, text: str, refusal: str, is_over: bool) -> str:
+    """Why what came of a stream is no answer, or "".
+
+    A stream without its end mark was cut off, even where HTTP holds it for whole: the mark brings
+    what the conversation goes on from.
+
+    Args:
+        body: the stream's raw text.
+        text: what it brought.
+        refusal: the words with which the model refused.
+        is_over: whether the final response has come, or the caller has asked for no more.
+    """
+    if refusal:
+        return refusal
+    # Without a body but with a text, the stream is what a test puts in its place.
+    if is_over or not isinstance(body, str) or (text and not body) or has_end(_bytes(body)):
+        return ""
+    return "Stream failed: the answer was cut off"
+
+
 def read_event(event: object) -> tuple[str, Any]:
     """What an event of a stream brings.
 
     Returns:
-        ``("text", TEXT)``, ``("done", None)`` for the event with the whole response,
-        ``("failed", MESSAGE)``, or ``("", None)`` for any other.
+        ``("text", TEXT)``, ``("refusal", TEXT)``, ``("done", None)`` for the event with the whole
+        response, ``("failed", MESSAGE)``, or ``("", None)`` for any other.
     """
     if not isinstance(event, dict):
         return "", None
     kind, response = event.get("type"), event.get("response")
-    if kind == "response.output_text.delta" and isinstance(event.get("delta"), str):
-        return "text", event["delta"]
+    delta = event.get("delta")
+    if isinstance(kind, str) and kind in _DELTAS and isinstance(delta, str):
+        return _DELTAS[kind], delta
     if kind in ("response.completed", "response.incomplete") and isinstance(response, dict):
         return "done", None
     if kind == "response.failed":
         return "failed", f"Response failed{error_text(response)}"
-    if kind == "error" or (kind is None and "error" in event):
+    if kind == "error" or (kind is None and event.get("error")):
         return "failed", f"Response failed{error_text({'error': event.get('error') or event})}"
     return "", None
 
 
+_DELTAS = {"response.output_text.delta": "text", "response.refusal.delta": "refusal"}
+
+
 def output_text(response: object) -> str:
     """All ``output_text`` parts of a response, joined."""
-    parts = (part for item in _items(response, "output") for part in _items(item, "content"))
-    texts = (part.get("text") for part in parts if part.get("type") == "output_text")
-    return "".join(text for text in texts if isinstance(text, str))
+    return _parts(response, "output_text", "text")
+
+
+def output_refusal(response: object) -> str:
+    """All ``refusal`` parts of a response, joined."""
+    return _parts(response, "refusal", "refusal")
 
 
 def output_images(response: object) -> list[dict[str, str]]:
     """The results of a response's image generation calls, as ``{"b64_json": DATA}``."""
     calls = (i for i in _items(response, "output") if i.get("type") == "image_generation_call")
     return [{"b64_json": call["result"]} for call in calls if isinstance(call.get("result"), str)]
+
+
+def _parts(response: object, kind: str, field: str) -> str:
+    parts = (part for item in _items(response, "output") for part in _items(item, "content"))
+    texts = (part.get(field) for part in parts if part.get("type") == kind)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _items(parent: object, field: str) -> list[dict[str, Any]]:

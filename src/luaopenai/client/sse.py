@@ -1,8 +1,9 @@
 """An incremental decoder for server-sent events; it does no I/O.
 
-Follows the event-stream format of the HTML standard (section 9.2), with two liberties that real
-servers and their clients take: white space may stand before a line, and an object that stands
-whole on one ``data:`` line is an event at once, without waiting for the blank line.
+Follows the event-stream format of the HTML standard (section 9.2), with three liberties that real
+servers and their clients take: white space may stand before a line; an object that stands whole on
+one ``data:`` line is an event at once, without waiting for the blank line, whatever came before it
+without one; and an object may go on in lines that lack their ``data:``.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class Decoder:
             self._line(line)
         self._dispatch()
 
-    def _line(self, line: bytes) -> None:
-        line = line.lstrip()
+    def _line(self, whole: bytes) -> None:
+        line = whole.lstrip()
         if self._first:
             self._first = False
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -72,11 +73,21 @@ class Decoder:
             self._dispatch()
         elif line.startswith(b"data:"):
             self._field(line[6:] if line[5:6] == b" " else line[5:])
+        elif self._data and self._data[0][:1] == b"{" and not _is_field(line):
+            self._data.append(whole)  # A line break that the server has not escaped.
 
     def _field(self, data: bytes) -> None:
-        if data.rstrip() == b"[DONE]":
+        text = data.rstrip()
+        if text[-1:] == b"}" and data[:1] == b"{":
+            if self._data and self._data[-1].rstrip()[-1:] == b"}":
+                self._dispatch()  # No JSON goes on with an object there, so it was whole.
+            if self._accept(data):
+                self._data = []
+            else:
+                self._data.append(data)
+        elif text == b"[DONE]":
             self._dispatch()
-        elif self._data or not (_is_whole(data) and self._accept(data)):
+        else:
             self._data.append(data)
 
     def _dispatch(self) -> None:
@@ -85,5 +96,6 @@ class Decoder:
             self._accept(data)
 
 
-def _is_whole(data: bytes) -> bool:
-    return data[:1] == b"{" and data.rstrip()[-1:] == b"}"
+def _is_field(line: bytes) -> bool:
+    name, _, _ = line.partition(b":")
+    return name in (b"", b"data", b"event", b"id", b"retry")

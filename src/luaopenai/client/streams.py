@@ -2,39 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from luaopenai.client.completions import Chunk, error_text, read_chunk
+from luaopenai.client import lenient
+from luaopenai.client.completions import (
+    Chunk,
+    assemble,
+    check_status,
+    find_message,
+    read_chunk,
+    refusal_of,
+)
+from luaopenai.client.errors import APIConnectionError, APIError
+from luaopenai.client.halves import Halves
+from luaopenai.client.lenient import scan
 from luaopenai.client.payload import decode
+from luaopenai.client.server_errors import error_text
 from luaopenai.client.sse import Decoder
 
 EventCallback = Callable[[dict[str, Any]], object]
 
 
+class EventReader:
+    """Cuts a stream's pieces into events, which are JSON objects with whole characters only.
+
+    Args:
+        deliver: is given each event and its JSON text in UTF-8, as soon as a piece completes it.
+    """
+
+    def __init__(self, deliver: Callable[[dict[str, Any], bytes], object]) -> None:
+        self._deliver = deliver
+        self._decoder = Decoder(self._accept)
+        self._halves = Halves()
+        self._is_holding = False
+
+    def feed(self, piece: bytes | None) -> None:
+        """Take the next piece of the body; None is its end."""
+        if piece is not None:
+            self._decoder.feed(piece)
+        else:
+            self._decoder.close()
+            self._release(self._halves.end())
+
+    def _accept(self, data: bytes) -> bool:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = data.decode("utf-8", "replace")
+            data = text.encode()
+        try:
+            event, end = scan(text, 0)
+        except (StopIteration, ValueError, RecursionError):
+            end = -1
+        if end != len(text):
+            try:
+                event = lenient.read(text)
+            except ValueError:
+                return False
+        if type(event) is not dict:
+            return False
+        if self._is_holding or "\\ud" in text or "\\uD" in text:
+            self._release(self._halves.take(event))
+            self._is_holding = bool(self._halves)
+        elif "\0" in text:
+            self._release([event])
+        else:
+            self._deliver(event, data)
+        return True
+
+    def _release(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            self._deliver(event, lenient.write(event))
+
+
 def read_events(pieces: Iterable[bytes], raw: list[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield each event of a stream as it arrives.
+    """Yield each event of a stream as it arrives; those that came before the network failed, too.
 
     Args:
         pieces: the body, cut anywhere.
         raw: the pieces that have been read are appended to it.
     """
-    events: list[dict[str, Any]] = []
-
-    def accept(data: bytes) -> bool:
-        event = decode(data)
-        if isinstance(event, dict):
-            events.append(event)
-        return isinstance(event, dict)
-
-    decoder = Decoder(accept)
-    for piece in pieces:
-        raw.append(piece)
-        decoder.feed(piece)
-        yield from events
-        events.clear()
-    decoder.close()
-    yield from events
+    ready: list[dict[str, Any]] = []
+    reader = EventReader(lambda event, _: ready.append(event))
+    try:
+        for piece in pieces:
+            raw.append(piece)
+            reader.feed(piece)
+            yield from ready
+            ready.clear()
+    except APIConnectionError:
+        reader.feed(None)
+        yield from ready
+        raise
+    reader.feed(None)
+    yield from ready
 
 
 def deliver_events(pieces: Iterable[bytes], on_event: EventCallback) -> bytes:
@@ -52,6 +114,45 @@ def deliver_events(pieces: Iterable[bytes], on_event: EventCallback) -> bytes:
 def read_chunks(body: str) -> list[Chunk]:
     """The chunks in the raw text of a chat completion's stream."""
     return [chunk for event in _events(body) if (chunk := read_chunk(event))]
+
+
+def read_reply(
+    status: int,
+    chunks: Iterable[Mapping[str, Any]],
+    body: object,
+    is_content_empty: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The message that a chat completion's stream came to.
+
+    Args:
+        status: of the answer.
+        chunks: as they were delivered; when there are none, they are read from the body.
+        body: the stream's raw text.
+        is_content_empty: see ``assemble``.
+        headers: the answer's.
+
+    Raises:
+        APIError: the server reported an error or the model refused; its body is the text so far.
+    """
+    check_status(status, body, headers)
+    text = body if isinstance(body, str) else ""
+    chunks = list(chunks) or read_chunks(text)
+    if not chunks:
+        whole = decode(text.encode("utf-8", "replace"))
+        if isinstance(whole, dict | list):  # A server that knows no streams answers without one.
+            return find_message(status, whole)
+    message = assemble(chunks, is_content_empty)
+    failure = stream_failure(text) or refusal_of(message)
+    if failure:
+        raise APIError(failure, status=status, body=text_of(chunks), headers=headers)
+    return message
+
+
+def text_of(chunks: Iterable[Mapping[str, Any]]) -> str:
+    """The text that chunks have brought so far."""
+    texts = (chunk.get("content") for chunk in chunks)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def stream_failure(body: str) -> str:

@@ -33,7 +33,6 @@ _PLAIN = (bytes, int, float, bool)
 
 _EXPORTED = {
     "account_headers",
-    "assemble",
     "begin_host",
     "begin_open",
     "begin_read",
@@ -51,6 +50,7 @@ _EXPORTED = {
     "explain",
     "host",
     "is_binary",
+    "mended",
     "module",
     "next_done",
     "now",
@@ -59,12 +59,13 @@ _EXPORTED = {
     "output_text",
     "read",
     "read_reply",
-    "read_response_event",
     "read_stream",
+    "response_event_reader",
     "response_failure",
     "rest",
     "sleep",
     "sse",
+    "stream_fault",
     "take",
     "write",
 }
@@ -75,6 +76,7 @@ _NEEDED = (
     "re",
     "string",
     "codecs",
+    "encodings.utf_16_le",
     "luaopenai.client.chat",
     "luaopenai.client.endpoints",
     "luaopenai.client.errors",

@@ -211,7 +211,8 @@ class ChatModels:
 
     def _events(self) -> list[dict[str, Any]]:
         if self._model == "tools":
-            return [_event({"tool_calls": [piece]}) for piece in _tool_call_pieces()]
+            opening = _event({"role": "assistant", "content": None})
+            return [opening, *(_event({"tool_calls": [piece]}) for piece in _tool_call_pieces())]
         words = [_event({"content": word}) for word in re.findall(r"\S+\s*", self._text)]
         if self._model == "null-first-delta":
             opening = _event({"role": "assistant", "content": None})
