@@ -743,7 +743,7 @@ def test_the_worker_has_neither_the_environment_nor_free_descriptors(
         plugin = host.load_string("return { run = function() end }")
         worker = plugin._isolated._worker  # type: ignore[union-attr]
         assert worker is not None
-        place = f"/proc/{worker._process.pid}"
+        place = f"/proc/{worker.pid}"
         if os.geteuid() == 0:  # Another user may not even look.
             with open(f"{place}/environ", "rb") as file:
                 assert KEY.encode() not in file.read()

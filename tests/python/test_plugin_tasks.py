@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -659,6 +661,8 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
         ours, theirs = socket.socketpair()
         worker = plugin._isolated._worker  # type: ignore[union-attr]
         assert worker is not None
+        # It shall not notice that its line ends, and be gone before the call.
+        os.kill(worker.pid, signal.SIGSTOP)
         worker.channel.close()
         worker.channel = Channel(ours)
         Channel(theirs).send(*message)

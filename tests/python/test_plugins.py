@@ -22,7 +22,6 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
-from luaopenai.host.process import ProcessIsolation
 
 Load = Callable[..., Plugin]
 
@@ -821,18 +820,6 @@ def test_an_exit_in_a_host_function_is_the_hosts(load: Load) -> None:
     with pytest.raises(SystemExit):
         plugin.call("run")
     assert plugin.call("rest") == 1
-
-
-def test_a_worker_that_dies_is_replaced() -> None:
-    with PluginHost(limits=Limits(memory_mb=None)) as host:
-        plugin = host.load_string(ECHO)
-        assert isinstance(plugin._isolated, ProcessIsolation)
-        worker = plugin._isolated._worker
-        assert worker is not None
-        worker.kill()
-        with pytest.raises(LuaError, match="plugin plugin has lost its process, with status -9"):
-            plugin.call("echo")
-        assert plugin.call("echo", 1) == 1
 
 
 def test_a_host_with_many_open_files_can_talk_to_its_plugins() -> None:

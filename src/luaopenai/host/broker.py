@@ -148,6 +148,13 @@ class Broker:
             self._release()
             self._check()
 
+    def leave_to_parent(self) -> None:
+        """Forgets, in a process that was forked off, what is under way in its parent."""
+        self._totals.lock = threading.Lock()
+        self._readings = []
+        self.errands = Errands(self, self._check_memory)
+        self.causes = Causes()
+
     def _release(self) -> None:
         self.errands.end()
         while self._readings:

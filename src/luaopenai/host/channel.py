@@ -19,6 +19,10 @@ class NonsenseError(Exception):
     """The other side says what none of ours says."""
 
 
+class TooLargeError(Exception):
+    """A message is larger than any may be; nothing of it was sent."""
+
+
 class Channel:
     """One end of a socket pair."""
 
@@ -27,7 +31,10 @@ class Channel:
         self._held = bytearray()
 
     def send(self, *parts: bytes) -> None:
-        """Send a message; raises ``HungUpError``."""
+        """Sends a message; raises ``HungUpError``, or ``TooLargeError`` with nothing sent."""
+        size = sum(map(len, parts)) + _LENGTH.size * len(parts)
+        if size > LARGEST:
+            raise TooLargeError(f"{size >> 20} MB are too much, at most {LARGEST >> 20} can cross")
         sizes = b"".join(_LENGTH.pack(len(part)) for part in parts)
         body = b"".join(parts)
         try:
@@ -36,13 +43,14 @@ class Channel:
             raise HungUpError from error
 
     def receive(self, deadline: float | None = None) -> list[bytes]:
-        """The next message.
+        """Returns the next message.
 
-        Raises ``HungUpError``, or ``TimeoutError`` past a deadline on the monotonic clock.
+        Raises ``HungUpError``, ``NonsenseError``, or ``TimeoutError`` past a deadline on the
+        monotonic clock.
         """
         count, size = _COUNT.unpack(self._take(_COUNT.size, deadline))
         if size > LARGEST or count * _LENGTH.size > size:
-            raise HungUpError("the message is too large")
+            raise NonsenseError
         message = self._take(size, deadline)
         at = count * _LENGTH.size
         parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakMethod
+from weakref import WeakMethod, WeakSet
 
 from luaopenai.bridge.chain import Link, is_inside
 from luaopenai.bridge.errors import LuaError
@@ -192,7 +193,8 @@ class PluginHost:
 
     def _load_file(self, file: PluginFile) -> Plugin:
         folder = plugin_folder(file.path) if self._modules else None
-        return self._load(file.read(), file.path.stem, folder, file)
+        name = os.fsencode(file.path.stem).decode("utf-8", "replace")
+        return self._load(file.read(), name, folder, file)
 
     def _load(
         self,
@@ -290,6 +292,7 @@ class Plugin:
         self.exports = list(self._isolated.exports)
         self._lock = threading.Lock()
         self._is_closed = False
+        _living.add(self)
 
     def __repr__(self) -> str:
         closed = ", closed" if self._is_closed else ""
@@ -442,6 +445,28 @@ class Plugin:
             raise plugin_error(self.name, f"sends nonsense: {error}") from None
         finally:
             broker.end()
+
+    def leave_to_parent(self) -> None:
+        """Forgets, in a process that was forked off, what its parent goes on with.
+
+        A thread of the parent's that is in a call is not here to end it.
+        """
+        was_called = self._lock.locked()
+        self._lock = threading.Lock()
+        self._broker.leave_to_parent()
+        self._isolated.leave_to_parent(was_called=was_called)
+
+
+_living: WeakSet[Plugin] = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for plugin in list(_living):
+        plugin.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 _has_warned = False

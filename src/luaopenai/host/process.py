@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-import os
-import socket
-import struct
-import subprocess
-import sys
+import signal
 import time
-from contextlib import suppress
 from dataclasses import asdict
-from hmac import compare_digest
 from typing import Any
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled, current_call
 from luaopenai.host import wire
 from luaopenai.host.broker import Broker, plugin_error
-from luaopenai.host.channel import Channel, HungUpError, NonsenseError
+from luaopenai.host.channel import HungUpError, NonsenseError, TooLargeError
 from luaopenai.host.desk import Desk
+from luaopenai.host.launch import START_SECONDS, WorkerProcess
 from luaopenai.host.limits import LimitExceeded
-from luaopenai.host.worker import OUT_OF_MEMORY, SECRET_BYTES, pack, unpack
+from luaopenai.host.worker import OUT_OF_MEMORY, PANICKED, READY, pack, unpack
 
-START_SECONDS = 30.0
-CONNECT_SECONDS = 1.0
 GRACE_SECONDS = 0.5
 """How long past its time a plugin may take to notice, before it is killed."""
 
-_START = "import sys; sys.path[:] = {path!r}; from luaopenai.host.worker import main; main({line})"
-
-_INHERITS = hasattr(os, "fork")
-"""Whether this system lets a new process inherit a socket under its number, as POSIX does."""
+_log = logging.getLogger("luaopenai.plugins")
 
 
 class ProcessIsolation:
@@ -47,11 +38,15 @@ class ProcessIsolation:
         self._source = source
         self._modules = modules
         self._script = script
-        self._worker: _Worker | None = None
+        self._worker: WorkerProcess | None = None
         self.exports = self._start()
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
         """Call a function of the plugin."""
+        if self._worker is not None and not self._worker.is_alive():
+            # It has ended between calls, or is the process's that this one was forked from.
+            _log.info("%s: its process is gone, and another one begins", self._broker.name)
+            self.close()
         if self._worker is None:
             self._start()
         return self._exchange(b"call", function.encode(), pack(arguments))
@@ -68,6 +63,10 @@ class ProcessIsolation:
             self._worker.close()
             self._worker = None
 
+    def leave_to_parent(self, *, was_called: bool) -> None:
+        """Lets the parent keep its process; here another one begins with the next call."""
+        self._worker = None
+
     def _start(self) -> list[str]:
         broker = self._broker
         settings = {
@@ -78,7 +77,10 @@ class ProcessIsolation:
             "modules": self._modules,
             "script": self._script,
         }
-        self._worker = _Worker()
+        try:
+            self._worker = WorkerProcess()
+        except OSError as error:
+            raise plugin_error(broker.name, f"can have no process: {error.strerror}") from None
         found = self._exchange(b"load", json.dumps(settings).encode(), self._source)
         return found.decode().split("\n") if found else []
 
@@ -89,12 +91,19 @@ class ProcessIsolation:
         done = False
         try:
             worker.channel.send(*message)
-            result = self._serve(worker, is_start=message[0] == b"load")
+            if message[0] == b"load":
+                self._await_ready(worker)
+            result = self._serve(worker)
             done = True
             return result
         except HungUpError:
             check_cancelled()
             raise self._lost(worker) from None
+        except TooLargeError as error:
+            done = True
+            raise plugin_error(
+                self._broker.name, f"cannot be given its arguments: {error}"
+            ) from None
         except NonsenseError:
             raise plugin_error(self._broker.name, "has a process that sends nonsense") from None
         except (LuaError, LimitExceeded) as error:
@@ -109,13 +118,23 @@ class ProcessIsolation:
             if not done:
                 self.close()
 
-    def _serve(self, worker: _Worker, *, is_start: bool) -> bytes | None:
+    def _await_ready(self, worker: WorkerProcess) -> None:
+        """Waits until the plugin's file is about to run: only from then on its seconds count."""
+        call = current_call()
+        if call is not None:
+            call.attach(worker.kill)
+        try:
+            answer = worker.channel.receive(time.monotonic() + START_SECONDS)
+        except TimeoutError:
+            name = self._broker.name
+            raise plugin_error(name, "has a process that does not come to its start") from None
+        if answer != [READY]:
+            raise NonsenseError
+
+    def _serve(self, worker: WorkerProcess) -> bytes | None:
         desk = Desk(self._broker)
         limit = self._broker.limits.seconds
-        deadline = None
-        if limit is not None:
-            spare = START_SECONDS if is_start else GRACE_SECONDS
-            deadline = time.monotonic() + limit + spare
+        deadline = None if limit is None else time.monotonic() + limit + GRACE_SECONDS
         call = current_call()
         while True:
             if call is not None:
@@ -133,7 +152,11 @@ class ProcessIsolation:
             begun, worked = time.monotonic(), self._broker.work_seconds
             outcome, *answer = desk.serve(kind, parts)
             worked = self._broker.work_seconds - worked
-            worker.channel.send(outcome, repr(worked).encode(), *answer)
+            took = repr(worked).encode()
+            try:
+                worker.channel.send(outcome, took, *answer)
+            except TooLargeError as error:
+                worker.channel.send(b"error", took, str(error).encode())
             if deadline is not None:
                 deadline += time.monotonic() - begun - worked
 
@@ -162,13 +185,17 @@ class ProcessIsolation:
         (found,) = wire.decode(value.encode()) or [None]
         return LuaError(message, chunk, line, traceback, found, self._broker.name)
 
-    def _lost(self, worker: _Worker) -> Exception:
-        """What became of a worker that is gone."""
-        code = worker.wait()
+    def _lost(self, worker: WorkerProcess) -> Exception:
+        """Returns what became of a worker that is gone."""
+        how = worker.end()
         limit = self._broker.limits.memory_mb
-        if limit is not None and (code == OUT_OF_MEMORY or code < 0):
+        if limit is not None and worker.status in _OUT_OF_MEMORY:
             return LimitExceeded("memory_mb", limit, limit, self._broker.name)
-        return plugin_error(self._broker.name, f"has lost its process, with status {code}")
+        return plugin_error(self._broker.name, f"has lost its process: {how}")
+
+
+_OUT_OF_MEMORY = {OUT_OF_MEMORY, PANICKED, -signal.SIGABRT}
+"""How a worker ends that has no memory left: Python, LuaJIT and the C library each have a way."""
 
 
 class _Killed(LimitExceeded):
@@ -184,97 +211,3 @@ def _amount(value: Any) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(value)
     return float(value)
-
-
-class _Worker:
-    """A worker process and the line to it. The worker ends when its standard input does."""
-
-    def __init__(self) -> None:
-        if _INHERITS:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                self._process = _start_process(theirs.fileno())
-        else:
-            self._process, ours = _start_and_connect()
-        self.channel = Channel(ours)
-
-    def wait(self) -> int:
-        """The exit status of a process that has hung up."""
-        try:
-            return self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            return -9
-
-    def kill(self) -> None:
-        """Kill the process; its end of the line closes."""
-        self._process.kill()
-
-    def close(self) -> None:
-        """Kill the process and forget it."""
-        self.channel.close()
-        _end(self._process)
-
-
-def _start_process(line: int | None) -> subprocess.Popen[bytes]:
-    """Start a worker: with the number of its socket, or None if it is to connect by itself."""
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _START.format(path=sys.path, line=line)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=os.path.abspath(os.sep),
-        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-        pass_fds=() if line is None else (line,),
-    )
-
-
-def _start_and_connect() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a worker that connects to us over the loopback interface.
-
-    Other programs on this machine could connect first: a secret, which only the worker's standard
-    input tells, shows which connection is the worker's.
-    """
-    deadline = time.monotonic() + START_SECONDS
-    secret = os.urandom(SECRET_BYTES)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        process = _start_process(None)
-        try:
-            assert process.stdin is not None
-            process.stdin.write(struct.pack("<H", server.getsockname()[1]) + secret)
-            process.stdin.flush()
-            while time.monotonic() < deadline and process.poll() is None:
-                server.settimeout(CONNECT_SECONDS)
-                with suppress(OSError):
-                    line, _ = server.accept()
-                    if _knows(line, secret):
-                        return process, line
-                    line.close()
-        except BaseException:
-            _end(process)
-            raise
-    _end(process)
-    raise LuaError("a plugin's process did not start")
-
-
-def _knows(line: socket.socket, secret: bytes) -> bool:
-    """Whether the other side says the secret, at once."""
-    line.settimeout(CONNECT_SECONDS)
-    said = b""
-    with suppress(OSError):
-        while len(said) < len(secret) and (piece := line.recv(len(secret) - len(said))):
-            said += piece
-    line.settimeout(None)
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return compare_digest(said, secret)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()
-    process.wait()
-
-
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""What a Python may need to start at all."""

@@ -41,6 +41,11 @@ class ThreadIsolation:
         """Forget the plugin's Lua."""
         self._engine = None
 
+    def leave_to_parent(self, *, was_called: bool) -> None:
+        """Begins anew where a thread that a fork has left behind was in Lua."""
+        if was_called:
+            self._engine = None
+
     def _start(self) -> list[str]:
         broker = self._broker
         engine = Engine(broker, broker.limits, broker.name, broker.default_model, is_guest=True)

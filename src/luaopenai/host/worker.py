@@ -10,6 +10,8 @@ import os
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from luaopenai.bridge.errors import LuaError
@@ -17,14 +19,19 @@ from luaopenai.bridge.runtime import LuaStateError
 from luaopenai.bridge.workers import Outcome
 from luaopenai.host import wire
 from luaopenai.host.broker import Stop
-from luaopenai.host.channel import Channel, HungUpError
+from luaopenai.host.channel import Channel, HungUpError, TooLargeError
 from luaopenai.host.engine import Engine
 from luaopenai.host.limits import LimitExceeded, Limits
 from luaopenai.host.lockup import lock_up
 
 NO_VALUE = b"-"
 VALUE = b"+"
-CRASHED, OUT_OF_MEMORY = 76, 77
+PANICKED, CRASHED, OUT_OF_MEMORY = 1, 76, 77
+"""How the process ends: LuaJIT found no memory outside of a protected call, something failed that
+must not, or Python found no memory."""
+READY = b"ready"
+PARENT_SECONDS = 1.0
+"""How often a worker looks whether its host is still there."""
 SECRET_BYTES = 32
 
 
@@ -45,7 +52,8 @@ def main(line: int | None) -> None:
         line: the file descriptor of the channel; None if standard input tells where to connect.
     """
     channel = Channel(_connect() if line is None else socket.socket(fileno=line))
-    threading.Thread(target=_die_with_host, daemon=True).start()
+    for has_lost_host in (_await_input_end, _await_other_parent):
+        threading.Thread(target=_die_when, args=(has_lost_host,), daemon=True).start()
     status = CRASHED
     # Nothing here needs memory: there may be none.
     try:
@@ -79,10 +87,22 @@ def _read_input(size: int) -> bytes:
     return data
 
 
-def _die_with_host() -> None:
-    """Wait for the end of standard input, which the host holds open as long as it lives."""
-    os.read(0, 1)
+def _die_when(has_lost_host: Callable[[], object]) -> None:
+    """Ends the process when a function returns."""
+    has_lost_host()
     os._exit(0)
+
+
+def _await_input_end() -> None:
+    """Waits for the end of standard input, which the host holds open as long as it lives."""
+    os.read(0, 1)
+
+
+def _await_other_parent() -> None:
+    """Waits until the host is gone, though something else may hold our standard input open."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
 
 
 def _serve(channel: Channel) -> None:
@@ -91,6 +111,7 @@ def _serve(channel: Channel) -> None:
     limits = Limits(**settings["limits"])
     engine = Engine(_Line(channel), limits, settings["name"], settings["default_model"])
     lock_up(limits.memory_mb)
+    channel.send(READY)
     flags = {"modules": settings["modules"], "script": settings["script"]}
     _answer(
         channel,
@@ -116,7 +137,13 @@ def _answer(channel: Channel, engine: Engine, work: Any) -> None:
     except LimitExceeded as exceeded:
         parts = [b"limit", _limit(exceeded)]
     used = json.dumps([engine.seconds - before, engine.peak()]).encode()
-    channel.send(*parts, used)
+    try:
+        channel.send(*parts, used)
+    except TooLargeError as error:
+        shown = [f"its result is too large: {error}", None, None, "", ""]
+        channel.send(b"failed", json.dumps(shown).encode(), used)
+    if engine.is_broken:
+        raise HungUpError
 
 
 def _limit(exceeded: LimitExceeded) -> bytes:
