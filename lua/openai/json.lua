@@ -41,6 +41,9 @@ json.decode = cjson.decode
 ---@param text string what a server sent
 ---@return any # the decoded value, or the text where it is not JSON
 function json.decode_or_text(text)
+  if text:find("^[%s:]*%l+:") then
+    return text -- An event stream, which may be long.
+  end
   text = bridge.mended(text) or text
   local ok, value = pcall(cjson.decode, text)
   if ok then

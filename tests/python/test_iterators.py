@@ -522,9 +522,13 @@ def test_async_failures_are_the_same(
     async def broken(client: AsyncOpenAI) -> None:
         stream = await client.chat(HELLO, stream=True)
         seen: list[str] = []
-        with pytest.raises(APIConnectionError):  # noqa: PT012 (what came first counts too)
+
+        async def read() -> None:
             async for piece in stream:
                 seen.append(str(piece))
+
+        with pytest.raises(APIConnectionError):
+            await read()
         assert "".join(seen) == "Hello"
         assert [piece async for piece in stream] == []
 

@@ -22,8 +22,9 @@ def read(*pieces: bytes) -> list[Event]:
     """The events in a stream's pieces; their JSON texts must say the same."""
     found: list[tuple[Event, bytes]] = []
     reader = EventReader(lambda event, text: found.append((event, text)))
-    for piece in (*pieces, None):
+    for piece in pieces:
         reader.feed(piece)
+    reader.close()
     for event, text in found:
         assert str(json.loads(text.decode(), strict=False)) == str(event)
     return [event for event, _ in found]

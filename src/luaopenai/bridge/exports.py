@@ -162,18 +162,21 @@ class Exports(Network):
         It returns a chunk's content and index, what else it has (as JSON) and whether its content
         is empty though it is there; nothing for an event that is no chunk.
         """
-        from luaopenai.client import lenient
         from luaopenai.client.completions import read_chunk
+        from luaopenai.client.lenient import scan, write
 
         def read(text: bytes) -> tuple[object, ...]:
-            chunk = read_chunk(_read_event(lenient.scan, text))
+            try:
+                chunk = read_chunk(scan(text.decode("utf-8", "replace"), 0)[0])
+            except RecursionError:
+                return ()
             if chunk is None:
                 return ()
             content, index = chunk["content"].encode(), chunk["index"]
             if content and len(chunk) == 2:
                 return content, index
             more = {field: chunk[field] for field in chunk if field not in ("content", "index")}
-            return content, index, lenient.write(more), chunk.is_content_empty
+            return content, index, write(more), chunk.is_content_empty
 
         return read
 
@@ -225,7 +228,10 @@ class Exports(Network):
         from luaopenai.client.responses import read_event
 
         def read(text: bytes) -> tuple[object, ...]:
-            return read_event(_read_event(scan, text))
+            try:
+                return read_event(scan(text.decode("utf-8", "replace"), 0)[0])
+            except RecursionError:
+                return ()
 
         return read
 
@@ -271,7 +277,10 @@ class Exports(Network):
         reader = EventReader(lambda _, text: found.append(text))
 
         def feed(piece: bytes | None) -> object:
-            reader.feed(piece)
+            if piece is None:
+                reader.close()
+            else:
+                reader.feed(piece)
             if not found:
                 return None
             events = self._values.byte_list(found)
@@ -285,14 +294,6 @@ class Exports(Network):
         if isinstance(code, bool) or not isinstance(code, int):
             code = 1 if code is False else 0
         raise SystemExit(code)
-
-
-def _read_event(scan: Callable[[str, int], tuple[Any, int]], text: bytes) -> Any:
-    """An event from our encoder's text, or None where it is nested too deeply."""
-    try:
-        return scan(text.decode("utf-8", "replace"), 0)[0]
-    except RecursionError:
-        return None
 
 
 def _loads(text: bytes, where: str) -> Any:

@@ -24,7 +24,7 @@ from luaopenai.client.sse import Decoder
 EventCallback = Callable[[dict[str, Any]], object]
 
 
-class EventReader:
+class EventReader(Decoder):
     """Cuts a stream's pieces into events, which are JSON objects with whole characters only.
 
     Args:
@@ -32,20 +32,17 @@ class EventReader:
     """
 
     def __init__(self, deliver: Callable[[dict[str, Any], bytes], object]) -> None:
+        super().__init__(self._read)
         self._deliver = deliver
-        self._decoder = Decoder(self._accept)
         self._halves = Halves()
         self._is_holding = False
 
-    def feed(self, piece: bytes | None) -> None:
-        """Take the next piece of the body; None is its end."""
-        if piece is not None:
-            self._decoder.feed(piece)
-        else:
-            self._decoder.close()
-            self._release(self._halves.end())
+    def close(self) -> None:
+        """Take the end of the body: no event is held back any more."""
+        super().close()
+        self._release(self._halves.end())
 
-    def _accept(self, data: bytes) -> bool:
+    def _read(self, data: bytes) -> bool:
         try:
             text = data.decode()
         except UnicodeDecodeError:
@@ -62,7 +59,7 @@ class EventReader:
                 return False
         if type(event) is not dict:
             return False
-        if self._is_holding or "\\ud" in text or "\\uD" in text:
+        if self._is_holding or ("\\u" in text and lenient.may_hold_halves(text)):
             self._release(self._halves.take(event))
             self._is_holding = bool(self._halves)
         elif "\0" in text:
@@ -92,10 +89,10 @@ def read_events(pieces: Iterable[bytes], raw: list[bytes]) -> Iterator[dict[str,
             yield from ready
             ready.clear()
     except APIConnectionError:
-        reader.feed(None)
+        reader.close()
         yield from ready
         raise
-    reader.feed(None)
+    reader.close()
     yield from ready
 
 
