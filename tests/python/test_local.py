@@ -171,6 +171,23 @@ raise SystemExit("ERROR: gone")
     assert max(seen) == 1234
 
 
+def test_a_folder_that_pip_removes_while_it_is_looked_through_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "x.whl").write_bytes(bytes(7))
+    scandir = os.scandir
+
+    def remove_and_scan(path: Any) -> Any:
+        if Path(path).name == "gone":
+            os.rmdir(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", remove_and_scan)
+    assert local._largest_wheel(tmp_path) == 7
+    assert not (tmp_path / "gone").exists()
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_a_wrong_checksum_leaves_the_cache_as_it_was(cache: Path, index: Path, force: bool) -> None:
     cache.mkdir()
@@ -341,11 +358,11 @@ def llama_without_openmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("apk", "apk add libgomp"),
         ("pacman", "pacman -S --noconfirm gcc-libs"),
         ("zypper", "zypper install -y libgomp1"),
-        ("none", "install GCC's library libgomp.so.1"),
+        ("none", None),
     ],
 )
 def test_a_missing_system_library_is_named_with_this_systems_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: str, remedy: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: str, remedy: str | None
 ) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / manager).write_text("#!/bin/sh\n")
@@ -356,7 +373,7 @@ def test_a_missing_system_library_is_named_with_this_systems_remedy(
         LocalServer(tmp_path / "model.gguf")
     assert str(raised.value) == (
         "xllamacpp is installed, but cannot be loaded: libgomp.so.1: cannot open shared object"
-        f" file: No such file or directory; as root: {remedy}"
+        " file: No such file or directory" + (f"; as root: {remedy}" if remedy else "")
     )
 
 

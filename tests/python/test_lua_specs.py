@@ -22,6 +22,7 @@ from support.openai_server import OpenAIServer
 ROOT = Path(__file__).parents[2]
 SPECS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "lua").glob("*_spec.lua"))
 ROCKS = ROOT / "lua_modules"
+COMMAND = str(Path(sys.executable).parent / "luaopenai")
 MODULE = [sys.executable, "-m", "luaopenai"]
 
 
@@ -91,6 +92,23 @@ def test_a_failing_spec_makes_the_command_fail_and_names_the_line(tmp_path: Path
     done = run(busted_command(spec.name), folder=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "wrong_spec.lua @ 1\nadds up\nwrong_spec.lua:2: Expected objects" in done.stdout
+
+
+@pytest.mark.usefixtures("busted")
+def test_python_files_of_the_project_are_not_taken_for_pythons_own(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('this is not json')")
+    (tmp_path / "null_spec.lua").write_text(
+        """
+        it("asks Python", function()
+          local config = { base_url = "http://127.0.0.1:9/v1", max_retries = 0 }
+          local client = require("openai").new("key", config)
+          assert.error_matches(function() client:models() end, "connection refused")
+        end)
+        """
+    )
+    (tmp_path / "lua_modules").symlink_to(ROCKS)
+    done = run([COMMAND, "test", "null_spec.lua"], folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("busted")

@@ -40,6 +40,7 @@ def serve(argv: list[str]) -> int:
 
 
 def _serve(host: str, port: int, model_file: str | None) -> int:
+    import signal
     import time
     from pathlib import Path
 
@@ -51,13 +52,15 @@ def _serve(host: str, port: int, model_file: str | None) -> int:
     except LocalModelError as error:
         print(f"luaopenai: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     try:
         print(server.base_url, flush=True)
         print("luaopenai: serving until Ctrl-C", file=sys.stderr)
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        pass
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # closing takes two seconds at most
     if not server.close():
         quit_now(130)
     return 130

@@ -8,6 +8,13 @@ import sys
 
 from luaopenai.bridge.search import lua_folder
 
+# As `python -m luaopenai.cli.lua`, but without the current folder, where a project may have files
+# that are called as Python's own.
+_START = (
+    "import sys; sys.path[:] = filter(None, sys.path);"
+    " from luaopenai.cli import lua_main; lua_main()"
+)
+
 HELP = """\
 usage: luaopenai test [BUSTED ARGS...]
 
@@ -29,4 +36,4 @@ def test(argv: list[str]) -> int:
 
 def interpreter() -> list[str]:
     """The command that starts ``luaopenai-lua`` with this very Python."""
-    return [sys.executable, "-m", "luaopenai.cli.lua"]
+    return [sys.executable, "-c", _START]

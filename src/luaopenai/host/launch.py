@@ -150,7 +150,7 @@ def _start_and_connect() -> tuple[subprocess.Popen[bytes], socket.socket]:
             process.stdin.flush()
             while time.monotonic() < deadline and process.poll() is None:
                 server.settimeout(CONNECT_SECONDS)
-                with suppress(OSError):
+                with suppress(TimeoutError, ConnectionError):
                     line, _ = server.accept()
                     if _knows(line, secret):
                         return process, line
@@ -166,7 +166,7 @@ def _knows(line: socket.socket, secret: bytes) -> bool:
     """Returns whether the other side says the secret, at once."""
     line.settimeout(CONNECT_SECONDS)
     said = b""
-    with suppress(OSError):
+    with suppress(TimeoutError, ConnectionError):
         while len(said) < len(secret) and (piece := line.recv(len(secret) - len(said))):
             said += piece
     line.settimeout(None)
