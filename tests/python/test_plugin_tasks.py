@@ -665,10 +665,10 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
         os.kill(worker.pid, signal.SIGSTOP)
         worker.channel.close()
         worker.channel = Channel(ours)
-        Channel(theirs).send(*message)
-        with pytest.raises(LuaError, match="sends nonsense"):
-            plugin.call("run")
-        theirs.close()
+        with ours, theirs:
+            Channel(theirs).send(*message)
+            with pytest.raises(LuaError, match="sends nonsense"):
+                plugin.call("run")
         assert plugin.call("run") == 1
         assert math.isfinite(plugin.usage.seconds)
 
