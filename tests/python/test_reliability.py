@@ -358,7 +358,7 @@ def test_max_retries_is_how_often_a_request_is_sent_again(
     ("header", "seconds"),
     [
         ("Retry-After: 7", 7),
-        ("Retry-After: 0", 0),
+        ("Retry-After: 120", 120),
         ("Retry-After-Ms: 250", 0.25),
         ("retry-after: 2.5", 2.5),
     ],
@@ -380,13 +380,28 @@ def test_the_pause_may_end_at_a_date(fault_server: StartServer, pauses: list[flo
     assert 15 < pauses[0] <= 20
 
 
-def test_pauses_grow_when_the_server_names_none_that_is_sound(
-    fault_server: StartServer, pauses: list[float]
+@pytest.mark.parametrize("told", ["0", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_pauses_grow_when_the_server_names_none_that_is_to_come(
+    fault_server: StartServer, pauses: list[float], told: str
 ) -> None:
-    server = fault_server(refuse(503, "Retry-After: 3600"))
+    server = fault_server(refuse(503, f"Retry-After: {told}"))
     with OpenAI(API_KEY, server.url, max_retries=3) as client:
         client.models()
     assert [0.375 <= pauses[0] <= 0.5, 0.75 <= pauses[1] <= 1, 1.5 <= pauses[2] <= 2] == [True] * 3
+
+
+def test_a_refusal_for_longer_than_is_waited_for_is_returned_as_it_is(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    server = fault_server(refuse(429, "Retry-After: 3600"))
+    with OpenAI(API_KEY, server.url) as client:
+        status, body, headers = client.models()
+    assert (status, body, headers["retry-after"]) == (
+        429,
+        {"error": {"message": "Not now"}},
+        "3600",
+    )
+    assert (len(server.requests), pauses) == (1, [])
 
 
 def test_a_pause_is_really_made(fault_server: StartServer) -> None:

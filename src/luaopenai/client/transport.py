@@ -19,6 +19,7 @@ from requests.utils import get_environ_proxies
 from luaopenai._version import __version__
 from luaopenai.client import retries
 from luaopenai.client.cancel import check_cancelled, current_call
+from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.failures import (
     connection_error,
     is_worth_a_retry,
@@ -56,6 +57,7 @@ class Answer:
         self._hang_up = raw.hang_up
         self._url = url
         self._timeouts = timeouts
+        self._process = os.getpid()
         self._is_whole = not self._ends_with_the_connection()
         self._tail = b""
 
@@ -71,6 +73,9 @@ class Answer:
         Raises ``APIConnectionError`` when the body is cut or the read time-out passes, and
         ``Cancelled`` when nobody waits any more.
         """
+        if self._process != os.getpid():
+            where = public_url(self._url)
+            raise APIConnectionError(f"the answer belongs to the process before the fork: {where}")
         call = current_call()
         if call is not None and self._raw.connection is not None:
             call.attach(self._hang_up)
@@ -121,11 +126,16 @@ class Transport:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or read_settings({})
+        self._begin()
+        _start_logging()
+
+    def _begin(self) -> None:
+        """Begin without connections."""
+        self._process = os.getpid()
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(pool_maxsize=self.settings.pool_size))
         self._routes: dict[tuple[object, ...], _Route] = {}
-        _start_logging()
 
     def open(
         self,
@@ -189,14 +199,16 @@ class Transport:
                 check_cancelled()
             if failure and was_stale(failure) and retries.is_repeatable(method, url):
                 continue
-            if retry >= settings.max_retries or not _is_to_be_repeated(
-                method, url, answer, failure
+            pause = retries.pause(retry, answer.headers if answer else None)
+            if (
+                pause is None
+                or retry >= settings.max_retries
+                or not _is_to_be_repeated(method, url, answer, failure)
             ):
                 if answer is None:
                     assert failure is not None
                     raise connection_error(failure, url, settings.timeouts) from None
                 return answer
-            pause = retries.pause(retry, answer.headers if answer else None)
             if answer:
                 answer.discard()
             call = current_call()
@@ -209,6 +221,10 @@ class Transport:
         self._session.close()
 
     def _route(self, url: str, settings: Settings) -> _Route:
+        if self._process != os.getpid():
+            # Connections are the parent's after a fork. Letting go of them closes this process's
+            # descriptors, and says nothing to the servers, not even over TLS.
+            self._begin()
         key = (url, settings.proxy, settings.verify)
         route = self._routes.get(key)
         if route is None:
