@@ -22,6 +22,7 @@ from support.fault_server import (
     Script,
     answer,
     chunk,
+    drip,
     in_turn,
     keep_alive,
     reset_at_once,
@@ -434,6 +435,41 @@ def test_a_proxy_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
     assert between.requests[0].startswith(b"GET http://api.invalid/v1/models HTTP")
 
 
+SLOW = drip(answer(b"[" + b"1," * 500 + b"1]"), 0.005)
+
+
+def test_a_total_time_out_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
+    server = fault_server(SLOW)
+    code = """
+      client = new({ timeout = { total = 0.1 } })
+      return pcall(client.models, client)
+    """
+    text = f"timed out: not done within 0.1 s in all: {server.url}/models"
+    assert lua(code, server) == (False, text)
+
+
+def test_a_limit_on_answers_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
+    server = fault_server(say(answer(b"x" * 2000)))
+    code = """
+      client = new({ max_response_mb = 0.001 })
+      return pcall(client.models, client)
+    """
+    text = f"the answer is larger than max_response_mb = 0.001: {server.url}/models"
+    assert lua(code, server) == (False, text)
+
+
+def test_a_session_whose_stream_has_a_line_beyond_the_limit_returns_the_failure(
+    lua: RunLua, fault_server: StartServer
+) -> None:
+    server = fault_server(say(stream(delta("a"), delta("x" * 2000), DONE)))
+    code = """
+      return new({ max_response_mb = 0.001 }):new_chat_session():send("Hello", function() end)
+    """
+    reply, failure = lua(code, server)[:2]
+    assert reply is None
+    assert failure.startswith("a line of the stream is larger than max_response_mb = 0.001: ")
+
+
 def test_a_pool_size_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
     server = fault_server(keep_alive([answer()] * 9))
     code = """
@@ -451,9 +487,11 @@ def test_a_pool_size_may_be_given(lua: RunLua, fault_server: StartServer) -> Non
 WRONG = {
     "timeout = 0": "timeout: expected seconds above 0, at most 1e+09, got 0",
     "timeout = 'long'": "timeout: expected seconds above 0, at most 1e+09, got 'long'",
-    "timeout = { write = 1 }": "timeout: expected connect and read, got 'write'",
+    "timeout = { write = 1 }": "timeout: expected connect, read and total, got 'write'",
     "max_retries = 1.5": "max_retries: expected a whole number from 0, got 1.5",
     "pool_size = 0": "pool_size: expected a whole number from 1, got 0",
+    "timeout = { total = 0 }": "timeout: expected seconds above 0, at most 1e+09, got 0",
+    "max_response_mb = 0": "max_response_mb: expected a number above 0, got 0",
     "proxy = 5": "proxy: expected a string, got 5",
     "ca_bundle = 'none.pem'": "ca_bundle: no such file: none.pem",
 }

@@ -7,8 +7,13 @@ out as one piece.
 
 from __future__ import annotations
 
+import io
 import re
+import socket
 from http.client import HTTPException, HTTPResponse, IncompleteRead, parse_headers
+from typing import Any
+
+from luaopenai.client.deadlines import Deadline, TimedFile
 
 _READ = 65536
 _LONGEST_LINE = 65536
@@ -29,6 +34,14 @@ class ChunkedResponse(HTTPResponse):
     """Bytes that the current chunk still lacks."""
     _line_end = b""
     """What stands before the next chunk's size: nothing before the first one's."""
+
+    def __init__(
+        self, sock: socket.socket, *args: Any, deadline: Deadline | None = None, **options: Any
+    ) -> None:
+        super().__init__(sock, *args, **options)
+        if deadline is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(TimedFile(sock, deadline))
 
     def begin(self) -> None:
         """Read the status and the headers."""

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4.1"
-SETTING_NAMES = ("timeout", "max_retries", "proxy", "verify", "ca_bundle", "pool_size")
+SETTING_NAMES = (
+    "timeout",
+    "max_retries",
+    "proxy",
+    "verify",
+    "ca_bundle",
+    "pool_size",
+    "max_response_mb",
+)
 """The settings of a client, or of one request, that say how it is sent."""
 
 

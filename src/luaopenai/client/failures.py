@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from luaopenai.client.deadlines import TotalTimeoutError
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.pools import KeptConnectionLostError
+from luaopenai.client.settings import Settings
 
 
 def was_sent(error: BaseException) -> bool:
@@ -49,28 +51,30 @@ def public_url(url: str) -> str:
     return scheme + separator + host.rpartition("@")[2] + slash + path
 
 
-def connection_error(
-    error: BaseException, url: str, timeouts: tuple[float, float]
-) -> APIConnectionError:
+def connection_error(error: BaseException, url: str, settings: Settings) -> APIConnectionError:
     """The network's failure in one line: what failed, and where."""
     where = public_url(url)
     host = urlsplit(where).netloc
+    connect, read = settings.timeouts
 
     def seen(*kinds: type[BaseException]) -> BaseException | None:
         return _find(error, *kinds)
 
     kind = APIConnectionError
-    if seen(urllib3.exceptions.ProxyError):
+    if seen(TotalTimeoutError):
+        text = f"timed out: not done within {settings.total_timeout:g} s in all: {where}"
+        kind = APITimeoutError
+    elif seen(urllib3.exceptions.ProxyError):
         text = f"proxy failed: {where}"
     elif seen(urllib3.exceptions.NameResolutionError):
         text = f"unknown host: {host} ({where})"
     elif seen(ConnectionRefusedError):
         text = f"connection refused: {where}"
     elif seen(urllib3.exceptions.ConnectTimeoutError):
-        text = f"timed out: no connection within {timeouts[0]:g} s to {where}"
+        text = f"timed out: no connection within {connect:g} s to {where}"
         kind = APITimeoutError
     elif seen(urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        text = f"timed out: no answer within {timeouts[1]:g} s from {where}"
+        text = f"timed out: no answer within {read:g} s from {where}"
         kind = APITimeoutError
     elif seen(urllib3.exceptions.SSLError):
         text = f"TLS failed: {_tls_reason(error)} ({where})"

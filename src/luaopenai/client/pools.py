@@ -16,6 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from luaopenai.client.cancel import current_call
 from luaopenai.client.chunked import ChunkedResponse
+from luaopenai.client.deadlines import Deadline
 from luaopenai.client.retries import is_repeatable, is_surely_kept
 
 _ANNOUNCED = re.compile(r"(?:^|[,;\s])timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
@@ -29,13 +30,13 @@ class _Request(threading.local):
     """What a pool is to know of its thread's request and urllib3 does not pass on."""
 
     is_repeatable = False
+    deadline: Deadline | None = None
 
 
 _request = _Request()
 
 
 class _Connection(HTTPConnection):
-    response_class = ChunkedResponse
     _has_served = False
     _idle_since = 0.0
     _after_stream = False
@@ -64,6 +65,12 @@ class _Connection(HTTPConnection):
         self._announced = _announced(answer.headers.get("keep-alive"))
         answer.hang_up = hang_up
         return answer
+
+    @property
+    def response_class(self) -> Any:  # type: ignore[override]
+        """What reads an answer: also that of a proxy, before there is a tunnel."""
+        deadline = _request.deadline
+        return partial(ChunkedResponse, deadline=deadline) if deadline else ChunkedResponse
 
     @property
     def is_surely_kept(self) -> bool:
@@ -121,7 +128,10 @@ class _Pool(HTTPConnectionPool):
     QueueCls: Any = _Idle
 
     def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:
+        """Send a request; the option ``deadline`` is ours, and no read outlasts it."""
+        deadline: Deadline = options.pop("deadline")
         _request.is_repeatable = is_repeatable(method, url)
+        _request.deadline = deadline if deadline.exists else None
         return super().urlopen(method, url, *args, **options)
 
     def _get_conn(self, timeout: float | None = None) -> Any:

@@ -24,24 +24,45 @@ def has_end(text: bytes) -> bool:
     return re.search(end, text) is not None
 
 
+LONGEST_EVENT = 512 << 20
+"""Bytes of an event that has not ended, with the lines around it."""
+
+
 class Decoder:
     """Cuts body pieces of any size into events.
 
     Args:
         accept: is given the data of each event, as bytes; returns whether it could be decoded.
+        limit: how many bytes of an event are held before it has ended.
     """
 
-    def __init__(self, accept: Callable[[bytes], bool]) -> None:
+    def __init__(self, accept: Callable[[bytes], bool], limit: int = LONGEST_EVENT) -> None:
         self._accept = accept
+        self._limit = limit
+        self._held = 0
         self._partial: list[bytes] = []
         self._data: list[bytes] = []
         self._after_cr = False
         self._first = True
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece of the body, cut anywhere."""
+        """Take the next piece of the body, cut anywhere.
+
+        Raises ``APIConnectionError`` when an event grows beyond the limit.
+        """
         if not piece:
             return
+        self._held += len(piece)
+        self._take(piece)
+        if not self._data and len(self._partial) == 1:
+            self._held = len(self._partial[0])
+        if self._held > self._limit:
+            from luaopenai.client.errors import APIConnectionError
+
+            self._partial, self._data, self._held = [], [], 0
+            raise APIConnectionError(f"an event of the stream is larger than {self._limit} bytes")
+
+    def _take(self, piece: bytes) -> None:
         after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r")
         if after_cr and piece.startswith(b"\n"):
             piece = piece[1:]
@@ -93,6 +114,7 @@ class Decoder:
     def _dispatch(self) -> None:
         if self._data:
             data, self._data = b"\n".join(self._data), []
+            self._held = 0
             self._accept(data)
 
 

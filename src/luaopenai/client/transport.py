@@ -19,6 +19,7 @@ from requests.utils import get_environ_proxies
 from luaopenai._version import __version__
 from luaopenai.client import retries
 from luaopenai.client.cancel import check_cancelled, current_call
+from luaopenai.client.deadlines import Deadline, TotalTimeoutError
 from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.failures import (
     connection_error,
@@ -39,7 +40,11 @@ _HEADERS = {
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _UNSAID = {"location", "set-cookie"}  # They may repeat or grant what is secret.
-_PIECE = 1 << 20
+_LINE_END = re.compile(rb"[\r\n]")
+_MEGABYTE = 1 << 20
+_PIECE = 1 << 18
+_DRAINED = 1 << 16  # bytes of a refused answer that are read, so that its connection can stay
+_DRAIN_SECONDS = 1.0
 _ROUTES = 256
 _TAIL = 64  # bytes: an end of a stream may be cut in two
 
@@ -49,29 +54,32 @@ _log = logging.getLogger("luaopenai")
 class Answer:
     """A status, the headers (names in lower case), and a body that has yet to be read."""
 
-    def __init__(self, raw: Any, url: str, timeouts: tuple[float, float]) -> None:
+    def __init__(self, raw: Any, url: str, settings: Settings, deadline: Deadline) -> None:
         self.status: int = raw.status
         self.reason: str = raw.reason or ""
         self.headers = {name.lower(): value for name, value in raw.headers.items()}
         self._raw = raw
         self._hang_up = raw.hang_up
         self._url = url
-        self._timeouts = timeouts
+        self._settings = settings
+        self._deadline = deadline
         self._process = os.getpid()
+        self._is_stream = self.headers.get("content-type", "").startswith("text/event-stream")
+        self._weight = 0
+        """Bytes so far: of the body, or of a stream's last line."""
         self._is_whole = not self._ends_with_the_connection()
         self._tail = b""
 
     def _ends_with_the_connection(self) -> bool:
         """Whether HTTP itself cannot tell the end of this event stream from a cut."""
-        streams = self.headers.get("content-type", "").startswith("text/event-stream")
         framed = {"transfer-encoding", "content-length"} & self.headers.keys()
-        return streams and not framed
+        return self._is_stream and not framed
 
     def read_piece(self) -> bytes:
         """The next piece of the body as it arrives; empty at the end.
 
-        Raises ``APIConnectionError`` when the body is cut or the read time-out passes, and
-        ``Cancelled`` when nobody waits any more.
+        Raises ``APIConnectionError`` when the body is cut or too large or a time-out passes,
+        and ``Cancelled`` when nobody waits any more.
         """
         if self._process != os.getpid():
             where = public_url(self._url)
@@ -80,23 +88,27 @@ class Answer:
         if call is not None and self._raw.connection is not None:
             call.attach(self._hang_up)
         try:
+            if self._deadline.is_over:
+                raise TotalTimeoutError
             piece: bytes = self._raw.read1(_PIECE, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
             check_cancelled()
-            raise connection_error(without_frames(error), self._url, self._timeouts) from None
+            raise self._failure(error) from None
+        self._weigh(piece)
         if not piece:
             self._raw.release_conn()
         if not self._is_whole:
             if not piece:
-                raise connection_error(IncompleteRead(b""), self._url, self._timeouts)
+                raise self._failure(IncompleteRead(b""))
             self._tail += piece
             self._is_whole = has_end(self._tail)
             self._tail = self._tail[-_TAIL:]
         return piece
 
     def read(self) -> bytes:
-        """All of the body that has not been read."""
+        """All of the body that has not been read, a stream's too."""
+        self._is_stream = False
         return b"".join(self)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -104,14 +116,47 @@ class Answer:
             yield piece
 
     def discard(self) -> None:
-        """Pass over the body, so that the connection can be used again."""
-        self._raw.drain_conn()
-        self._raw.release_conn()
+        """Pass over a short body, so that the connection can be used again; else close it."""
+        deadline = Deadline(min(_DRAIN_SECONDS, self._deadline.left()))
+        left = _DRAINED
+        try:
+            sock = self._raw.connection and self._raw.connection.sock
+            while sock and left > 0 and not deadline.is_over:
+                sock.settimeout(deadline.within(self._settings.timeouts[1]))
+                piece = self._raw.read1(left, decode_content=False)
+                if not piece:
+                    self._raw.release_conn()
+                    break
+                left -= len(piece)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            pass
+        self.close()
 
     def close(self) -> None:
         """Let go of the connection; one whose body was not read to the end is closed."""
         self._raw.close()
         self._raw.release_conn()
+
+    def _weigh(self, piece: bytes) -> None:
+        """Give up an answer that grows beyond what it may."""
+        megabytes = self._settings.max_response_mb
+        before, self._weight = self._weight, self._weight + len(piece)
+        heaviest = self._weight
+        if self._is_stream:
+            line = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
+            if line:
+                self._weight = len(piece) - line
+            if heaviest > megabytes * _MEGABYTE:
+                first, *others = map(len, _LINE_END.split(piece))
+                heaviest = max(before + first, *others, 0)
+        if heaviest > megabytes * _MEGABYTE:
+            self.close()
+            what = "a line of the stream" if self._is_stream else "the answer"
+            limit = f"max_response_mb = {megabytes:g}"
+            raise APIConnectionError(f"{what} is larger than {limit}: {public_url(self._url)}")
+
+    def _failure(self, error: Exception) -> APIConnectionError:
+        return _connection_error(error, self._url, self._settings, self._deadline)
 
 
 class Transport:
@@ -167,8 +212,7 @@ class Transport:
         route = self._route(url, settings)
         sent = urllib3.HTTPHeaderDict({**_HEADERS, **route.headers})
         sent.update(headers)
-        connect, read = settings.timeouts
-        timeout = urllib3.Timeout(connect=connect, read=read)
+        deadline = Deadline(settings.total_timeout)
         retry = 0
         check_cancelled()
         while True:
@@ -183,7 +227,8 @@ class Transport:
                     route.target,
                     body=body,
                     headers=sent,
-                    timeout=timeout,
+                    timeout=_timeout(settings, deadline),
+                    deadline=deadline,
                     retries=False,
                     redirect=False,
                     assert_same_host=False,
@@ -193,21 +238,24 @@ class Transport:
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 failure = without_frames(error)
             else:
-                answer = Answer(raw, url, settings.timeouts)
+                answer = Answer(raw, url, settings, deadline)
             _log_attempt(method, url, answer, failure, started, retry)
             if failure:
                 check_cancelled()
-            if failure and was_stale(failure) and retries.is_repeatable(method, url):
-                continue
-            pause = retries.pause(retry, answer.headers if answer else None)
             if (
-                pause is None
-                or retry >= settings.max_retries
-                or not _is_to_be_repeated(method, url, answer, failure)
+                failure
+                and was_stale(failure)
+                and retries.is_repeatable(method, url)
+                and not deadline.is_over
             ):
+                continue
+            pause = None
+            if retry < settings.max_retries and _is_to_be_repeated(method, url, answer, failure):
+                pause = retries.pause(retry, answer.headers if answer else None)
+            if pause is None or pause >= deadline.left():
                 if answer is None:
                     assert failure is not None
-                    raise connection_error(failure, url, settings.timeouts) from None
+                    raise _connection_error(failure, url, settings, deadline) from None
                 return answer
             if answer:
                 answer.discard()
@@ -278,6 +326,20 @@ class _Adapter(HTTPAdapter):
             for key in manager.pools.keys():  # noqa: SIM118 (it is no mapping of the usual kind)
                 manager.pools[key].close()
         super().close()
+
+
+def _timeout(settings: Settings, deadline: Deadline) -> urllib3.Timeout:
+    connect, read = settings.timeouts
+    return urllib3.Timeout(connect=deadline.within(connect), read=deadline.within(read))
+
+
+def _connection_error(
+    failure: Exception, url: str, settings: Settings, deadline: Deadline
+) -> APIConnectionError:
+    error = without_frames(failure)
+    if deadline.is_over:
+        error = TotalTimeoutError(error)
+    return connection_error(error, url, settings)
 
 
 def _is_to_be_repeated(
