@@ -435,6 +435,41 @@ def test_a_proxy_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
     assert between.requests[0].startswith(b"GET http://api.invalid/v1/models HTTP")
 
 
+PATHS = {
+    ("http://127.0.0.1:9", "@evil:1/x"): 'path: expected one that begins with /, got "@evil:1/x"',
+    ("http://127.0.0.1:9", ""): 'path: expected one that begins with /, got ""',
+    ("http:", "//evil/x"): 'path: "//evil/x" leads to another server than the base URL',
+    ("http:/", "/evil/x"): 'path: "/evil/x" leads to another server than the base URL',
+}
+
+
+@pytest.mark.parametrize(("place", "text"), PATHS.items())
+def test_the_key_goes_to_no_other_server_whatever_the_path(
+    lua: RunLua, pauses: list[float], place: tuple[str, str], text: str
+) -> None:
+    api_base, path = place
+    code = "return pcall(client.request, client, 'GET', ...)"
+    assert lua(code, api_base, path) == (False, text)
+
+
+@pytest.mark.parametrize("path", ["//evil/x", "/@evil:1/x", "/x?a=//evil/@b"])
+def test_any_path_that_begins_with_a_slash_is_sent_to_the_client_s_own_server(
+    lua: RunLua, fault_server: StartServer, path: str
+) -> None:
+    server = fault_server(FINE)
+    address = server.url.removesuffix("/v1")
+    assert lua("return client:request('GET', ...)", address, path)[:2] == (200, "fine")
+
+
+@pytest.mark.parametrize("nothing", ["", ".", ".."])
+def test_an_id_that_would_change_the_path_is_refused(
+    lua: RunLua, refusing_url: str, nothing: str
+) -> None:
+    code = "return pcall(client.delete_file, client, ...)"
+    text = f'file_id: expected an id, got "{nothing}"'
+    assert lua(code, refusing_url, nothing) == (False, text)
+
+
 SLOW = drip(answer(b"[" + b"1," * 500 + b"1]"), 0.005)
 
 

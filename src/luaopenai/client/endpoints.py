@@ -93,6 +93,27 @@ ENDPOINTS = {
 }
 
 
+def endpoint_url(base_url: str, path: str) -> str:
+    """The URL of a path below a base URL.
+
+    The key goes along: so whatever the path is, the server is the base URL's own. Raises
+    ``ValueError``.
+    """
+    if not path.startswith("/"):
+        raise ValueError(f'path: expected one that begins with /, got "{path}"')
+    url = base_url + path
+    if _server(url) != _server(base_url):
+        raise ValueError(f'path: "{path}" leads to another server than the base URL')
+    return url
+
+
+def _server(url: str) -> str:
+    scheme, _, rest = url.partition("//")
+    for end in "/?#":
+        rest = rest.partition(end)[0]
+    return f"{scheme}//{rest}"
+
+
 class Provider:
     """A server of the API.
 

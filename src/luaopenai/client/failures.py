@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -45,10 +46,19 @@ def without_frames(error: Exception) -> Exception:
 
 
 def public_url(url: str) -> str:
-    """A URL for error texts: without the parts that may hold credentials."""
+    """A URL for error texts: without the parts that may hold credentials.
+
+    Where a password holds ``/``, ``?`` or ``#`` unescaped, nobody can tell where it ends. So of a
+    URL with ``@`` behind its server, only what comes after the last ``@`` is shown.
+    """
     scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return scheme + separator + host.rpartition("@")[2] + slash + path
+    if not scheme.isalnum():
+        scheme, separator, rest = "", "", url
+    end = next((at for at, sign in enumerate(rest) if sign in "/?#"), len(rest))
+    server, path = rest[:end], re.split("[?#]", rest[end:])[0]
+    if "@" in rest[end:]:
+        server, path = "***", "@" + path.rpartition("@")[2] if "@" in path else ""
+    return scheme + separator + server.rpartition("@")[2] + path
 
 
 def connection_error(error: BaseException, url: str, settings: Settings) -> APIConnectionError:

@@ -26,6 +26,7 @@ from luaopenai.client.endpoints import (
     Endpoint,
     Provider,
     account_headers,
+    endpoint_url,
     environment_accounts,
 )
 from luaopenai.client.failures import public_url
@@ -489,7 +490,7 @@ class OpenAI:
             headers["Authorization"] = f"Bearer {self._api_key}"
         headers.update(self._headers)
         headers.update(more_headers)
-        url = self.base_url + path
+        url = endpoint_url(self.base_url, path)
         if self._query:
             url += ("&" if "?" in path else "?") + urlencode(self._query)
         return self._transport.open(method, url, headers, body, self._settings, before_send)
@@ -520,4 +521,6 @@ def _path(path: str, argument: Any) -> str:
     name, _, after = rest.partition("}")
     if argument is None:
         raise ValueError(f"{name} is required")
+    if str(argument) in ("", ".", ".."):
+        raise ValueError(f'{name}: expected an id, got "{argument}"')
     return before + quote(str(argument), safe="") + after

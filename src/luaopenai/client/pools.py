@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import threading
@@ -29,6 +30,7 @@ class KeptConnectionLostError(ConnectionResetError):
 class _Request(threading.local):
     """What a pool is to know of its thread's request and urllib3 does not pass on."""
 
+    is_under_way = False
     is_repeatable = False
     deadline: Deadline | None = None
 
@@ -132,7 +134,11 @@ class _Pool(HTTPConnectionPool):
         deadline: Deadline = options.pop("deadline")
         _request.is_repeatable = is_repeatable(method, url)
         _request.deadline = deadline if deadline.exists else None
-        return super().urlopen(method, url, *args, **options)
+        _request.is_under_way = True
+        try:
+            return super().urlopen(method, url, *args, **options)
+        finally:
+            _request.is_under_way = False
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         idle: Any = self.pool
@@ -184,3 +190,16 @@ POOL_CLASSES: dict[str, Any] = {"http": _Pool, "https": _TLSPool}
 def _announced(keep_alive: str | None) -> float | None:
     found = _ANNOUNCED.search(keep_alive) if keep_alive else None
     return float(found[1]) if found else None
+
+
+def _hide_queries(record: logging.LogRecord) -> bool:
+    """Take queries, which may hold keys, out of what urllib3 logs of our requests."""
+    if _request.is_under_way and isinstance(record.args, tuple):
+        record.args = tuple(
+            arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+        )
+    return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_hide_queries)

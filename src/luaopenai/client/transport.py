@@ -293,6 +293,9 @@ class Transport:
             pool = adapter.get_connection_with_tls_context(
                 prepared, settings.verify, proxies=proxies
             )
+        except urllib3.exceptions.LocationParseError:
+            # Its text repeats what may be a password.
+            raise ValueError(f"proxy: not a URL, on the way to {public_url(url)}") from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise ValueError(f"{public_url(url)}: {error}") from None
         target = adapter.request_url(prepared, proxies)
@@ -376,7 +379,7 @@ def _log_attempt(
     if not _log.isEnabledFor(logging.INFO):
         return
     took = (time.perf_counter() - started) * 1e3
-    path = urlsplit(url).path
+    path = urlsplit(public_url(url)).path or "-"
     status = answer.status if answer else type(failure).__name__
     request_id = answer.headers.get("x-request-id", "-") if answer else "-"
     _log.info("%s %s %s %.0f ms %s attempt %d", method, path, status, took, request_id, retry + 1)
