@@ -20,15 +20,14 @@ class Deadline:
 
     Args:
         total: seconds from now; None for no deadline.
+
+    Attributes:
+        exists: whether there is any.
     """
 
     def __init__(self, total: float | None = None) -> None:
+        self.exists = total is not None
         self._end = math.inf if total is None else monotonic() + total
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is any."""
-        return self._end < math.inf
 
     @property
     def is_over(self) -> bool:

@@ -102,16 +102,9 @@ def endpoint_url(base_url: str, path: str) -> str:
     if not path.startswith("/"):
         raise ValueError(f'path: expected one that begins with /, got "{path}"')
     url = base_url + path
-    if _server(url) != _server(base_url):
+    if not base_url.partition("//")[2] and "//" in url:
         raise ValueError(f'path: "{path}" leads to another server than the base URL')
     return url
-
-
-def _server(url: str) -> str:
-    scheme, _, rest = url.partition("//")
-    for end in "/?#":
-        rest = rest.partition(end)[0]
-    return f"{scheme}//{rest}"
 
 
 class Provider:

@@ -41,8 +41,7 @@ _request = _Request()
 class _Connection(HTTPConnection):
     _has_served = False
     _idle_since = 0.0
-    _after_stream = False
-    _announced: float | None = None
+    _last_headers: Any = None
 
     def connect(self) -> None:
         self._has_served = False
@@ -63,8 +62,7 @@ class _Connection(HTTPConnection):
                 raise KeptConnectionLostError from error
             raise
         self._has_served = True
-        self._after_stream = answer.headers.get("content-type", "").startswith("text/event-stream")
-        self._announced = _announced(answer.headers.get("keep-alive"))
+        self._last_headers = answer.headers
         answer.hang_up = hang_up
         return answer
 
@@ -77,10 +75,11 @@ class _Connection(HTTPConnection):
     @property
     def is_surely_kept(self) -> bool:
         """Whether it may carry what must not be lost with it."""
+        content_type = self._last_headers.get("content-type", "")
         return is_surely_kept(
             monotonic() - self._idle_since,
-            after_stream=self._after_stream,
-            announced=self._announced,
+            after_stream=content_type.startswith("text/event-stream"),
+            announced=_announced(self._last_headers.get("keep-alive")),
         )
 
     def rest(self) -> None:

@@ -52,17 +52,6 @@ class Decoder:
         """
         if not piece:
             return
-        self._held += len(piece)
-        self._take(piece)
-        if not self._data and len(self._partial) == 1:
-            self._held = len(self._partial[0])
-        if self._held > self._limit:
-            from luaopenai.client.errors import APIConnectionError
-
-            self._partial, self._data, self._held = [], [], 0
-            raise APIConnectionError(f"an event of the stream is larger than {self._limit} bytes")
-
-    def _take(self, piece: bytes) -> None:
         after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r")
         if after_cr and piece.startswith(b"\n"):
             piece = piece[1:]
@@ -70,13 +59,17 @@ class Decoder:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         head, newline, rest = piece.partition(b"\n")
         self._partial.append(head)
-        if not newline:
-            return
-        lines = rest.split(b"\n")
-        self._partial, line = [lines.pop()], b"".join(self._partial)
-        self._line(line)
-        for line in lines:
+        self._held += len(piece)
+        if newline:
+            lines = rest.split(b"\n")
+            self._partial, line = [lines.pop()], b"".join(self._partial)
             self._line(line)
+            for line in lines:
+                self._line(line)
+            if not self._data:
+                self._held = len(self._partial[0])
+        if self._held > self._limit:
+            self._give_up()
 
     def close(self) -> None:
         """Take the end of the body: the last line may lack its newline."""
@@ -84,6 +77,12 @@ class Decoder:
         if line:
             self._line(line)
         self._dispatch()
+
+    def _give_up(self) -> None:
+        from luaopenai.client.errors import APIConnectionError
+
+        self._partial, self._data, self._held = [], [], 0
+        raise APIConnectionError(f"an event of the stream is larger than {self._limit} bytes")
 
     def _line(self, whole: bytes) -> None:
         line = whole.lstrip()

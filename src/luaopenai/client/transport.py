@@ -65,6 +65,7 @@ class Answer:
         self._deadline = deadline
         self._process = os.getpid()
         self._is_stream = self.headers.get("content-type", "").startswith("text/event-stream")
+        self._most = settings.max_response_mb * _MEGABYTE
         self._weight = 0
         """Bytes so far: of the body, or of a stream's last line."""
         self._is_whole = not self._ends_with_the_connection()
@@ -88,14 +89,19 @@ class Answer:
         if call is not None and self._raw.connection is not None:
             call.attach(self._hang_up)
         try:
-            if self._deadline.is_over:
+            if self._deadline.exists and self._deadline.is_over:
                 raise TotalTimeoutError
             piece: bytes = self._raw.read1(_PIECE, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
             check_cancelled()
             raise self._failure(error) from None
-        self._weigh(piece)
+        weight = self._weight
+        self._weight += len(piece)
+        if self._weight > self._most:
+            self._weigh(piece, weight)
+        elif self._is_stream and (line := piece.rfind(b"\n") + 1 or piece.rfind(b"\r") + 1):
+            self._weight = len(piece) - line
         if not piece:
             self._raw.release_conn()
         if not self._is_whole:
@@ -137,23 +143,17 @@ class Answer:
         self._raw.close()
         self._raw.release_conn()
 
-    def _weigh(self, piece: bytes) -> None:
-        """Give up an answer that grows beyond what it may."""
-        megabytes = self._settings.max_response_mb
-        before, self._weight = self._weight, self._weight + len(piece)
-        heaviest = self._weight
-        if self._is_stream:
-            line = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
-            if line:
-                self._weight = len(piece) - line
-            if heaviest > megabytes * _MEGABYTE:
-                first, *others = map(len, _LINE_END.split(piece))
-                heaviest = max(before + first, *others, 0)
-        if heaviest > megabytes * _MEGABYTE:
-            self.close()
-            what = "a line of the stream" if self._is_stream else "the answer"
-            limit = f"max_response_mb = {megabytes:g}"
-            raise APIConnectionError(f"{what} is larger than {limit}: {public_url(self._url)}")
+    def _weigh(self, piece: bytes, before: int) -> None:
+        """Give up an answer that has grown beyond what it may; of a stream, each line may."""
+        lines = _LINE_END.split(piece) if self._is_stream else [piece]
+        first, *others = map(len, lines)
+        self._weight = others[-1] if others else before + first
+        if max(before + first, *others, 0) <= self._most:
+            return
+        self.close()
+        what = "a line of the stream" if self._is_stream else "the answer"
+        limit = f"max_response_mb = {self._settings.max_response_mb:g}"
+        raise APIConnectionError(f"{what} is larger than {limit}: {public_url(self._url)}")
 
     def _failure(self, error: Exception) -> APIConnectionError:
         return _connection_error(error, self._url, self._settings, self._deadline)
