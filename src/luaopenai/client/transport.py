@@ -49,6 +49,17 @@ _ROUTES = 256
 _TAIL = 64  # bytes: an end of a stream may be cut in two
 
 _log = logging.getLogger("luaopenai")
+_forks = 0
+"""How often this process has been forked from another: what was opened before is its parent's."""
+
+
+def _note_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # not where nothing can fork
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 class Answer:
@@ -63,7 +74,7 @@ class Answer:
         self._url = url
         self._settings = settings
         self._deadline = deadline
-        self._process = os.getpid()
+        self._forks = _forks
         self._is_stream = self.headers.get("content-type", "").startswith("text/event-stream")
         self._most = settings.max_response_mb * _MEGABYTE
         self._weight = 0
@@ -82,7 +93,7 @@ class Answer:
         Raises ``APIConnectionError`` when the body is cut or too large or a time-out passes,
         and ``Cancelled`` when nobody waits any more.
         """
-        if self._process != os.getpid():
+        if self._forks != _forks:
             where = public_url(self._url)
             raise APIConnectionError(f"the answer belongs to the process before the fork: {where}")
         call = current_call()
@@ -176,7 +187,7 @@ class Transport:
 
     def _begin(self) -> None:
         """Begin without connections."""
-        self._process = os.getpid()
+        self._forks = _forks
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(pool_maxsize=self.settings.pool_size))
@@ -269,7 +280,7 @@ class Transport:
         self._session.close()
 
     def _route(self, url: str, settings: Settings) -> _Route:
-        if self._process != os.getpid():
+        if self._forks != _forks:
             # Connections are the parent's after a fork. Letting go of them closes this process's
             # descriptors, and says nothing to the servers, not even over TLS.
             self._begin()
