@@ -28,11 +28,11 @@ from luaopenai import (
     UnprocessableEntityError,
 )
 from luaopenai.client.completions import check_status
-from luaopenai.client.errors import status_error
 from luaopenai.client.deadlines import TotalTimeoutError
+from luaopenai.client.errors import status_error
 from luaopenai.client.failures import connection_error
-from luaopenai.client.settings import Settings
 from luaopenai.client.responses import check_response_status
+from luaopenai.client.settings import Settings
 
 BODY = {"error": {"message": "No key", "code": "invalid_api_key"}}
 HEADERS = {"x-request-id": "req_7", "retry-after": "3"}
