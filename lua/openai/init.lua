@@ -10,12 +10,13 @@ local constants = bridge.constants()
 ---@alias openai.Headers table<string, string> names in lower case, in what a server answers
 
 ---@class openai.Settings
----@field timeout? number|{connect: number, read: number} seconds; 5 to connect and 600 for each read when left out
+---@field timeout? number|{connect?: number, read?: number, total?: number} seconds; 5, 600 and none when left out
 ---@field max_retries? integer 2 when left out
 ---@field proxy? string URL of a proxy; the environment's when left out
 ---@field verify? boolean false trusts any certificate
 ---@field ca_bundle? string a file of certificates to trust
 ---@field pool_size? integer how many idle connections to a server are kept; 10 when left out
+---@field max_response_mb? number how large an answer, or a line of a stream, may be; 512 when left out
 
 ---@class openai.Config: openai.Settings
 ---@field http_provider? string a Lua module with LuaSocket's generic `request`
@@ -74,6 +75,8 @@ local function endpoint_path(endpoint, id)
       error(name .. " is required", 0)
     elseif type(id) ~= "string" and type(id) ~= "number" then
       error(("%s: expected a string, got %s"):format(name, type(id)), 0)
+    elseif id == "" or id == "." or id == ".." then
+      error(('%s: expected an id, got "%s"'):format(name, id), 0)
     end
     return (tostring(id):gsub("[^%w%-._~]", function(character)
       return ("%%%02X"):format(character:byte())

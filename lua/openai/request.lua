@@ -53,6 +53,17 @@ local function request_headers(client, body, more_headers)
   return headers
 end
 
+-- The key goes along: so whatever the path is, the server is the client's own.
+local function check_path(client, path)
+  if path:sub(1, 1) ~= "/" then
+    error(('path: expected one that begins with /, got "%s"'):format(path), 0)
+  end
+  local names_server = client.api_base:find("//.", 1) ~= nil
+  if not names_server and (client.api_base .. path):find("//", 1, true) then
+    error(('path: "%s" leads to another server than the base URL'):format(path), 0)
+  end
+end
+
 local function request_url(client, path)
   local fields = {}
   for name, value in pairs(client.config.query or {}) do
@@ -136,6 +147,7 @@ function request.send(client, method, path, payload, more_headers, stream_fn)
   check_string(method, "method")
   check_string(path, "path")
   check_string(client.api_base, "api_base")
+  check_path(client, path)
   check_string(client.api_key or "", "api_key")
   local body = type(payload) == "table" and encode_payload(payload) or payload
   local sink, finish = collector(stream_fn)

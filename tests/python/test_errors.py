@@ -28,9 +28,11 @@ from luaopenai import (
     UnprocessableEntityError,
 )
 from luaopenai.client.completions import check_status
+from luaopenai.client.deadlines import TotalTimeoutError
 from luaopenai.client.errors import status_error
 from luaopenai.client.failures import connection_error
 from luaopenai.client.responses import check_response_status
+from luaopenai.client.settings import Settings
 
 BODY = {"error": {"message": "No key", "code": "invalid_api_key"}}
 HEADERS = {"x-request-id": "req_7", "retry-after": "3"}
@@ -88,8 +90,10 @@ def test_a_time_out_tells_whether_the_server_may_have_seen_the_request() -> None
     for error, was_sent in (
         (urllib3.exceptions.ConnectTimeoutError(), False),
         (urllib3.exceptions.ReadTimeoutError(None, "", ""), True),  # type: ignore[arg-type]
+        (TotalTimeoutError(urllib3.exceptions.ConnectTimeoutError()), False),
+        (TotalTimeoutError(), True),
     ):
-        found = connection_error(error, "http://x/v1", (5, 600))
+        found = connection_error(error, "http://x/v1", Settings(total_timeout=9))
         assert (type(found), found.was_sent) == (APITimeoutError, was_sent)
 
 

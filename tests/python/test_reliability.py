@@ -16,9 +16,14 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
+import urllib3
 from conftest import API_KEY
+from hypothesis import given
+from hypothesis import strategies as st
 
 from luaopenai import APIConnectionError, APIError, OpenAI
+from luaopenai.client.failures import public_url
+from support import exactly
 from support.fault_server import (
     CHUNKED_STREAM,
     Connection,
@@ -358,7 +363,7 @@ def test_max_retries_is_how_often_a_request_is_sent_again(
     ("header", "seconds"),
     [
         ("Retry-After: 7", 7),
-        ("Retry-After: 0", 0),
+        ("Retry-After: 120", 120),
         ("Retry-After-Ms: 250", 0.25),
         ("retry-after: 2.5", 2.5),
     ],
@@ -380,13 +385,28 @@ def test_the_pause_may_end_at_a_date(fault_server: StartServer, pauses: list[flo
     assert 15 < pauses[0] <= 20
 
 
-def test_pauses_grow_when_the_server_names_none_that_is_sound(
-    fault_server: StartServer, pauses: list[float]
+@pytest.mark.parametrize("told", ["0", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_pauses_grow_when_the_server_names_none_that_is_to_come(
+    fault_server: StartServer, pauses: list[float], told: str
 ) -> None:
-    server = fault_server(refuse(503, "Retry-After: 3600"))
+    server = fault_server(refuse(503, f"Retry-After: {told}"))
     with OpenAI(API_KEY, server.url, max_retries=3) as client:
         client.models()
     assert [0.375 <= pauses[0] <= 0.5, 0.75 <= pauses[1] <= 1, 1.5 <= pauses[2] <= 2] == [True] * 3
+
+
+def test_a_refusal_for_longer_than_is_waited_for_is_returned_as_it_is(
+    fault_server: StartServer, pauses: list[float]
+) -> None:
+    server = fault_server(refuse(429, "Retry-After: 3600"))
+    with OpenAI(API_KEY, server.url) as client:
+        status, body, headers = client.models()
+    assert (status, body, headers["retry-after"]) == (
+        429,
+        {"error": {"message": "Not now"}},
+        "3600",
+    )
+    assert (len(server.requests), pauses) == (1, [])
 
 
 def test_a_pause_is_really_made(fault_server: StartServer) -> None:
@@ -883,6 +903,46 @@ def test_a_time_out_may_be_given_for_a_request(
     assert failure.startswith("timed out: no answer within 0.05 s from ")
 
 
+PATHS = {
+    "@evil:1/x": 'path: expected one that begins with /, got "@evil:1/x"',
+    "": 'path: expected one that begins with /, got ""',
+    ".evil/x": 'path: expected one that begins with /, got ".evil/x"',
+    "//evil/x": 'path: "//evil/x" leads to another server than the base URL',
+}
+
+
+@pytest.mark.parametrize(("path", "text"), PATHS.items())
+def test_the_key_goes_to_no_other_server_whatever_the_path(
+    fault_server: StartServer, path: str, text: str
+) -> None:
+    server = fault_server(FINE)
+    base_url = "http:" if path.startswith("//") else server.url.removesuffix("/v1")
+    path = path.replace("evil", server.url.removesuffix("/v1").partition("//")[2])
+    text = text.replace("evil", server.url.removesuffix("/v1").partition("//")[2])
+    with (
+        OpenAI(API_KEY, base_url, max_retries=0) as client,
+        pytest.raises(ValueError, match=exactly(text)),
+    ):
+        client.request("GET", path)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("path", ["//evil/x", "/@evil:1/x", "/../x", "/x?a=//evil/@b", "/\\evil"])
+def test_any_path_that_begins_with_a_slash_is_sent_to_the_client_s_own_server(
+    fault_server: StartServer, path: str
+) -> None:
+    server = fault_server(FINE)
+    with OpenAI(API_KEY, server.url.removesuffix("/v1"), max_retries=0) as client:
+        assert client.request("GET", path).body == "fine"
+
+
+@pytest.mark.parametrize("nothing", ["", ".", ".."])
+def test_an_id_that_would_change_the_path_is_refused(refusing_url: str, nothing: str) -> None:
+    client = OpenAI(API_KEY, refusing_url, max_retries=0)
+    with pytest.raises(ValueError, match=exactly(f'file_id: expected an id, got "{nothing}"')):
+        client.delete_file(nothing)
+
+
 @pytest.mark.parametrize("name", ["A B", "A:", "", "é", "A\r\nB"])
 def test_a_header_name_that_is_none_is_refused_before_anything_is_sent(
     refusing_url: str, pauses: list[float], name: str
@@ -952,3 +1012,84 @@ def test_a_session_whose_stream_is_cut_off_tells_what_text_came(
         with pytest.raises(APIConnectionError, match=r"^the answer was cut off: ") as caught:
             session.send("Hi", lambda chunk, event: None)
     assert caught.value.body == "Hel"
+
+
+def test_what_urllib3_logs_of_our_requests_shows_no_key(
+    fault_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    strange = answer(b"1").replace(b"\r\n\r\n", b"\r\nno header\r\n\r\n")
+    address = fault_server(in_turn(FINE, say(strange))).url.replace("//", f"//ann:{SECRET}@")
+    for proxied in (None, fault_server(proxy()).url.removesuffix("/v1")):
+        client = OpenAI(SECRET, address, query={"key": SECRET}, proxy=proxied, max_retries=0)
+        client.models()
+    assert '"GET /v1/models HTTP/1.1" 200' in caplog.text
+    assert "Failed to parse headers" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_what_urllib3_logs_of_others_requests_is_left_alone(
+    fault_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    urllib3.request("GET", fault_server(FINE).url + "/models?theirs=1")
+    assert "/v1/models?theirs=1" in caplog.text
+
+
+# --- Passwords in URLs ---
+
+STRANGE_URLS = [
+    "http://ann:{}@127.0.0.1:9/v1",
+    "http://ann:{}/x@127.0.0.1:9/v1",
+    "http://ann:{}?x@127.0.0.1:9/v1",
+    "http://ann:{}?x/y@127.0.0.1:9/v1",
+    "http://ann:{}#x@127.0.0.1:9/v1",
+    "http://ann:12/{}@127.0.0.1:9/v1",
+    "http://ann:{}://x@127.0.0.1:9/v1",
+    "http://ann:{}@[::1/v1",
+    "ann:{}@127.0.0.1:9/v1",
+    "ann:{}://x@127.0.0.1:9/v1",
+    "//ann:{}@127.0.0.1:9/v1",
+    "http://127.0.0.1:9/v1?mail=a@b&key={}",
+    "http://127.0.0.1:9/v1#{}",
+]
+
+
+@pytest.mark.parametrize("url", STRANGE_URLS)
+def test_no_password_of_a_base_url_is_ever_shown(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    client = OpenAI(API_KEY, url.format(SECRET), max_retries=0)
+    with pytest.raises((ValueError, APIConnectionError)) as caught:
+        client.models()
+    for text in (repr(client), str(caught.value), caplog.text):
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize("url", STRANGE_URLS)
+def test_no_password_of_a_proxy_is_ever_shown(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    proxied = url.format(SECRET).removesuffix("/v1")
+    client = OpenAI(API_KEY, "http://api.invalid/v1", proxy=proxied, max_retries=0)
+    with pytest.raises((ValueError, APIConnectionError)) as caught:
+        client.models()
+    assert SECRET not in str(caught.value) + caplog.text
+
+
+@given(st.text(), st.text())
+def test_whatever_a_password_holds_it_is_not_shown(before: str, after: str) -> None:
+    assert SECRET not in public_url(f"http://ann:{before}{SECRET}{after}@127.0.0.1:9/v1")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://api.openai.com/v1/models", "https://api.openai.com/v1/models"),
+        ("https://ann:secret@api.openai.com/v1?key=1", "https://api.openai.com/v1"),
+        ("localhost:1234/v1", "localhost:1234/v1"),
+        ("https://api.openai.com/v1/users/@me", "https://***@me"),
+    ],
+)
+def test_what_holds_no_credentials_of_a_url_is_shown(url: str, shown: str) -> None:
+    assert public_url(url) == shown

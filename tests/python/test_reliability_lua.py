@@ -22,6 +22,7 @@ from support.fault_server import (
     Script,
     answer,
     chunk,
+    drip,
     in_turn,
     keep_alive,
     reset_at_once,
@@ -434,6 +435,76 @@ def test_a_proxy_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
     assert between.requests[0].startswith(b"GET http://api.invalid/v1/models HTTP")
 
 
+PATHS = {
+    ("http://127.0.0.1:9", "@evil:1/x"): 'path: expected one that begins with /, got "@evil:1/x"',
+    ("http://127.0.0.1:9", ""): 'path: expected one that begins with /, got ""',
+    ("http:", "//evil/x"): 'path: "//evil/x" leads to another server than the base URL',
+    ("http:/", "/evil/x"): 'path: "/evil/x" leads to another server than the base URL',
+}
+
+
+@pytest.mark.parametrize(("place", "text"), PATHS.items())
+def test_the_key_goes_to_no_other_server_whatever_the_path(
+    lua: RunLua, pauses: list[float], place: tuple[str, str], text: str
+) -> None:
+    api_base, path = place
+    code = "return pcall(client.request, client, 'GET', ...)"
+    assert lua(code, api_base, path) == (False, text)
+
+
+@pytest.mark.parametrize("path", ["//evil/x", "/@evil:1/x", "/x?a=//evil/@b"])
+def test_any_path_that_begins_with_a_slash_is_sent_to_the_client_s_own_server(
+    lua: RunLua, fault_server: StartServer, path: str
+) -> None:
+    server = fault_server(FINE)
+    address = server.url.removesuffix("/v1")
+    assert lua("return client:request('GET', ...)", address, path)[:2] == (200, "fine")
+
+
+@pytest.mark.parametrize("nothing", ["", ".", ".."])
+def test_an_id_that_would_change_the_path_is_refused(
+    lua: RunLua, refusing_url: str, nothing: str
+) -> None:
+    code = "return pcall(client.delete_file, client, ...)"
+    text = f'file_id: expected an id, got "{nothing}"'
+    assert lua(code, refusing_url, nothing) == (False, text)
+
+
+SLOW = drip(answer(b"[" + b"1," * 500 + b"1]"), 0.005)
+
+
+def test_a_total_time_out_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
+    server = fault_server(SLOW)
+    code = """
+      client = new({ timeout = { total = 0.1 } })
+      return pcall(client.models, client)
+    """
+    text = f"timed out: not done within 0.1 s in all: {server.url}/models"
+    assert lua(code, server) == (False, text)
+
+
+def test_a_limit_on_answers_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
+    server = fault_server(say(answer(b"x" * 2000)))
+    code = """
+      client = new({ max_response_mb = 0.001 })
+      return pcall(client.models, client)
+    """
+    text = f"the answer is larger than max_response_mb = 0.001: {server.url}/models"
+    assert lua(code, server) == (False, text)
+
+
+def test_a_session_whose_stream_has_a_line_beyond_the_limit_returns_the_failure(
+    lua: RunLua, fault_server: StartServer
+) -> None:
+    server = fault_server(say(stream(delta("a"), delta("x" * 2000), DONE)))
+    code = """
+      return new({ max_response_mb = 0.001 }):new_chat_session():send("Hello", function() end)
+    """
+    reply, failure = lua(code, server)[:2]
+    assert reply is None
+    assert failure.startswith("a line of the stream is larger than max_response_mb = 0.001: ")
+
+
 def test_a_pool_size_may_be_given(lua: RunLua, fault_server: StartServer) -> None:
     server = fault_server(keep_alive([answer()] * 9))
     code = """
@@ -451,9 +522,11 @@ def test_a_pool_size_may_be_given(lua: RunLua, fault_server: StartServer) -> Non
 WRONG = {
     "timeout = 0": "timeout: expected seconds above 0, at most 1e+09, got 0",
     "timeout = 'long'": "timeout: expected seconds above 0, at most 1e+09, got 'long'",
-    "timeout = { write = 1 }": "timeout: expected connect and read, got 'write'",
+    "timeout = { write = 1 }": "timeout: expected connect, read and total, got 'write'",
     "max_retries = 1.5": "max_retries: expected a whole number from 0, got 1.5",
     "pool_size = 0": "pool_size: expected a whole number from 1, got 0",
+    "timeout = { total = 0 }": "timeout: expected seconds above 0, at most 1e+09, got 0",
+    "max_response_mb = 0": "max_response_mb: expected a number above 0, got 0",
     "proxy = 5": "proxy: expected a string, got 5",
     "ca_bundle = 'none.pem'": "ca_bundle: no such file: none.pem",
 }

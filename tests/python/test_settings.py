@@ -28,7 +28,13 @@ def bundle(tmp_path: Path) -> str:
 
 def test_by_default_a_request_has_five_seconds_to_connect_ten_minutes_and_two_retries() -> None:
     assert read_settings({}) == Settings(
-        timeouts=(5, 600), max_retries=2, proxy=None, verify=True, pool_size=10
+        timeouts=(5, 600),
+        total_timeout=None,
+        max_retries=2,
+        proxy=None,
+        verify=True,
+        pool_size=10,
+        max_response_mb=512,
     )
 
 
@@ -37,7 +43,9 @@ def test_none_means_not_given() -> None:
 
 
 def test_what_is_not_given_comes_from_the_base(bundle: str) -> None:
-    base = Settings((1, 2), max_retries=5, proxy="http://p", verify=bundle, pool_size=3)
+    base = Settings(
+        (1, 2), 9, max_retries=5, proxy="http://p", verify=bundle, pool_size=3, max_response_mb=1
+    )
     assert read_settings({}, base) == base
     assert read_settings({"max_retries": 0}, base).max_retries == 0
     assert read_settings({"max_retries": 0}, base).timeouts == (1, 2)
@@ -46,31 +54,50 @@ def test_what_is_not_given_comes_from_the_base(bundle: str) -> None:
 def test_an_unknown_setting_is_named_with_those_there_are() -> None:
     text = (
         "retries: no such setting; there are"
-        " timeout, max_retries, proxy, verify, ca_bundle, pool_size"
+        " timeout, max_retries, proxy, verify, ca_bundle, pool_size, max_response_mb"
     )
     with pytest.raises(ValueError, match=exactly(text)):
         read_settings({"timeout": 1, "retries": 3})
 
 
 @pytest.mark.parametrize(
-    ("timeout", "pair"),
+    ("timeout", "pair", "total"),
     [
-        (3, (3, 3)),
-        (0.5, (0.5, 0.5)),
-        ((1, 20), (1, 20)),
-        ({"connect": 1, "read": 20}, (1, 20)),
-        ({"connect": 1}, (1, 600)),
-        ({"read": 20}, (5, 20)),
-        ({}, (5, 600)),
+        (3, (3, 3), None),
+        (0.5, (0.5, 0.5), None),
+        ((1, 20), (1, 20), None),
+        ({"connect": 1, "read": 20}, (1, 20), None),
+        ({"connect": 1}, (1, 600), None),
+        ({"read": 20}, (5, 20), None),
+        ({"total": 60}, (5, 600), 60),
+        ({"read": 20, "total": 0.5}, (5, 20), 0.5),
+        ({}, (5, 600), None),
     ],
 )
-def test_a_time_out_is_a_number_or_a_pair(timeout: Any, pair: tuple[float, float]) -> None:
-    assert read_settings({"timeout": timeout}).timeouts == pair
+def test_a_time_out_is_a_number_or_a_pair_or_names_its_parts(
+    timeout: Any, pair: tuple[float, float], total: float | None
+) -> None:
+    settings = read_settings({"timeout": timeout}, Settings(total_timeout=9))
+    assert (settings.timeouts, settings.total_timeout) == (pair, total)
+
+
+@pytest.mark.parametrize("total", [0, -1, "1", True, float("nan"), 1e10])
+def test_a_total_time_out_that_is_none_is_refused(total: Any) -> None:
+    text = f"timeout: expected seconds above 0, at most 1e+09, got {total!r}"
+    with pytest.raises(ValueError, match=exactly(text)):
+        read_settings({"timeout": {"total": total}})
+
+
+@pytest.mark.parametrize("size", [0, -1, "1", True, float("nan")])
+def test_a_size_that_is_none_is_refused(size: Any) -> None:
+    text = f"max_response_mb: expected a number above 0, got {size!r}"
+    with pytest.raises(ValueError, match=exactly(text)):
+        read_settings({"max_response_mb": size})
 
 
 def test_a_time_out_for_something_else_is_refused() -> None:
     with pytest.raises(
-        ValueError, match=exactly("timeout: expected connect and read, got 'write'")
+        ValueError, match=exactly("timeout: expected connect, read and total, got 'write'")
     ):
         read_settings({"timeout": {"read": 1, "write": 1}})
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luaopenai import APIConnectionError
 from luaopenai.client.sse import Decoder
 
 
@@ -214,3 +215,33 @@ def test_data_that_is_no_json_object_is_passed_over(data: bytes) -> None:
 
 def test_a_stream_of_nothing_gives_nothing() -> None:
     assert decode() == decode(b"") == decode(b"\n\n\n") == []
+
+
+# --- Events without end ---
+
+
+@pytest.mark.parametrize("piece", [b"x" * 10, b"data: x\n", b"data: {\n"], ids=repr)
+def test_an_event_that_grows_beyond_the_limit_is_a_failure_and_is_not_held(piece: bytes) -> None:
+    decoder = Decoder(lambda data: False, limit=1000)
+    for _ in range(1000 // len(piece)):
+        decoder.feed(piece)
+    with pytest.raises(APIConnectionError, match=r"^an event of the stream is larger than 1000 "):
+        decoder.feed(piece)
+    decoder.feed(piece)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [b'data: {"a": 1}\n', b'data: {"a": 1}\n\n', b'data: {\ndata: "a": 1}\n\n', b": ping\n"],
+)
+def test_a_stream_of_any_length_has_events_within_the_limit(event: bytes) -> None:
+    found: list[bytes] = []
+
+    def accept(data: bytes) -> bool:
+        found.append(data)
+        return True
+
+    decoder = Decoder(accept, limit=100)
+    for piece in cut(event * 1000, range(7, len(event) * 1000, 7)):
+        decoder.feed(piece)
+    assert len(found) == (0 if event.startswith(b":") else 1000)

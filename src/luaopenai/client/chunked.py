@@ -1,4 +1,4 @@
-"""Reads a chunked HTTP body by what has arrived, not chunk by chunk.
+"""Reads HTTP answers: passes over interim ones, and reads a chunked body by what has arrived.
 
 The standard library reads each chunk with calls of its own, and urllib3 adds more: 10 µs an event
 where a server sends one event a chunk. Here all chunks that a read of the socket brought come
@@ -7,22 +7,56 @@ out as one piece.
 
 from __future__ import annotations
 
+import io
 import re
-from http.client import HTTPResponse, IncompleteRead
+import socket
+from http.client import HTTPException, HTTPResponse, IncompleteRead, parse_headers
+from typing import Any
+
+from luaopenai.client.deadlines import Deadline, TimedFile
 
 _READ = 65536
 _LONGEST_LINE = 65536
+_MOST_INTERIM = 32
+_SWITCHING_PROTOCOLS = 101
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
 class ChunkedResponse(HTTPResponse):
-    """The standard library's response, with a ``read1`` for chunked bodies."""
+    """The standard library's response, with a ``read1`` for chunked bodies.
+
+    Of the interim answers (1xx) the standard library passes over 100 alone, and would take any
+    other for the answer, and the answer for that to the next request.
+    """
 
     _unread = b""
     _left = 0
     """Bytes that the current chunk still lacks."""
     _line_end = b""
     """What stands before the next chunk's size: nothing before the first one's."""
+
+    def __init__(
+        self, sock: socket.socket, *args: Any, deadline: Deadline | None = None, **options: Any
+    ) -> None:
+        super().__init__(sock, *args, **options)
+        if deadline is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(TimedFile(sock, deadline))
+
+    def begin(self) -> None:
+        """Read the status and the headers."""
+        super().begin()
+        if self.status == _SWITCHING_PROTOCOLS:
+            # What follows is no HTTP.
+            self.will_close = True
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MOST_INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status >= 200 or status == _SWITCHING_PROTOCOLS:
+                return version, status, reason
+            parse_headers(self.fp)
+        raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
     def read1(self, n: int = -1) -> bytes:
         """What has arrived of the body; empty at its end."""

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4.1"
-SETTING_NAMES = ("timeout", "max_retries", "proxy", "verify", "ca_bundle", "pool_size")
+SETTING_NAMES = (
+    "timeout",
+    "max_retries",
+    "proxy",
+    "verify",
+    "ca_bundle",
+    "pool_size",
+    "max_response_mb",
+)
 """The settings of a client, or of one request, that say how it is sent."""
 
 
@@ -83,6 +91,20 @@ ENDPOINTS = {
     "delete_response": Endpoint("DELETE", "/responses/{response_id}"),
     "cancel_response": Endpoint("POST", "/responses/{response_id}/cancel"),
 }
+
+
+def endpoint_url(base_url: str, path: str) -> str:
+    """The URL of a path below a base URL.
+
+    The key goes along: so whatever the path is, the server is the base URL's own. Raises
+    ``ValueError``.
+    """
+    if not path.startswith("/"):
+        raise ValueError(f'path: expected one that begins with /, got "{path}"')
+    url = base_url + path
+    if not base_url.partition("//")[2] and "//" in url:
+        raise ValueError(f'path: "{path}" leads to another server than the base URL')
+    return url
 
 
 class Provider:

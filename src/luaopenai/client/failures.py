@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from luaopenai.client.deadlines import TotalTimeoutError
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.pools import KeptConnectionLostError
+from luaopenai.client.settings import Settings
 
 
 def was_sent(error: BaseException) -> bool:
@@ -43,34 +46,45 @@ def without_frames(error: Exception) -> Exception:
 
 
 def public_url(url: str) -> str:
-    """A URL for error texts: without the parts that may hold credentials."""
+    """A URL for error texts: without the parts that may hold credentials.
+
+    Where a password holds ``/``, ``?`` or ``#`` unescaped, nobody can tell where it ends. So of a
+    URL with ``@`` behind its server, only what comes after the last ``@`` is shown.
+    """
     scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return scheme + separator + host.rpartition("@")[2] + slash + path
+    if not scheme.isalnum():
+        scheme, separator, rest = "", "", url
+    end = next((at for at, sign in enumerate(rest) if sign in "/?#"), len(rest))
+    server, path = rest[:end], re.split("[?#]", rest[end:])[0]
+    if "@" in rest[end:]:
+        server, path = "***", "@" + path.rpartition("@")[2] if "@" in path else ""
+    return scheme + separator + server.rpartition("@")[2] + path
 
 
-def connection_error(
-    error: BaseException, url: str, timeouts: tuple[float, float]
-) -> APIConnectionError:
+def connection_error(error: BaseException, url: str, settings: Settings) -> APIConnectionError:
     """The network's failure in one line: what failed, and where."""
     where = public_url(url)
     host = urlsplit(where).netloc
+    connect, read = settings.timeouts
 
     def seen(*kinds: type[BaseException]) -> BaseException | None:
         return _find(error, *kinds)
 
     kind = APIConnectionError
-    if seen(urllib3.exceptions.ProxyError):
+    if seen(TotalTimeoutError):
+        text = f"timed out: not done within {settings.total_timeout:g} s in all: {where}"
+        kind = APITimeoutError
+    elif seen(urllib3.exceptions.ProxyError):
         text = f"proxy failed: {where}"
     elif seen(urllib3.exceptions.NameResolutionError):
         text = f"unknown host: {host} ({where})"
     elif seen(ConnectionRefusedError):
         text = f"connection refused: {where}"
     elif seen(urllib3.exceptions.ConnectTimeoutError):
-        text = f"timed out: no connection within {timeouts[0]:g} s to {where}"
+        text = f"timed out: no connection within {connect:g} s to {where}"
         kind = APITimeoutError
     elif seen(urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        text = f"timed out: no answer within {timeouts[1]:g} s from {where}"
+        text = f"timed out: no answer within {read:g} s from {where}"
         kind = APITimeoutError
     elif seen(urllib3.exceptions.SSLError):
         text = f"TLS failed: {_tls_reason(error)} ({where})"

@@ -26,6 +26,7 @@ from luaopenai.client.endpoints import (
     Endpoint,
     Provider,
     account_headers,
+    endpoint_url,
     environment_accounts,
 )
 from luaopenai.client.failures import public_url
@@ -71,7 +72,8 @@ class OpenAI:
         api_key: sent as a bearer token; ``OPENAI_API_KEY`` of the environment when None.
         base_url: ``OPENAI_BASE_URL`` of the environment, or OpenAI's own, when None.
         timeout: seconds for connecting and for each read, or ``{"connect": s, "read": s}``;
-            5 and 600 when None.
+            5 and 600 when None. ``"total": s`` beside them bounds a whole call: its retries,
+            pauses and body.
         max_retries: how often a request is sent again that found no server, was refused for now
             (408, 409, 429, 5xx), or lost its connection and is safe to repeat; 2 when None.
         headers: sent with every request.
@@ -83,6 +85,9 @@ class OpenAI:
         ca_bundle: the file of certificates to trust; ``REQUESTS_CA_BUNDLE`` or ``SSL_CERT_FILE``
             of the environment when None.
         pool_size: how many idle connections to a server are kept; 10 when None.
+        max_response_mb: how large an answer may be once it is decompressed, or a line of an event
+            stream, in units of 2^20 bytes; 512 when None. A larger one is an
+            ``APIConnectionError``.
 
     Every endpoint method returns a ``Response`` for any HTTP status, takes further payload
     fields as keywords, and raises ``APIConnectionError`` when no complete answer comes and
@@ -106,6 +111,7 @@ class OpenAI:
         verify: bool | None = None,
         ca_bundle: str | None = None,
         pool_size: int | None = None,
+        max_response_mb: float | None = None,
     ) -> None:
         check_texts(api_key=api_key, base_url=base_url, organization=organization, project=project)
         check_headers(headers)
@@ -125,6 +131,7 @@ class OpenAI:
                 "verify": verify,
                 "ca_bundle": ca_bundle,
                 "pool_size": pool_size,
+                "max_response_mb": max_response_mb,
             }
         )
         self._transport = Transport(self._settings)
@@ -149,7 +156,8 @@ class OpenAI:
             organization: in place of this client's.
             project: in place of this client's.
             base_url: in place of this client's.
-            settings: ``timeout``, ``max_retries``, ``proxy``, ``verify`` or ``ca_bundle``.
+            settings: ``timeout``, ``max_retries``, ``proxy``, ``verify``, ``ca_bundle`` or
+                ``max_response_mb``.
         """
         check_texts(base_url=base_url, organization=organization, project=project)
         check_headers(headers)
@@ -482,7 +490,7 @@ class OpenAI:
             headers["Authorization"] = f"Bearer {self._api_key}"
         headers.update(self._headers)
         headers.update(more_headers)
-        url = self.base_url + path
+        url = endpoint_url(self.base_url, path)
         if self._query:
             url += ("&" if "?" in path else "?") + urlencode(self._query)
         return self._transport.open(method, url, headers, body, self._settings, before_send)
@@ -513,4 +521,6 @@ def _path(path: str, argument: Any) -> str:
     name, _, after = rest.partition("}")
     if argument is None:
         raise ValueError(f"{name} is required")
+    if str(argument) in ("", ".", ".."):
+        raise ValueError(f'{name}: expected an id, got "{argument}"')
     return before + quote(str(argument), safe="") + after

@@ -1,9 +1,15 @@
-"""Connections that read chunked bodies fast, and tell a lost kept connection from a dead server."""
+"""Connections that read chunked bodies fast, and the pools that choose which one a request gets."""
 
 from __future__ import annotations
 
+import logging
+import re
 import socket
+import threading
+from collections import deque
 from functools import partial
+from queue import Empty, Full
+from time import monotonic
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -11,15 +17,31 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from luaopenai.client.cancel import current_call
 from luaopenai.client.chunked import ChunkedResponse
+from luaopenai.client.deadlines import Deadline
+from luaopenai.client.retries import is_repeatable, is_surely_kept
+
+_ANNOUNCED = re.compile(r"(?:^|[,;\s])timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
 
 
 class KeptConnectionLostError(ConnectionResetError):
     """A connection that had served before brought no answer: it may have ended long ago."""
 
 
+class _Request(threading.local):
+    """What a pool is to know of its thread's request and urllib3 does not pass on."""
+
+    is_under_way = False
+    is_repeatable = False
+    deadline: Deadline | None = None
+
+
+_request = _Request()
+
+
 class _Connection(HTTPConnection):
-    response_class = ChunkedResponse
     _has_served = False
+    _idle_since = 0.0
+    _last_headers: Any = None
 
     def connect(self) -> None:
         self._has_served = False
@@ -40,8 +62,29 @@ class _Connection(HTTPConnection):
                 raise KeptConnectionLostError from error
             raise
         self._has_served = True
+        self._last_headers = answer.headers
         answer.hang_up = hang_up
         return answer
+
+    @property
+    def response_class(self) -> Any:  # type: ignore[override]
+        """What reads an answer: also that of a proxy, before there is a tunnel."""
+        deadline = _request.deadline
+        return partial(ChunkedResponse, deadline=deadline) if deadline else ChunkedResponse
+
+    @property
+    def is_surely_kept(self) -> bool:
+        """Whether it may carry what must not be lost with it."""
+        content_type = self._last_headers.get("content-type", "")
+        return is_surely_kept(
+            monotonic() - self._idle_since,
+            after_stream=content_type.startswith("text/event-stream"),
+            announced=_announced(self._last_headers.get("keep-alive")),
+        )
+
+    def rest(self) -> None:
+        """Note that the connection is idle from now on."""
+        self._idle_since = monotonic()
 
     def _let_end(self) -> None:
         """Let a cancel of the current call end this connection."""
@@ -54,18 +97,85 @@ class _TLSConnection(_Connection, HTTPSConnection):
     pass
 
 
+class _Idle:
+    """A pool's idle connections, newest first; of a queue it has what urllib3 calls.
+
+    It needs no lock, which another thread could hold while this process forks.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._connections: deque[Any] = deque()
+
+    def put(self, connection: Any, block: bool = True, timeout: float | None = None) -> None:
+        if connection is None:  # urllib3 keeps a place for each connection that may come
+            return
+        if self.full():
+            raise Full
+        self._connections.append(connection)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise Empty from None
+
+    def full(self) -> bool:
+        return len(self._connections) >= self._maxsize
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
+    QueueCls: Any = _Idle
+
+    def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:
+        """Send a request; the option ``deadline`` is ours, and no read outlasts it."""
+        deadline: Deadline = options.pop("deadline")
+        _request.is_repeatable = is_repeatable(method, url)
+        _request.deadline = deadline if deadline.exists else None
+        _request.is_under_way = True
+        try:
+            return super().urlopen(method, url, *args, **options)
+        finally:
+            _request.is_under_way = False
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        idle: Any = self.pool
+        if idle is None:
+            return super()._get_conn(timeout)
+        doubtful = []
+        try:
+            while True:
+                connection = idle.get()
+                if not connection.is_connected:
+                    connection.close()
+                elif _request.is_repeatable or connection.is_surely_kept:
+                    return connection
+                else:
+                    doubtful.append(connection)
+        except Empty:
+            return self._new_conn()
+        finally:
+            for connection in reversed(doubtful):
+                self._keep(connection)
 
     def _put_conn(self, conn: Any) -> None:
         call = current_call()
         if call is not None:
             call.detach()
-        if conn is not None and self.pool is not None and self.pool.full():
-            # More may be in use at once than are kept; urllib3 would warn of it.
-            conn.close()
-        else:
-            super()._put_conn(conn)
+        if conn is not None:
+            conn.rest()
+            self._keep(conn)
+
+    def _keep(self, connection: Any) -> None:
+        """Keep a connection, unless the pool is closed, or full: more may be in use at once."""
+        idle: Any = self.pool
+        try:
+            if idle is None:
+                raise Full
+            idle.put(connection)
+        except Full:
+            connection.close()
 
 
 class _TLSPool(_Pool, HTTPSConnectionPool):
@@ -74,3 +184,21 @@ class _TLSPool(_Pool, HTTPSConnectionPool):
 
 POOL_CLASSES: dict[str, Any] = {"http": _Pool, "https": _TLSPool}
 """For ``PoolManager.pool_classes_by_scheme``."""
+
+
+def _announced(keep_alive: str | None) -> float | None:
+    found = _ANNOUNCED.search(keep_alive) if keep_alive else None
+    return float(found[1]) if found else None
+
+
+def _hide_queries(record: logging.LogRecord) -> bool:
+    """Take queries, which may hold keys, out of what urllib3 logs of our requests."""
+    if _request.is_under_way and isinstance(record.args, tuple):
+        record.args = tuple(
+            arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+        )
+    return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_hide_queries)

@@ -24,22 +24,32 @@ def has_end(text: bytes) -> bool:
     return re.search(end, text) is not None
 
 
+LONGEST_EVENT = 512 << 20
+"""Bytes of an event that has not ended, with the lines around it."""
+
+
 class Decoder:
     """Cuts body pieces of any size into events.
 
     Args:
         accept: is given the data of each event, as bytes; returns whether it could be decoded.
+        limit: how many bytes of an event are held before it has ended.
     """
 
-    def __init__(self, accept: Callable[[bytes], bool]) -> None:
+    def __init__(self, accept: Callable[[bytes], bool], limit: int = LONGEST_EVENT) -> None:
         self._accept = accept
+        self._limit = limit
+        self._held = 0
         self._partial: list[bytes] = []
         self._data: list[bytes] = []
         self._after_cr = False
         self._first = True
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece of the body, cut anywhere."""
+        """Take the next piece of the body, cut anywhere.
+
+        Raises ``APIConnectionError`` when an event grows beyond the limit.
+        """
         if not piece:
             return
         after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r")
@@ -49,13 +59,17 @@ class Decoder:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         head, newline, rest = piece.partition(b"\n")
         self._partial.append(head)
-        if not newline:
-            return
-        lines = rest.split(b"\n")
-        self._partial, line = [lines.pop()], b"".join(self._partial)
-        self._line(line)
-        for line in lines:
+        self._held += len(piece)
+        if newline:
+            lines = rest.split(b"\n")
+            self._partial, line = [lines.pop()], b"".join(self._partial)
             self._line(line)
+            for line in lines:
+                self._line(line)
+            if not self._data:
+                self._held = len(self._partial[0])
+        if self._held > self._limit:
+            self._give_up()
 
     def close(self) -> None:
         """Take the end of the body: the last line may lack its newline."""
@@ -63,6 +77,12 @@ class Decoder:
         if line:
             self._line(line)
         self._dispatch()
+
+    def _give_up(self) -> None:
+        from luaopenai.client.errors import APIConnectionError
+
+        self._partial, self._data, self._held = [], [], 0
+        raise APIConnectionError(f"an event of the stream is larger than {self._limit} bytes")
 
     def _line(self, whole: bytes) -> None:
         line = whole.lstrip()
@@ -93,6 +113,7 @@ class Decoder:
     def _dispatch(self) -> None:
         if self._data:
             data, self._data = b"\n".join(self._data), []
+            self._held = 0
             self._accept(data)
 
 

@@ -19,6 +19,8 @@ from requests.utils import get_environ_proxies
 from luaopenai._version import __version__
 from luaopenai.client import retries
 from luaopenai.client.cancel import check_cancelled, current_call
+from luaopenai.client.deadlines import Deadline, TotalTimeoutError
+from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.failures import (
     connection_error,
     is_worth_a_retry,
@@ -38,60 +40,92 @@ _HEADERS = {
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _UNSAID = {"location", "set-cookie"}  # They may repeat or grant what is secret.
-_PIECE = 1 << 20
+_LINE_END = re.compile(rb"[\r\n]")
+_MEGABYTE = 1 << 20
+_PIECE = 1 << 18
+_DRAINED = 1 << 16  # bytes of a refused answer that are read, so that its connection can stay
+_DRAIN_SECONDS = 1.0
 _ROUTES = 256
 _TAIL = 64  # bytes: an end of a stream may be cut in two
 
 _log = logging.getLogger("luaopenai")
+_forks = 0
+"""How often this process has been forked from another: what was opened before is its parent's."""
+
+
+def _note_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # not where nothing can fork
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 class Answer:
     """A status, the headers (names in lower case), and a body that has yet to be read."""
 
-    def __init__(self, raw: Any, url: str, timeouts: tuple[float, float]) -> None:
+    def __init__(self, raw: Any, url: str, settings: Settings, deadline: Deadline) -> None:
         self.status: int = raw.status
         self.reason: str = raw.reason or ""
         self.headers = {name.lower(): value for name, value in raw.headers.items()}
         self._raw = raw
         self._hang_up = raw.hang_up
         self._url = url
-        self._timeouts = timeouts
+        self._settings = settings
+        self._deadline = deadline
+        self._forks = _forks
+        self._is_stream = self.headers.get("content-type", "").startswith("text/event-stream")
+        self._most = settings.max_response_mb * _MEGABYTE
+        self._weight = 0
+        """Bytes so far: of the body, or of a stream's last line."""
         self._is_whole = not self._ends_with_the_connection()
         self._tail = b""
 
     def _ends_with_the_connection(self) -> bool:
         """Whether HTTP itself cannot tell the end of this event stream from a cut."""
-        streams = self.headers.get("content-type", "").startswith("text/event-stream")
         framed = {"transfer-encoding", "content-length"} & self.headers.keys()
-        return streams and not framed
+        return self._is_stream and not framed
 
     def read_piece(self) -> bytes:
         """The next piece of the body as it arrives; empty at the end.
 
-        Raises ``APIConnectionError`` when the body is cut or the read time-out passes, and
-        ``Cancelled`` when nobody waits any more.
+        Raises ``APIConnectionError`` when the body is cut or too large or a time-out passes,
+        and ``Cancelled`` when nobody waits any more.
         """
+        if self._forks != _forks:
+            where = public_url(self._url)
+            raise APIConnectionError(f"the answer belongs to the process before the fork: {where}")
         call = current_call()
         if call is not None and self._raw.connection is not None:
             call.attach(self._hang_up)
         try:
+            if self._deadline.exists and self._deadline.is_over:
+                raise TotalTimeoutError
             piece: bytes = self._raw.read1(_PIECE, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
             check_cancelled()
-            raise connection_error(without_frames(error), self._url, self._timeouts) from None
+            raise self._failure(error) from None
+        weight = self._weight
+        self._weight += len(piece)
+        if self._weight > self._most:
+            self._weigh(piece, weight)
+        elif self._is_stream and (line := piece.rfind(b"\n") + 1 or piece.rfind(b"\r") + 1):
+            self._weight = len(piece) - line
         if not piece:
             self._raw.release_conn()
         if not self._is_whole:
             if not piece:
-                raise connection_error(IncompleteRead(b""), self._url, self._timeouts)
+                raise self._failure(IncompleteRead(b""))
             self._tail += piece
             self._is_whole = has_end(self._tail)
             self._tail = self._tail[-_TAIL:]
         return piece
 
     def read(self) -> bytes:
-        """All of the body that has not been read."""
+        """All of the body that has not been read, a stream's too."""
+        self._is_stream = False
         return b"".join(self)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -99,14 +133,41 @@ class Answer:
             yield piece
 
     def discard(self) -> None:
-        """Pass over the body, so that the connection can be used again."""
-        self._raw.drain_conn()
-        self._raw.release_conn()
+        """Pass over a short body, so that the connection can be used again; else close it."""
+        deadline = Deadline(min(_DRAIN_SECONDS, self._deadline.left()))
+        left = _DRAINED
+        try:
+            sock = self._raw.connection and self._raw.connection.sock
+            while sock and left > 0 and not deadline.is_over:
+                sock.settimeout(deadline.within(self._settings.timeouts[1]))
+                piece = self._raw.read1(left, decode_content=False)
+                if not piece:
+                    self._raw.release_conn()
+                    break
+                left -= len(piece)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            pass
+        self.close()
 
     def close(self) -> None:
         """Let go of the connection; one whose body was not read to the end is closed."""
         self._raw.close()
         self._raw.release_conn()
+
+    def _weigh(self, piece: bytes, before: int) -> None:
+        """Give up an answer that has grown beyond what it may; of a stream, each line may."""
+        lines = _LINE_END.split(piece) if self._is_stream else [piece]
+        first, *others = map(len, lines)
+        self._weight = others[-1] if others else before + first
+        if max(before + first, *others, 0) <= self._most:
+            return
+        self.close()
+        what = "a line of the stream" if self._is_stream else "the answer"
+        limit = f"max_response_mb = {self._settings.max_response_mb:g}"
+        raise APIConnectionError(f"{what} is larger than {limit}: {public_url(self._url)}")
+
+    def _failure(self, error: Exception) -> APIConnectionError:
+        return _connection_error(error, self._url, self._settings, self._deadline)
 
 
 class Transport:
@@ -121,11 +182,16 @@ class Transport:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or read_settings({})
+        self._begin()
+        _start_logging()
+
+    def _begin(self) -> None:
+        """Begin without connections."""
+        self._forks = _forks
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(pool_maxsize=self.settings.pool_size))
         self._routes: dict[tuple[object, ...], _Route] = {}
-        _start_logging()
 
     def open(
         self,
@@ -157,8 +223,7 @@ class Transport:
         route = self._route(url, settings)
         sent = urllib3.HTTPHeaderDict({**_HEADERS, **route.headers})
         sent.update(headers)
-        connect, read = settings.timeouts
-        timeout = urllib3.Timeout(connect=connect, read=read)
+        deadline = Deadline(settings.total_timeout)
         retry = 0
         check_cancelled()
         while True:
@@ -173,7 +238,8 @@ class Transport:
                     route.target,
                     body=body,
                     headers=sent,
-                    timeout=timeout,
+                    timeout=_timeout(settings, deadline),
+                    deadline=deadline,
                     retries=False,
                     redirect=False,
                     assert_same_host=False,
@@ -183,20 +249,25 @@ class Transport:
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 failure = without_frames(error)
             else:
-                answer = Answer(raw, url, settings.timeouts)
+                answer = Answer(raw, url, settings, deadline)
             _log_attempt(method, url, answer, failure, started, retry)
             if failure:
                 check_cancelled()
-            if failure and was_stale(failure) and retries.is_repeatable(method, url):
-                continue
-            if retry >= settings.max_retries or not _is_to_be_repeated(
-                method, url, answer, failure
+            if (
+                failure
+                and was_stale(failure)
+                and retries.is_repeatable(method, url)
+                and not deadline.is_over
             ):
+                continue
+            pause = None
+            if retry < settings.max_retries and _is_to_be_repeated(method, url, answer, failure):
+                pause = retries.pause(retry, answer.headers if answer else None)
+            if pause is None or pause >= deadline.left():
                 if answer is None:
                     assert failure is not None
-                    raise connection_error(failure, url, settings.timeouts) from None
+                    raise _connection_error(failure, url, settings, deadline) from None
                 return answer
-            pause = retries.pause(retry, answer.headers if answer else None)
             if answer:
                 answer.discard()
             call = current_call()
@@ -209,6 +280,10 @@ class Transport:
         self._session.close()
 
     def _route(self, url: str, settings: Settings) -> _Route:
+        if self._forks != _forks:
+            # Connections are the parent's after a fork. Letting go of them closes this process's
+            # descriptors, and says nothing to the servers, not even over TLS.
+            self._begin()
         key = (url, settings.proxy, settings.verify)
         route = self._routes.get(key)
         if route is None:
@@ -229,6 +304,9 @@ class Transport:
             pool = adapter.get_connection_with_tls_context(
                 prepared, settings.verify, proxies=proxies
             )
+        except urllib3.exceptions.LocationParseError:
+            # Its text repeats what may be a password.
+            raise ValueError(f"proxy: not a URL, on the way to {public_url(url)}") from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise ValueError(f"{public_url(url)}: {error}") from None
         target = adapter.request_url(prepared, proxies)
@@ -262,6 +340,20 @@ class _Adapter(HTTPAdapter):
             for key in manager.pools.keys():  # noqa: SIM118 (it is no mapping of the usual kind)
                 manager.pools[key].close()
         super().close()
+
+
+def _timeout(settings: Settings, deadline: Deadline) -> urllib3.Timeout:
+    connect, read = settings.timeouts
+    return urllib3.Timeout(connect=deadline.within(connect), read=deadline.within(read))
+
+
+def _connection_error(
+    failure: Exception, url: str, settings: Settings, deadline: Deadline
+) -> APIConnectionError:
+    error = without_frames(failure)
+    if deadline.is_over:
+        error = TotalTimeoutError(error)
+    return connection_error(error, url, settings)
 
 
 def _is_to_be_repeated(
@@ -298,7 +390,7 @@ def _log_attempt(
     if not _log.isEnabledFor(logging.INFO):
         return
     took = (time.perf_counter() - started) * 1e3
-    path = urlsplit(url).path
+    path = urlsplit(public_url(url)).path or "-"
     status = answer.status if answer else type(failure).__name__
     request_id = answer.headers.get("x-request-id", "-") if answer else "-"
     _log.info("%s %s %s %.0f ms %s attempt %d", method, path, status, took, request_id, retry + 1)

@@ -1,0 +1,298 @@
+"""Which kept connection a request may use, and which answer on it is the request's own."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from conftest import API_KEY
+
+from luaopenai import APIConnectionError, OpenAI
+from luaopenai.client import retries
+from support.fault_server import (
+    CHUNKED_STREAM,
+    Connection,
+    FaultServer,
+    Script,
+    answer,
+    chunk,
+    in_turn,
+    keep_alive,
+    say,
+)
+
+StartServer = Callable[[Script], FaultServer]
+
+GENEROUS = 5.0
+CREATED = answer(b'{"id": "resp_1", "output": []}')
+STREAM = CHUNKED_STREAM + chunk(b'data: {"type": "response.completed"}\n\n') + chunk(b"")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock by which connections rest, in seconds; its last value holds."""
+    readings = [1000.0]
+    monkeypatch.setattr("luaopenai.client.pools.monotonic", lambda: readings[-1])
+    return readings
+
+
+def ask_for_a_stream(client: OpenAI) -> None:
+    client.create_response("Hello", lambda event: None)
+
+
+# --- Connections that the server is about to close ---
+
+
+def say_and_hang_up_on_the_next(said: bytes) -> Script:
+    """As a server that closes after an answer, when the next request is on its way already."""
+
+    def script(connection: Connection) -> None:
+        say(said)(connection)
+        connection.read_request()
+
+    return script
+
+
+def test_what_must_not_be_sent_twice_is_not_risked_on_the_connection_of_a_stream(
+    fault_server: StartServer, now: list[float]
+) -> None:
+    server = fault_server(in_turn(say_and_hang_up_on_the_next(STREAM), say(CREATED)))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        ask_for_a_stream(client)
+        assert client.create_response("Hello").status == 200
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_what_may_be_sent_twice_uses_the_connection_of_a_stream(
+    fault_server: StartServer, now: list[float]
+) -> None:
+    server = fault_server(keep_alive([STREAM, answer(b'"fine"')]))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        ask_for_a_stream(client)
+        assert client.models().body == "fine"
+    assert server.connections == 1
+
+
+def test_a_connection_that_outlives_its_stream_is_used_again(
+    fault_server: StartServer, now: list[float]
+) -> None:
+    server = fault_server(keep_alive([STREAM, STREAM]))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        ask_for_a_stream(client)
+        now.append(now[-1] + retries.STREAM_REST)
+        ask_for_a_stream(client)
+    assert server.connections == 1
+
+
+def test_streams_in_a_row_take_turns_on_two_connections(
+    fault_server: StartServer, now: list[float]
+) -> None:
+    server = fault_server(keep_alive([STREAM] * 10))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        for _ in range(10):
+            ask_for_a_stream(client)
+            now.append(now[-1] + 0.6 * retries.STREAM_REST)
+    assert (server.connections, len(server.requests)) == (2, 10)
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(3.9, 1), (4.1, 2)])
+def test_what_must_not_be_sent_twice_keeps_away_from_the_end_that_a_server_has_announced(
+    fault_server: StartServer, now: list[float], idle: float, connections: int
+) -> None:
+    announcing = answer(b"{}", "Keep-Alive: timeout=5, max=100")
+    server = fault_server(keep_alive([announcing, CREATED]))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        now.append(now[-1] + idle)
+        client.create_response("Hello")
+    assert server.connections == connections
+
+
+@pytest.mark.parametrize("said", ["max=100", "timeout=soon", "timeout", "", "timeout=-1"])
+def test_an_announcement_without_a_time_says_nothing(
+    fault_server: StartServer, now: list[float], said: str
+) -> None:
+    server = fault_server(keep_alive([answer(b"{}", f"Keep-Alive: {said}"), CREATED]))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        now.append(now[-1] + 1e6)
+        client.create_response("Hello")
+    assert server.connections == 1
+
+
+def test_a_connection_that_was_closed_before_is_replaced_whatever_is_sent(
+    fault_server: StartServer, now: list[float]
+) -> None:
+    closed = threading.Event()
+
+    def answer_once(connection: Connection) -> None:
+        say(answer(b"{}"))(connection)
+        connection.close()
+        closed.set()
+
+    server = fault_server(in_turn(answer_once, say(CREATED)))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        assert closed.wait(GENEROUS)
+        assert client.create_response("Hello").status == 200
+    assert len(server.requests) == 2
+
+
+# --- Interim answers ---
+
+INTERIM = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n",
+    "several": b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n" * 5,
+    "unknown": b"HTTP/1.1 199 Whatever\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("interim", INTERIM.values(), ids=INTERIM)
+def test_an_interim_answer_is_passed_over_and_the_connection_stays_in_step(
+    fault_server: StartServer, interim: bytes
+) -> None:
+    said = [interim + answer(b'"first"'), answer(b'"second"'), interim + answer(b'"third"')]
+    server = fault_server(keep_alive(said))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        assert [client.models().body for _ in said] == ["first", "second", "third"]
+    assert server.connections == 1
+
+
+def test_interim_answers_without_end_are_a_failure(fault_server: StartServer) -> None:
+    server = fault_server(say(INTERIM["102"] * 1000 + answer(b'"late"')))
+    with (
+        OpenAI(API_KEY, server.url, max_retries=0) as client,
+        pytest.raises(APIConnectionError, match=r"^not an HTTP answer: "),
+    ):
+        client.models()
+
+
+def test_after_a_switch_of_protocols_the_connection_is_not_used_again(
+    fault_server: StartServer,
+) -> None:
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
+    server = fault_server(in_turn(keep_alive([switch, CREATED]), say(answer(b'"fine"'))))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        assert client.models().status == 101
+        assert client.models().body == "fine"
+    assert server.connections == 2
+
+
+# --- Forks ---
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+@pytest.fixture
+def echo_server(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[FaultServer, str]]:
+    """Answers with the path it was asked for; with the file of its certificate, over TLS."""
+    context, bundle = None, tmp_path / "authority.pem"
+    if request.param == "https":
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(bundle))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    def echo(connection: Connection) -> None:
+        while request := connection.read_request():
+            connection.send(answer(b'"%s"' % request.split(b" ")[1]))
+
+    server = FaultServer(echo, context)
+    yield server, str(bundle) if context else ""
+    server.close()
+
+
+FORKS = """
+import os, sys
+from luaopenai import OpenAI
+
+client = OpenAI("key", sys.argv[1], max_retries=0, timeout=5, ca_bundle=sys.argv[2] or None)
+
+
+def are_answers_its_own(who):
+    paths = [f"/{who}/{number}" for number in range(100)]
+    return all(client.request("GET", path).body == "/v1" + path for path in paths)
+
+
+assert are_answers_its_own("before")
+children = []
+for who in range(3):
+    child = os.fork()
+    if not child:
+        os._exit(0 if are_answers_its_own(who) else 1)
+    children.append(child)
+assert are_answers_its_own("parent")
+for child in children:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert are_answers_its_own("after")
+"""
+
+
+def run(script: str, *args: str) -> None:
+    """Run a script in a process of its own, which a failed assertion of its makes fail."""
+    command = [sys.executable, "-c", script, *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_fork
+@pytest.mark.parametrize("echo_server", ["http", "https"], indirect=True)
+def test_forked_processes_never_share_a_connection(echo_server: tuple[FaultServer, str]) -> None:
+    server, bundle = echo_server
+    run(FORKS, server.url, bundle)
+    assert (server.connections, len(server.requests)) == (4, 600)
+
+
+FORK_IN_A_STREAM = """
+import os, sys
+from luaopenai import APIConnectionError, OpenAI
+
+client = OpenAI("key", sys.argv[1], max_retries=0, timeout=5)
+children = []
+
+
+def fork(event):
+    children or children.append(os.fork())
+
+
+events = []
+try:
+    client.create_response("Hello", lambda event: (fork(event), events.append(event)))
+except APIConnectionError as error:
+    is_told = str(error).startswith("the answer belongs to the process before the fork: http://")
+    os._exit(3 if is_told else 1)
+assert len(events) == 2, events
+assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 3
+"""
+
+
+@needs_fork
+def test_a_process_forked_in_a_stream_leaves_the_stream_to_its_parent(
+    fault_server: StartServer,
+) -> None:
+    event = chunk(b'data: {"type": "response.output_text.delta"}\n\n')
+
+    def script(connection: Connection) -> None:
+        say(CHUNKED_STREAM + event)(connection)
+        threading.Event().wait(0.3)
+        connection.send(event + chunk(b""))
+
+    run(FORK_IN_A_STREAM, fault_server(script).url)
