@@ -239,7 +239,7 @@ def test_the_note_keeper_passes_over_a_plugin_that_fails(
     httpserver.expect_request("/v1/chat/completions").respond_with_json(refusal, 400)
     done = start([sys.executable, "examples/notes.py"], OPENAI_BASE_URL=base_url)
     assert done.returncode == 0
-    assert "  summary failed: summary:" in done.stdout
+    assert "  summary failed: plugin summary:" in done.stdout
     assert "  tags: ['travel', 'france']" in done.stdout
 
 
