@@ -40,8 +40,12 @@ def _id(name: str, value: object) -> str:
         raise ValueError(f"{name}: expected a string, got {kind_of(value)}")
     if value in ("", ".", "..", b"", b".", b".."):
         # Servers and proxies resolve these: DELETE /files/.. would mean another endpoint.
-        raise ValueError(f"{name}: an id cannot be empty, '.' or '..'")
+        raise ValueError(f'{name}: expected an id, got "{_text(value)}"')
     return quote(value if isinstance(value, str | bytes) else str(value), safe="")
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def add_query(path: str, query: object, where: str = "query") -> str:
