@@ -1,4 +1,4 @@
-# What developers do, each from a fresh checkout: run, test, lint, format, bench, clean.
+# What developers do, each from a fresh checkout: run, test, lint, format, stubs, bench, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ LUACHECK := $(BIN)/luaopenai-lua scripts/luacheck.lua
 # Where scripts/bring.sh puts a library that llama.cpp needs and the system lacks.
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: run example-plugins model tools test lint format bench clean
+.PHONY: run example-plugins model tools test lint format stubs bench clean
 
 run: model
 	$(BIN)/luaopenai run --local examples/session.lua
@@ -49,6 +49,10 @@ tools: $(READY_DEV)
 format: $(READY_DEV)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# What is made from the table of endpoints: types for editors, and its table in docs/reference.md.
+stubs: $(READY_DEV)
+	$(BIN)/python -m tools.stubs
 
 bench: $(READY_DEV)
 	$(BIN)/python -m pip install --quiet --group bench

@@ -10,7 +10,7 @@ return {
   shout = function(text) return text:upper() .. "!" end,
   ask = function(question)
     local chat = client:new_chat_session({ temperature = 0 })
-    return assert(chat:send(question))
+    return (assert(chat:send(question)))
   end,
 }
 """

@@ -22,7 +22,7 @@ local function summarise(name)
     temperature = 0,
     max_tokens = 32,
   })
-  return assert(chat:send(text))
+  return (assert(chat:send(text)))
 end
 
 local names, jobs = files_in(folder), {}

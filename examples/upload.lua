@@ -1,4 +1,4 @@
--- Uploads a file, reads it back through an endpoint that has no method of its own, and deletes it.
+-- Uploads a file, reads it back, and deletes it.
 
 local openai = require("openai")
 local client = openai.new(os.getenv("OPENAI_API_KEY"))
@@ -12,13 +12,13 @@ local function check(status, body)
 end
 
 local content = '{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\n'
-local file = check(client:create_file({
-  file = { name = "talk.jsonl", content = content },
+local file = check(client:upload_file({
+  file = { filename = "talk.jsonl", content = content },
   purpose = "fine-tune",
 }))
 print(("%s: %d bytes"):format(file.id, file.bytes))
 
-local stored = check(client:request("GET", "/files/" .. file.id .. "/content"))
+local stored = check(client:file_content(file.id))
 print(stored == content and "came back as it went" or "came back changed")
 
 check(client:delete_file(file.id))

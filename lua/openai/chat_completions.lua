@@ -4,7 +4,11 @@ local _, bridge = ...
 local class = bridge.bundled("openai.class")
 local json = bridge.bundled("openai.json")
 local session = bridge.bundled("openai.session")
-local session_parameters = bridge.constants().session_parameters
+
+local own_options = {}
+for _, name in ipairs(bridge.constants().own_options) do
+  own_options[name] = true
+end
 
 ---@class openai.Message
 ---@field role "system"|"developer"|"user"|"assistant"|"function"|"tool"
@@ -59,6 +63,7 @@ local session_parameters = bridge.constants().session_parameters
 ---@field temperature? number
 ---@field model? string
 ---@field response_format? table
+---@field [string] any another parameter of the API
 
 ---@class ChatSession.SendOptions: openai.ChatOptions
 ---@field stream_callback? openai.ChunkCallback asks for a stream
@@ -93,28 +98,34 @@ end
 ---@field messages openai.Message[] the history; a script may edit it between turns
 ---@field functions? openai.FunctionDeclaration[]
 ---@field tools? openai.Tool[]
+---@field last_response any the body of the last answer, decoded; of a stream, its raw text
 local methods = {}
 
 local function init(self, client, opts)
+  session.check(client, opts)
   self.client = client
   self.opts = opts or {}
   self.messages = setmetatable({}, json.array_mt)
-  if type(self.opts.messages) == "table" then
+  for _, name in ipairs({ "messages", "functions", "tools" }) do
+    session.check_list(self.opts[name], name)
+  end
+  if self.opts.messages then
     self:append_message(unpack(self.opts.messages))
   end
-  if type(self.opts.functions) == "table" then
+  if self.opts.functions then
     self.functions = {}
     for number, declaration in ipairs(self.opts.functions) do
       bridge.check_function(json.encode(declaration, ("functions[%d]"):format(number)), number)
       self.functions[number] = declaration
     end
   end
-  self.tools = self.opts.tools
+  self.tools = self.opts.tools or nil
 end
 
 ---Checks each message and appends it to the history.
 ---@param ... openai.Message
 function methods:append_message(...)
+  session.check_self(self, "append_message")
   local count = select("#", ...)
   for number = 1, count do
     local message = (select(number, ...))
@@ -125,6 +136,7 @@ end
 
 ---@return openai.Message?
 function methods:last_message()
+  session.check_self(self, "last_message")
   return self.messages[#self.messages]
 end
 
@@ -132,9 +144,10 @@ end
 ---@param message string|openai.Message a string is the user's
 ---@param opts_or_callback? ChatSession.SendOptions|openai.ChunkCallback
 ---@return string|openai.Message|nil reply its text, or the whole message when it calls tools or a function
----@return string? failure
+---@return any failure why there is no reply; with one, the body of the answer, or a stream's raw text
 ---@return any body what the server sent, on failure
 function methods:send(message, opts_or_callback)
+  session.check_self(self, "send")
   if type(message) == "string" then
     message = { role = "user", content = message }
   end
@@ -143,12 +156,12 @@ function methods:send(message, opts_or_callback)
 end
 
 local function request_parameters(self, opts, callback)
-  local parameters = { functions = self.functions, tools = self.tools }
-  for _, name in ipairs(session_parameters) do
-    parameters[name] = self.opts[name]
+  local parameters = session.parameters(own_options, self.opts, opts)
+  if parameters.functions == nil then
+    parameters.functions = self.functions
   end
-  for name, value in pairs(opts) do
-    parameters[name] = value
+  if parameters.tools == nil then
+    parameters.tools = self.tools
   end
   parameters.stream = callback and true or parameters.stream
   return parameters
@@ -174,9 +187,10 @@ end
 ---@param append_response? boolean whether the reply joins the history; true when left out
 ---@param opts_or_callback? ChatSession.SendOptions|openai.ChunkCallback
 ---@return string|openai.Message|nil reply
----@return string? failure
+---@return any failure
 ---@return any body
 function methods:generate_response(append_response, opts_or_callback)
+  session.check_self(self, "generate_response")
   local opts, callback = session.options(opts_or_callback)
   local chunks = setmetatable({}, json.array_mt)
   local function collect(chunk, event)
@@ -189,6 +203,7 @@ function methods:generate_response(append_response, opts_or_callback)
   if not status then
     return nil, body, callback and text_of(chunks)
   end
+  self.last_response = body
   append_response = append_response ~= false
   -- What a test puts in the place of `chat` may return a stream without having called anyone back, and a server that
   -- knows no streams answers without one.
@@ -198,7 +213,7 @@ function methods:generate_response(append_response, opts_or_callback)
       return nil, is_plain_or_failure, body
     end
     whole = whole and json.decode(whole) or body.choices[1].message
-    return keep(self, append_response, message, is_plain_or_failure, whole)
+    return keep(self, append_response, message, is_plain_or_failure, whole), body
   end
   local message, is_plain_or_failure, text = bridge.read_stream(
     json.encode_received(chunks, "chunks"),
@@ -208,7 +223,7 @@ function methods:generate_response(append_response, opts_or_callback)
   if not message then
     return nil, is_plain_or_failure, text
   end
-  return keep(self, append_response, message, is_plain_or_failure)
+  return keep(self, append_response, message, is_plain_or_failure), body
 end
 
 local function check(checker, what)

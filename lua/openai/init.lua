@@ -21,6 +21,7 @@ local constants = bridge.constants()
 ---@class openai.Config: openai.Settings
 ---@field http_provider? string a Lua module with LuaSocket's generic `request`
 ---@field base_url? string
+---@field api_base? string the same as `base_url`
 ---@field headers? openai.Headers sent with every request
 ---@field query? table<string, string|number> added to every URL
 ---@field organization? string
@@ -69,24 +70,9 @@ local methods = {
   account_headers = constants.account_headers,
 }
 
-local function endpoint_path(endpoint, id)
-  return (endpoint.path:gsub("{(.-)}", function(name)
-    if id == nil then
-      error(name .. " is required", 0)
-    elseif type(id) ~= "string" and type(id) ~= "number" then
-      error(("%s: expected a string, got %s"):format(name, type(id)), 0)
-    elseif id == "" or id == "." or id == ".." then
-      error(('%s: expected an id, got "%s"'):format(name, id), 0)
-    end
-    return (tostring(id):gsub("[^%w%-._~]", function(character)
-      return ("%%%02X"):format(character:byte())
-    end))
-  end))
-end
-
-local function check(value, kind, name)
-  if type(value) ~= kind then
-    error(("%s: expected a %s, got %s"):format(name, kind, type(value)), 0)
+local function check_opts(opts)
+  if opts and type(opts) ~= "table" then
+    error("opts: expected a table, got " .. type(opts), 0)
   end
 end
 
@@ -97,37 +83,123 @@ local function copy(into, from)
   return into
 end
 
--- Calls an endpoint: its defaults, then its argument, then the caller's options over them.
----@param self OpenAI
----@return integer status, any body, openai.Headers headers
-local function call(self, name, argument, opts, stream_fn)
-  check(opts or {}, "table", "opts")
-  local endpoint = constants.endpoints[name]
-  if not endpoint.argument then
-    local more_headers = next(endpoint.headers) and copy({}, endpoint.headers) or nil
-    return self:_request(endpoint.method, endpoint_path(endpoint, argument), opts, more_headers)
+-- Raises for `client.chat(...)`, where `client:chat(...)` was meant.
+local function check_self(self, name)
+  if type(self) ~= "table" or self._request == nil then
+    error(("%s: call it with a colon: client:%s(...)"):format(name, name), 0)
   end
+end
+
+-- The fields to send: the endpoint's defaults, then its argument, then the caller's options over them.
+local function payload_of(self, endpoint, argument, opts)
   local payload = copy({}, endpoint.defaults)
   if endpoint.chat_model then
     payload.model = self.default_model
   end
-  if endpoint.required and argument == nil then
-    error(endpoint.argument .. " must be provided", 0)
+  if endpoint.argument then
+    payload[endpoint.argument] = argument
   end
-  payload[endpoint.argument] = argument
-  return self:_request(endpoint.method, endpoint.path, copy(payload, opts), nil, stream_fn)
+  copy(payload, opts)
+  if endpoint.required then
+    for _, name in ipairs(endpoint.required) do
+      if payload[name] == nil then
+        error(bridge.missing(name), 0)
+      end
+    end
+  end
+  return payload
+end
+
+-- A field's file, or its list of files, with what a script gives as a path read from there.
+local function read_files(value, name)
+  if type(value) ~= "table" then
+    local filename, content = bridge.read_file(value, name)
+    return { filename = filename, content = content }
+  elseif value[1] == nil then
+    return value
+  end
+  local files = {}
+  for index, file in ipairs(value) do
+    files[index] = read_files(file, name)
+  end
+  return files
+end
+
+-- Sends a form.
+---@param self OpenAI
+local function upload(self, endpoint, path, params)
+  local fields = payload_of(self, endpoint, nil, params)
+  for _, name in ipairs(endpoint.files) do
+    if fields[name] ~= nil then
+      fields[name] = read_files(fields[name], name)
+    end
+  end
+  return self:_multipart_request(endpoint.method, path, fields, endpoint.headers and copy({}, endpoint.headers))
+end
+
+-- Sends an endpoint's request. `_request` gets no more arguments than it needs: suites compare them.
+---@param self OpenAI
+local function send(self, endpoint, path, payload)
+  local headers = endpoint.headers and copy({}, endpoint.headers)
+  if endpoint.binary then
+    return self:_request(endpoint.method, path, payload, headers, nil, true)
+  elseif headers then
+    return self:_request(endpoint.method, path, payload, headers)
+  elseif payload then
+    return self:_request(endpoint.method, path, payload)
+  end
+  return self:_request(endpoint.method, path)
+end
+
+-- Calls an endpoint with its ids, its argument and the caller's options, each where it has them.
+---@param self OpenAI
+---@return integer status, any body, openai.Headers headers
+local function call(self, endpoint, first, second, third)
+  local path, argument, opts = endpoint.path, first, second
+  local ids = endpoint.ids and #endpoint.ids
+  if ids == 1 then
+    path, argument, opts = bridge.fill_path(path, first), second, third
+  elseif ids then
+    path, argument, opts = bridge.fill_path(path, first, second), third, nil
+  end
+  if not endpoint.argument then
+    argument, opts = nil, argument
+    if endpoint.required and type(opts) ~= "table" then
+      error("params must be a table", 0)
+    end
+  end
+  if endpoint.options == "form" then
+    return upload(self, endpoint, path, opts)
+  end
+  if endpoint.options == "query" then
+    return send(self, endpoint, opts and request.add_query(path, opts) or path)
+  elseif endpoint.argument or (endpoint.options and opts) then
+    check_opts(opts)
+    return send(self, endpoint, path, payload_of(self, endpoint, argument, opts))
+  end
+  return send(self, endpoint, path)
+end
+
+-- Calls an endpoint that can be streamed.
+---@param self OpenAI
+local function call_streaming(self, endpoint, argument, opts, callback)
+  check_opts(opts)
+  local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
+  return self:_request(endpoint.method, endpoint.path, payload_of(self, endpoint, argument, opts), nil, filter)
 end
 
 ---A session over the chat completions API.
 ---@param opts? ChatSession.Options
 ---@return ChatSession
 function methods:new_chat_session(opts)
+  check_self(self, "new_chat_session")
   return self:new_chat_completions_session(opts)
 end
 
 ---@param opts? ChatSession.Options
 ---@return ChatSession
 function methods:new_chat_completions_session(opts)
+  check_self(self, "new_chat_completions_session")
   return require("openai.chat_completions").ChatSession(self, opts)
 end
 
@@ -135,6 +207,7 @@ end
 ---@param opts? ResponsesChatSession.Options
 ---@return ResponsesChatSession
 function methods:new_responses_chat_session(opts)
+  check_self(self, "new_responses_chat_session")
   return require("openai.responses").ResponsesChatSession(self, opts)
 end
 
@@ -144,6 +217,7 @@ end
 ---@param callback? openai.ChunkCallback
 ---@return integer status, any body, openai.Headers headers
 function methods:chat(messages, opts, callback)
+  check_self(self, "chat")
   local on_event = callback
   if type(callback) == "function" or type(callback) == "table" then
     local read_chunk = require("openai.chat_completions").parse_completion_chunk
@@ -163,119 +237,12 @@ end
 ---@param callback? openai.EventCallback
 ---@return integer status, any body, openai.Headers headers
 function methods:create_chat_completion(messages, opts, callback)
+  check_self(self, "create_chat_completion")
   if type(messages) == "table" and next(messages) == nil then
     messages = setmetatable({}, json.array_mt)
   end
   bridge.check_messages(json.encode(messages, "messages"))
-  check(opts or {}, "table", "opts")
-  local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
-  return call(self, "create_chat_completion", messages, opts, filter)
-end
-
----`POST /completions`
----@param prompt string|string[]
----@param opts? table further payload fields
----@return integer status, any body, openai.Headers headers
-function methods:completion(prompt, opts)
-  return call(self, "completion", prompt, opts)
-end
-
----`POST /embeddings`
----@param input string|string[]
----@param opts? table further payload fields
----@return integer status, any body, openai.Headers headers
-function methods:embedding(input, opts)
-  return call(self, "embedding", input, opts)
-end
-
----`POST /moderations`
----@param input string|table
----@param opts? table further payload fields
----@return integer status, any body, openai.Headers headers
-function methods:moderation(input, opts)
-  return call(self, "moderation", input, opts)
-end
-
----`GET /models`
----@return integer status, any body, openai.Headers headers
-function methods:models()
-  return call(self, "models")
-end
-
----`GET /files`
----@return integer status, any body, openai.Headers headers
-function methods:files()
-  return call(self, "files")
-end
-
----`GET /files/ID`
----@param file_id string
----@return integer status, any body, openai.Headers headers
-function methods:file(file_id)
-  return call(self, "file", file_id)
-end
-
----`DELETE /files/ID`
----@param file_id string
----@return integer status, any body, openai.Headers headers
-function methods:delete_file(file_id)
-  return call(self, "delete_file", file_id)
-end
-
--- Sends a form with a file.
----@param self OpenAI
----@return integer status, any body, openai.Headers headers
-local function upload(self, name, params)
-  local endpoint = constants.endpoints[name]
-  local body, content_type = bridge.multipart(params or {})
-  return self:_request(endpoint.method, endpoint.path, body, { ["Content-Type"] = content_type })
-end
-
----`POST /files`, an upload.
----@param params {file: string|{name: string, content: string}, purpose: string} `file` is a path, or a name and content
----@return integer status, any body, openai.Headers headers
-function methods:create_file(params)
-  return upload(self, "create_file", params)
-end
-
----`POST /audio/transcriptions`, an upload.
----@param params {file: string|{name: string, content: string}, model: string} `file` is a path, or a name and content
----@return integer status, any body, openai.Headers headers
-function methods:transcription(params)
-  return upload(self, "transcription", params)
-end
-
----`GET /assistants`
----@return integer status, any body, openai.Headers headers
-function methods:assistants()
-  return call(self, "assistants")
-end
-
----`GET /threads`
----@return integer status, any body, openai.Headers headers
-function methods:threads()
-  return call(self, "threads")
-end
-
----`GET /threads/ID/messages`
----@param thread_id string
----@return integer status, any body, openai.Headers headers
-function methods:thread_messages(thread_id)
-  return call(self, "thread_messages", thread_id)
-end
-
----`DELETE /threads/ID`
----@param thread_id string
----@return integer status, any body, openai.Headers headers
-function methods:delete_thread(thread_id)
-  return call(self, "delete_thread", thread_id)
-end
-
----`POST /images/generations`
----@param params table the payload
----@return integer status, any body, openai.Headers headers
-function methods:image_generation(params)
-  return call(self, "image_generation", nil, params)
+  return call_streaming(self, constants.endpoints.create_chat_completion, messages, opts, callback)
 end
 
 ---`POST /responses`. In a stream (`opts.stream`), the callback is given every event.
@@ -284,30 +251,17 @@ end
 ---@param callback? openai.EventCallback
 ---@return integer status, any body, openai.Headers headers
 function methods:create_response(input, opts, callback)
-  check(opts or {}, "table", "opts")
-  local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
-  return call(self, "create_response", input, opts, filter)
+  check_self(self, "create_response")
+  return call_streaming(self, constants.endpoints.create_response, input, opts, callback)
 end
 
----`GET /responses/ID`
----@param response_id string
----@return integer status, any body, openai.Headers headers
-function methods:response(response_id)
-  return call(self, "response", response_id)
-end
-
----`DELETE /responses/ID`
----@param response_id string
----@return integer status, any body, openai.Headers headers
-function methods:delete_response(response_id)
-  return call(self, "delete_response", response_id)
-end
-
----`POST /responses/ID/cancel`
----@param response_id string
----@return integer status, any body, openai.Headers headers
-function methods:cancel_response(response_id)
-  return call(self, "cancel_response", response_id)
+-- Those above are for what can be streamed to a callback; openai/endpoints.lua tells editors of these.
+for name, endpoint in pairs(constants.endpoints) do
+  methods[name] = methods[name]
+    or function(self, first, second, third)
+      check_self(self, name)
+      return call(self, endpoint, first, second, third)
+    end
 end
 
 ---Any other endpoint.
@@ -318,6 +272,7 @@ end
 ---@param callback? openai.EventCallback is given each event of the answer, a stream
 ---@return integer status, any body, openai.Headers headers
 function methods:request(method, path, payload, headers, callback)
+  check_self(self, "request")
   local filter = callback and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
   return self:_request(method, path, payload, headers, filter)
 end
@@ -328,11 +283,25 @@ end
 ---@param payload? table|string a table is sent as JSON, a string as it is
 ---@param more_headers? openai.Headers
 ---@param stream_fn? fun(piece?: string): string? an ltn12 filter, fed the answer's body as it arrives
+---@param is_file? boolean whether the body of a success is for the caller as it came
 ---@return integer status
 ---@return any body decoded from JSON where it is JSON, else the text
 ---@return openai.Headers headers
-function methods:_request(method, path, payload, more_headers, stream_fn)
-  return request.send(self, method, path, payload, more_headers, stream_fn)
+function methods:_request(method, path, payload, more_headers, stream_fn, is_file)
+  check_self(self, "_request")
+  return request.send(self, method, path, payload, more_headers, stream_fn, is_file)
+end
+
+---Sends a form with files, as `openai.multipart` encodes it.
+---@param method string
+---@param path string below `api_base`
+---@param params table<string, any>
+---@param more_headers? openai.Headers
+---@return integer status, any body, openai.Headers headers
+function methods:_multipart_request(method, path, params, more_headers)
+  local body, content_type = bridge.multipart(params)
+  local headers = copy({ ["Content-Type"] = content_type }, more_headers)
+  return self:_request(method, path, body, headers)
 end
 
 ---The HTTP module in use.
@@ -346,6 +315,10 @@ end
 ---@param changes openai.Config
 ---@return OpenAI
 function methods:with_options(changes)
+  check_self(self, "with_options")
+  if type(changes) ~= "table" then
+    error("changes: expected a table, got " .. type(changes), 0)
+  end
   local other = setmetatable(copy({}, self), getmetatable(self))
   other.config = copy(copy({}, self.config), changes)
   other.config.headers = copy(copy({}, self.config.headers), changes.headers)
@@ -362,7 +335,8 @@ end
 ---@param api_key? string
 ---@param config? openai.Config
 local function init(self, api_key, config)
-  check(config or {}, "table", "config")
+  -- What is no table is ignored: scripts write `new(assert(os.getenv("KEY"), "set it"))`, which passes two values.
+  config = type(config) == "table" and config or {}
   -- The host program's key is for the host program's server.
   self.api_key = api_key or (self.api_base == constants.api_base and constants.api_key) or nil
   self.config = copy({}, config)

@@ -6,6 +6,8 @@ local ltn12 = bridge.bundled("ltn12")
 local socket_url = bridge.bundled("socket.url")
 local constants = bridge.constants()
 
+local request = {}
+
 -- The network failures that were raised last, by client: sessions give them back instead of raising.
 local failures = setmetatable({}, { __mode = "k" })
 
@@ -64,16 +66,18 @@ local function check_path(client, path)
   end
 end
 
+---A path or a URL with a query after it.
+---@param path string
+---@param query table<string, string|number|boolean|string[]>
+---@return string
+function request.add_query(path, query)
+  return bridge.add_query(path, json.encode(query, "query"))
+end
+
 local function request_url(client, path)
-  local fields = {}
-  for name, value in pairs(client.config.query or {}) do
-    fields[#fields + 1] = socket_url.escape(name) .. "=" .. socket_url.escape(tostring(value))
-  end
-  if #fields == 0 then
-    return client.api_base .. path
-  end
-  table.sort(fields)
-  return client.api_base .. path .. (path:find("?", 1, true) and "&" or "?") .. table.concat(fields, "&")
+  local url = client.api_base .. path
+  local query = client.config.query
+  return query and request.add_query(url, query) or url
 end
 
 -- The settings that the client was given, or nil for none.
@@ -122,7 +126,10 @@ local function collector(stream_fn)
 end
 
 -- A body for the caller: as it came where it is sound, a picture or a file, else decoded where it is JSON.
-local function read_body(text, headers)
+local function read_body(text, headers, is_file)
+  if is_file then
+    return text
+  end
   local content_type = type(headers) == "table" and headers["content-type"]
   if content_type and bridge.is_binary(content_type) then
     return text
@@ -130,7 +137,18 @@ local function read_body(text, headers)
   return json.decode_or_text(text)
 end
 
-local request = {}
+local known = {}
+for _, name in ipairs(constants.config_names) do
+  known[name] = true
+end
+
+-- Tells on standard error, once, of a setting whose name was misspelt. Plugins may not write there: for them it raises.
+local function warn_of(name)
+  known[name] = true
+  if type(name) == "string" then
+    pcall(bridge.warn_of_setting, name)
+  end
+end
 
 ---What `OpenAI:_request` does.
 ---@param client OpenAI
@@ -139,10 +157,11 @@ local request = {}
 ---@param payload? table|string
 ---@param more_headers? table<string, string>
 ---@param stream_fn? function
+---@param is_file? boolean
 ---@return integer status
 ---@return any body
 ---@return table<string, string> headers
-function request.send(client, method, path, payload, more_headers, stream_fn)
+function request.send(client, method, path, payload, more_headers, stream_fn, is_file)
   failures[client] = nil
   check_string(method, "method")
   check_string(path, "path")
@@ -167,7 +186,7 @@ function request.send(client, method, path, payload, more_headers, stream_fn)
     -- Our own HTTP module still tells what was answered; another's has only said that its sink refused.
     status, headers = type(headers) == "number" and headers or 200, stopped_headers or {}
   end
-  return status, read_body(finish(), headers), headers
+  return status, read_body(finish(), headers, is_file and status == 200), headers
 end
 
 -- A module that a script or a test put in the place of ours, or whose `request` it replaced.
@@ -193,9 +212,16 @@ end
 ---@param client OpenAI
 ---@param config openai.Config
 function request.configure(client, config)
-  if config.base_url then
-    check_string(config.base_url, "base_url")
-    client.api_base = config.base_url:gsub("/+$", "")
+  for name in pairs(config) do
+    if not known[name] then
+      warn_of(name)
+    end
+  end
+  local base_name = config.base_url and "base_url" or "api_base"
+  local base_url = config[base_name]
+  if base_url then
+    check_string(base_url, base_name)
+    client.api_base = base_url:gsub("/+$", "")
   end
   if config.organization or config.project then
     local headers = {}

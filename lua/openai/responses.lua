@@ -4,7 +4,11 @@ local _, bridge = ...
 local class = bridge.bundled("openai.class")
 local json = bridge.bundled("openai.json")
 local session = bridge.bundled("openai.session")
-local session_parameters = bridge.constants().response_session_parameters
+
+local own_options = {}
+for _, name in ipairs(bridge.constants().own_response_options) do
+  own_options[name] = true
+end
 
 ---@class openai.ResponseObject a response of the API; `tostring` gives its text
 ---@field id string
@@ -33,6 +37,8 @@ local response_mt = { __index = response_methods, __tostring = response_methods.
 ---@field instructions? string
 ---@field tools? table[]
 ---@field previous_response_id? string
+---@field conversation? string an id, sent with every request in place of `previous_response_id`
+---@field [string] any another parameter of the API
 
 ---@class ResponsesChatSession.SendOptions: openai.ResponseOptions
 ---@field stream_callback? openai.TextCallback asks for a stream
@@ -42,22 +48,30 @@ local response_mt = { __index = response_methods, __tostring = response_methods.
 ---@field opts ResponsesChatSession.Options
 ---@field response_history openai.ResponseObject[]
 ---@field current_response_id? string what the next request continues from
+---@field last_response any the body of the last answer, decoded; of a stream, its raw text
 local methods = {}
 
 local function init(self, client, opts)
+  session.check(client, opts)
   self.client = client
   self.opts = opts or {}
   self.response_history = {}
-  self.current_response_id = self.opts.previous_response_id
+  session.check_list(self.opts.tools, "tools")
+  local before = self.opts.previous_response_id
+  if before ~= nil and type(before) ~= "string" then
+    error("previous_response_id: expected a string, got " .. type(before), 0)
+  end
+  self.current_response_id = before
 end
 
 ---Sends input that continues the conversation.
 ---@param input string|table[] text, or messages and items such as `function_call_output`
 ---@param opts_or_callback? ResponsesChatSession.SendOptions|openai.TextCallback
 ---@return openai.ResponseObject|string|nil response for a stream, its text
----@return string? failure
+---@return any failure why there is none; else the body of the answer, or a stream's raw text
 ---@return any body what the server sent, on failure
 function methods:send(input, opts_or_callback)
+  session.check_self(self, "send")
   return self:create_response(input, session.options(opts_or_callback))
 end
 
@@ -69,12 +83,10 @@ local function keep(self, response)
 end
 
 local function request_parameters(self, opts, callback)
-  local parameters = { previous_response_id = self.current_response_id }
-  for _, name in ipairs(session_parameters) do
-    parameters[name] = self.opts[name]
-  end
-  for name, value in pairs(opts or {}) do
-    parameters[name] = value
+  local parameters = session.parameters(own_options, self.opts, opts)
+  -- The API takes one of them.
+  if parameters.conversation == nil and parameters.previous_response_id == nil then
+    parameters.previous_response_id = self.current_response_id
   end
   parameters.stream = callback and true or parameters.stream
   return parameters
@@ -124,9 +136,11 @@ end
 ---@param opts? openai.ResponseOptions over the session's own
 ---@param callback? openai.TextCallback asks for a stream
 ---@return openai.ResponseObject|string|nil response for a stream, its text
----@return string? failure
+---@return any failure
 ---@return any body
 function methods:create_response(input, opts, callback)
+  session.check_self(self, "create_response")
+  session.check(nil, opts)
   bridge.check_input(json.encode(input, "input"))
   local stream, on_event
   if callback then
@@ -137,12 +151,16 @@ function methods:create_response(input, opts, callback)
   if not status then
     return nil, body, stream and table.concat(stream.texts)
   end
+  self.last_response = body
   local response = body
   if stream and status == 200 then
     local failure, what_came
     response, failure, what_came = finish_stream(stream, body)
     if not response then
-      return not failure and table.concat(stream.texts) or nil, failure, what_came
+      if failure then
+        return nil, failure, what_came
+      end
+      return table.concat(stream.texts), body
     end
   end
   local failure = bridge.response_failure(status, json.encode_received(response, "body"))
@@ -151,10 +169,10 @@ function methods:create_response(input, opts, callback)
   end
   keep(self, response)
   if not stream then
-    return response
+    return response, body
   end
   local text = table.concat(stream.texts)
-  return text ~= "" and text or response:get_output_text()
+  return text ~= "" and text or response:get_output_text(), body
 end
 
 ---The class; calling it constructs.

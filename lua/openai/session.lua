@@ -52,6 +52,56 @@ function session.options(opts_or_callback)
   return {}, opts_or_callback
 end
 
+---Raises unless a session can be made of these.
+---@param client any
+---@param opts any
+function session.check(client, opts)
+  if client ~= nil and type(client) ~= "table" then
+    error("client: expected an OpenAI client, got " .. type(client), 0)
+  elseif opts ~= nil and type(opts) ~= "table" then
+    error("opts: expected a table, got " .. type(opts), 0)
+  end
+end
+
+---Raises for an option that is given and no list.
+---@param value any
+---@param name string
+function session.check_list(value, name)
+  local is_list = type(value) == "table" and (value[1] ~= nil or next(value) == nil)
+  if value and not is_list then
+    local kind = type(value) == "table" and "a table with names" or type(value)
+    error(("%s: expected a list, got %s"):format(name, kind), 0)
+  end
+end
+
+---Raises for `chat.send(...)`, where `chat:send(...)` was meant.
+---@param self any
+---@param name string of the method
+function session.check_self(self, name)
+  if type(self) ~= "table" or self[name] == nil then
+    error(("%s: call it with a colon: session:%s(...)"):format(name, name), 0)
+  end
+end
+
+---A session's options as parameters of the API, but for those that it keeps in fields of its own; and over them
+---those of a call.
+---@param own table<string, boolean>
+---@param given table the session's
+---@param opts? table the call's
+---@return table
+function session.parameters(own, given, opts)
+  local parameters = {}
+  for name, value in pairs(given) do
+    if not own[name] then
+      parameters[name] = value
+    end
+  end
+  for name, value in pairs(opts or {}) do
+    parameters[name] = value
+  end
+  return parameters
+end
+
 -- What a client's method came to, with a network failure given back as nil and its message.
 local function settle(client, method, ok, status, body)
   if ok then

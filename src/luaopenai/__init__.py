@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from luaopenai.client.aio import AsyncOpenAI
     from luaopenai.client.async_iterators import AsyncReplyStream, AsyncStream
     from luaopenai.client.chat import ChatSession
+    from luaopenai.client.compat import (
+        Anthropic,
+        DeepSeek,
+        Gemini,
+        MiMo,
+        Mistral,
+        Moonshot,
+        OpenRouter,
+    )
     from luaopenai.client.errors import (
         APIConnectionError,
         APIError,
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
     )
     from luaopenai.client.iterators import ReplyStream, Stream
-    from luaopenai.client.openai import Gemini, OpenAI, OpenRouter, Response
+    from luaopenai.client.openai import OpenAI, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
     from luaopenai.host.limits import LimitExceeded, Limits, Usage
     from luaopenai.host.plugin import Plugin, PluginHost
@@ -35,6 +44,7 @@ __all__ = [
     "APIError",
     "APIStatusError",
     "APITimeoutError",
+    "Anthropic",
     "AsyncOpenAI",
     "AsyncReplyStream",
     "AsyncStream",
@@ -42,12 +52,16 @@ __all__ = [
     "BadRequestError",
     "ChatSession",
     "ConflictError",
+    "DeepSeek",
     "Gemini",
     "InternalServerError",
     "LimitExceeded",
     "Limits",
     "LuaError",
     "NotFoundError",
+    "MiMo",
+    "Mistral",
+    "Moonshot",
     "OpenAI",
     "OpenAIError",
     "OpenRouter",
@@ -71,6 +85,7 @@ _HOMES = {
     "APIError": "luaopenai.client.errors",
     "APIStatusError": "luaopenai.client.errors",
     "APITimeoutError": "luaopenai.client.errors",
+    "Anthropic": "luaopenai.client.compat",
     "AsyncOpenAI": "luaopenai.client.aio",
     "AsyncReplyStream": "luaopenai.client.async_iterators",
     "AsyncStream": "luaopenai.client.async_iterators",
@@ -78,15 +93,19 @@ _HOMES = {
     "BadRequestError": "luaopenai.client.errors",
     "ChatSession": "luaopenai.client.chat",
     "ConflictError": "luaopenai.client.errors",
-    "Gemini": "luaopenai.client.openai",
+    "DeepSeek": "luaopenai.client.compat",
+    "Gemini": "luaopenai.client.compat",
     "InternalServerError": "luaopenai.client.errors",
     "LimitExceeded": "luaopenai.host.limits",
     "Limits": "luaopenai.host.limits",
     "LuaError": "luaopenai.bridge.errors",
+    "MiMo": "luaopenai.client.compat",
+    "Mistral": "luaopenai.client.compat",
+    "Moonshot": "luaopenai.client.compat",
     "NotFoundError": "luaopenai.client.errors",
     "OpenAI": "luaopenai.client.openai",
     "OpenAIError": "luaopenai.client.errors",
-    "OpenRouter": "luaopenai.client.openai",
+    "OpenRouter": "luaopenai.client.compat",
     "PermissionDeniedError": "luaopenai.client.errors",
     "Plugin": "luaopenai.host.plugin",
     "PluginHost": "luaopenai.host.plugin",

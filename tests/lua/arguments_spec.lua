@@ -1,5 +1,6 @@
 -- What a script gets for an argument of the wrong type: one line that names the argument.
 
+local fresh = require("support.fresh")
 local openai = require("openai")
 
 local question = { { role = "user", content = "Hi" } }
@@ -15,8 +16,80 @@ local function with(field, value)
 end
 
 local cases = {
-  ["config: expected a table, got string"] = function()
-    openai.new("k", "http://127.0.0.1:9")
+  ["organization: expected a string, got a number"] = function()
+    openai.new("k", { organization = 12 })
+  end,
+  ["project: expected a string, got a table"] = function()
+    openai.new("k", { project = { a = 1 } })
+  end,
+  ["query: expected a table of names and values, got a string"] = function()
+    openai.new("k", { query = "a=b" }):models()
+  end,
+  ["models: call it with a colon: client:models(...)"] = function()
+    client().models()
+  end,
+  ["chat: call it with a colon: client:chat(...)"] = function()
+    client().chat(question)
+  end,
+  ["create_chat_completion: call it with a colon: client:create_chat_completion(...)"] = function()
+    client().create_chat_completion(question, {})
+  end,
+  ["create_response: call it with a colon: client:create_response(...)"] = function()
+    client().create_response("Hi")
+  end,
+  ["request: call it with a colon: client:request(...)"] = function()
+    client().request("GET", "/models")
+  end,
+  ["new_chat_session: call it with a colon: client:new_chat_session(...)"] = function()
+    client().new_chat_session({ messages = question })
+  end,
+  ["changes: expected a table, got number"] = function()
+    client():with_options(5)
+  end,
+  ["last_message: call it with a colon: session:last_message(...)"] = function()
+    client():new_chat_session().last_message()
+  end,
+  ["send: call it with a colon: session:send(...)"] = function()
+    client():new_chat_session().send("Hi")
+  end,
+  ["append_message: call it with a colon: session:append_message(...)"] = function()
+    client():new_chat_session().append_message(question[1])
+  end,
+  ["create_response: call it with a colon: session:create_response(...)"] = function()
+    client():new_responses_chat_session().create_response("Hi")
+  end,
+  ["message: expected a table with role and content, got a number"] = function()
+    client():new_chat_session():send(5)
+  end,
+  ["input: expected a string or a list, got a number"] = function()
+    client():new_responses_chat_session():send(5)
+  end,
+  ["functions: expected a list, got string"] = function()
+    client():new_chat_session({ functions = "add" })
+  end,
+  ["functions: expected a list, got a table with names"] = function()
+    client():new_chat_session({ functions = { name = "add" } })
+  end,
+  ["functions[1]: expected a table with name, got a list"] = function()
+    client():new_chat_session({ functions = { { "add" } } })
+  end,
+  ["tools: expected a list, got number"] = function()
+    client():new_chat_session({ tools = 5 })
+  end,
+  ["tools: expected a list, got string"] = function()
+    client():new_responses_chat_session({ tools = "search" })
+  end,
+  ["previous_response_id: expected a string, got number"] = function()
+    client():new_responses_chat_session({ previous_response_id = 5 })
+  end,
+  ["messages: expected a list, got string"] = function()
+    client():new_chat_session({ messages = "Hi" })
+  end,
+  ["client: expected an OpenAI client, got string"] = function()
+    openai.ChatSession("key")
+  end,
+  ["opts: expected a table, got boolean"] = function()
+    openai.ResponsesChatSession(client(), true)
   end,
   ["base_url: expected a string, got number"] = function()
     openai.new("k", { base_url = 5 })
@@ -39,7 +112,7 @@ local cases = {
   ["path: expected a string, got nil"] = function()
     client():request("GET")
   end,
-  ["file_id: expected a string, got table"] = function()
+  ["file_id: expected a string, got a table"] = function()
     client():file({})
   end,
   ["headers: X-A: expected a string, got table"] = function()
@@ -80,5 +153,37 @@ describe("a session without a client", function()
     assert.same({ false, "this session has no client" }, { pcall(chat.send, chat, "Hi") })
     local responses = openai.ResponsesChatSession()
     assert.same({ false, "this session has no client" }, { pcall(responses.send, responses, "Hi") })
+  end)
+end)
+
+describe("A second argument of new that is no table", function()
+  it("is ignored: assert passes its message on", function()
+    local made = openai.new(assert("key", "set the key"))
+    assert.same({ "key", {} }, { made.api_key, made.config })
+  end)
+end)
+
+describe("A setting whose name is not known", function()
+  local function complaints(config)
+    return fresh(([[local openai = require("openai")
+      openai.new("k", %s)
+      openai.new("k", %s)]]):format(config, config))
+  end
+
+  local meant = { time_out = "timeout", max_retry = "max_retries", base_ur = "base_url", Headers = "headers" }
+  for name, right in pairs(meant) do
+    it(("is told of once, with the one that it is close to: %s"):format(name), function()
+      local line = ("luaopenai: config.%s is not known; did you mean %s?"):format(name, right)
+      assert.equal(line, complaints(("{ %s = 5 }"):format(name)))
+    end)
+  end
+
+  it("is ignored when it is close to none", function()
+    assert.equal("", complaints("{ temperature = 0, name = 'x', [1] = 2 }"))
+  end)
+
+  it("may be api_base, which means base_url", function()
+    assert.equal("http://127.0.0.1:9/v1", openai.new("k", { api_base = "http://127.0.0.1:9/v1/" }).api_base)
+    assert.equal("", complaints("{ api_base = 'http://127.0.0.1:9' }"))
   end)
 end)

@@ -69,6 +69,55 @@ local WEATHER_CALL = {
   ["function"] = { name = "weather", arguments = [[{"city":"Oslo"}]] },
 }
 
+describe("A session's raw response", function()
+  it("is the decoded body: send's second result, and last_response", function()
+    local body = completion(assistant("Hi"))
+    body.usage = { total_tokens = 3 }
+    local session = session_with_answer(200, body)
+    local reply, raw = session:send("Hello")
+    assert.same({ "Hi", 3 }, { reply, raw.usage.total_tokens })
+    assert.equal(raw, session.last_response)
+    assert.same({ "Hi", raw }, { session:generate_response(false) })
+  end)
+
+  it("comes after a message that calls, too", function()
+    local session = session_with_reply({ role = "assistant", tool_calls = { WEATHER_CALL } })
+    local message, raw = session:send("Hello")
+    assert.equal(message, raw.choices[1].message)
+  end)
+
+  it("is the whole raw text of a stream", function()
+    local text = stream_of({ content = "H" }, { content = "i" })
+    local session = session_over_http(nil, text)
+    local reply, raw = session:send("Hello", function() end)
+    assert.same({ "Hi", text, text }, { reply, raw, session.last_response })
+  end)
+
+  it("is there after a failure, as the third result", function()
+    local session = session_with_answer(500, { error = { message = "down" } })
+    assert.same({ nil, "Bad status: 500: down", { error = { message = "down" } } }, { session:send("Hello") })
+    assert.same({ error = { message = "down" } }, session.last_response)
+  end)
+end)
+
+describe("An option of the API", function()
+  it("is sent with every request, whatever it is called", function()
+    local opts = { max_tokens = 5, seed = 7, a_new_one = { deep = true }, temperature = 0.5 }
+    local session, chat = session_with_reply(assistant("Hi"), opts)
+    session:send("Hello")
+    assert.same(opts, parameters_of(chat))
+    session:send("Hello", { seed = 8 })
+    assert.same({ max_tokens = 5, seed = 8, a_new_one = { deep = true }, temperature = 0.5 }, parameters_of(chat))
+  end)
+
+  it("is not what the session keeps in fields of its own", function()
+    local session, chat = session_with_reply(assistant("Hi"), { messages = { user("a") }, tools = { WEATHER } })
+    session.tools = nil
+    session:send("Hello")
+    assert.same({}, parameters_of(chat))
+  end)
+end)
+
 describe("A new session", function()
   it("comes from the client's methods and from the class", function()
     local client, opts = openai.new("key"), { temperature = 0.5 }
@@ -548,7 +597,7 @@ describe("Every hop of a turn", function()
   it("goes through the client's _request", function()
     local request = stub(client, "_request").returns(200, completion(assistant("Mine")))
     assert.equal("Mine", session:send("Hello"))
-    assert.same({ model = "gpt-4.1", messages = session.messages }, request.calls[1].refs[4])
+    assert.same({ model = "gpt-5.4", messages = session.messages }, request.calls[1].refs[4])
   end)
 
   it("can be overridden on one session", function()

@@ -6,6 +6,36 @@ local fresh = require("support.fresh")
 
 local providers = {
   {
+    module = "openai.compat.anthropic",
+    name = "Anthropic",
+    base = "https://api.anthropic.com/v1",
+    model = "claude-sonnet-4-6",
+  },
+  {
+    module = "openai.compat.deepseek",
+    name = "DeepSeek",
+    base = "https://api.deepseek.com/v1",
+    model = "deepseek-chat",
+  },
+  {
+    module = "openai.compat.mimo",
+    name = "MiMo",
+    base = "https://api.xiaomimimo.com/v1",
+    model = "mimo-v2.5-pro",
+  },
+  {
+    module = "openai.compat.mistral",
+    name = "Mistral",
+    base = "https://api.mistral.ai/v1",
+    model = "mistral-large-3-25-12",
+  },
+  {
+    module = "openai.compat.moonshot",
+    name = "Moonshot",
+    base = "https://api.moonshot.ai/v1",
+    model = "kimi-k2.6",
+  },
+  {
     module = "openai.compat.gemini",
     name = "Gemini",
     base = "https://generativelanguage.googleapis.com/v1beta/openai",
@@ -15,7 +45,7 @@ local providers = {
     module = "openai.compat.openrouter",
     name = "OpenRouter",
     base = "https://openrouter.ai/api/v1",
-    model = "openai/gpt-4.1",
+    model = "openai/gpt-5.4",
   },
 }
 
@@ -75,7 +105,7 @@ for _, provider in ipairs(providers) do
       local before = openai.new("key-1").api_base
       module.new("key-1")
       assert.equal(before, openai.new("key-1").api_base)
-      assert.equal("gpt-4.1", openai.new("key-1").default_model)
+      assert.equal("gpt-5.4", openai.new("key-1").default_model)
     end)
 
     it("keeps to its own server when OPENAI_BASE_URL names one", function()

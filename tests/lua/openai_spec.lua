@@ -83,8 +83,8 @@ describe("A new client", function()
     )
   end)
 
-  it("asks for gpt-4.1 by default", function()
-    assert.equal("gpt-4.1", openai.new("key").default_model)
+  it("asks for gpt-5.4 by default", function()
+    assert.equal("gpt-5.4", openai.new("key").default_model)
   end)
 
   it("copies its config", function()
@@ -113,11 +113,11 @@ end)
 describe("An endpoint method", function()
   local BETA = "assistants=v1"
   local endpoints = {
-    { "chat", { HELLO }, "POST", "/chat/completions", { model = "gpt-4.1", messages = HELLO } },
-    { "create_chat_completion", { HELLO }, "POST", "/chat/completions", { model = "gpt-4.1", messages = HELLO } },
+    { "chat", { HELLO }, "POST", "/chat/completions", { model = "gpt-5.4", messages = HELLO } },
+    { "create_chat_completion", { HELLO }, "POST", "/chat/completions", { model = "gpt-5.4", messages = HELLO } },
     { "completion", { "Once" }, "POST", "/completions",
-      { model = "text-davinci-003", prompt = "Once", temperature = 0.5, max_tokens = 600 } },
-    { "embedding", { "cat" }, "POST", "/embeddings", { model = "text-embedding-ada-002", input = "cat" } },
+      { model = "gpt-3.5-turbo-instruct", prompt = "Once" } },
+    { "embedding", { "cat" }, "POST", "/embeddings", { model = "text-embedding-3-small", input = "cat" } },
     { "moderation", { "text" }, "POST", "/moderations", { input = "text" } },
     { "models", {}, "GET", "/models" },
     { "files", {}, "GET", "/files" },
@@ -144,7 +144,7 @@ describe("An endpoint method", function()
 
   it("puts options over the defaults, key by key", function()
     assert.same(
-      { model = "mine", prompt = "Once", temperature = 0, max_tokens = 600, stop = "." },
+      { model = "mine", prompt = "Once", temperature = 0, stop = "." },
       request_of("completion", "Once", { model = "mine", temperature = 0, stop = "." }).body
     )
   end)
@@ -519,7 +519,7 @@ describe("_request", function()
     local request = stub(client, "_request").returns(200, {}, {})
     client:embedding("cat")
     assert.stub(request).was.called_with(
-      client, "POST", "/embeddings", { model = "text-embedding-ada-002", input = "cat" }, nil, nil
+      client, "POST", "/embeddings", { model = "text-embedding-3-small", input = "cat" }
     )
     client:threads()
     assert.stub(request).was.called_with(client, "GET", "/threads", nil, { ["OpenAI-Beta"] = "assistants=v1" })
@@ -584,7 +584,7 @@ describe("A method of a client", function()
 
   it("sees defaults that are set on the class", function()
     local client, base = openai.new("key"), openai.OpenAI.__base
-    finally(function() base.default_model = "gpt-4.1" end)
+    finally(function() base.default_model = "gpt-5.4" end)
     base.default_model = "mine"
     assert.equal("mine", client.default_model)
   end)
@@ -645,7 +645,7 @@ describe_with_server("A client on a real server", function()
     assert.equal("/v1/chat/completions", request.path)
     assert.equal("Bearer sk-secret", request.headers.authorization)
     assert.equal("application/json", request.headers["content-type"])
-    assert.same({ model = "gpt-4.1", messages = HELLO }, cjson.decode(request.body))
+    assert.same({ model = "gpt-5.4", messages = HELLO }, cjson.decode(request.body))
   end)
 
   it("reads embeddings and models", function()

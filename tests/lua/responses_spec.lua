@@ -25,7 +25,7 @@ local function message(...)
 end
 
 local function response(id, ...)
-  return { id = id, object = "response", status = "completed", model = "gpt-4.1", output = { ... } }
+  return { id = id, object = "response", status = "completed", model = "gpt-5.4", output = { ... } }
 end
 
 local function delta(text)
@@ -44,7 +44,7 @@ describe("client:create_response", function()
     assert.equal("resp_1", body.id)
     assert.equal("POST", http.requests[1].method)
     assert.equal("https://api.openai.com/v1/responses", http.requests[1].url)
-    assert.same({ model = "gpt-4.1", input = "Hi" }, http.requests[1].body)
+    assert.same({ model = "gpt-5.4", input = "Hi" }, http.requests[1].body)
   end)
 
   it("merges options over the defaults, structured output among them", function()
@@ -148,9 +148,44 @@ describe("ResponsesChatSession", function()
     assert.equal("resp_1", session.current_response_id)
     http.answer = { response("resp_2", message("two")) }
     session:send("second")
-    assert.same({ model = "gpt-4.1", input = "first" }, http.requests[1].body)
-    assert.same({ model = "gpt-4.1", input = "second", previous_response_id = "resp_1" }, http.requests[2].body)
+    assert.same({ model = "gpt-5.4", input = "first" }, http.requests[1].body)
+    assert.same({ model = "gpt-5.4", input = "second", previous_response_id = "resp_1" }, http.requests[2].body)
     assert.same({ "resp_1", "resp_2" }, { session.response_history[1].id, session.response_history[2].id })
+  end)
+
+  it("continues a conversation, in place of the response before", function()
+    local client, http = client_of({ response("resp_1", message("one")) })
+    local session = client:new_responses_chat_session({ conversation = "conv_1", previous_response_id = "resp_0" })
+    for _ = 1, 2 do
+      session:send("Hi")
+    end
+    for number = 1, 2 do
+      assert.same({ model = "gpt-5.4", input = "Hi", conversation = "conv_1" }, http.requests[number].body)
+    end
+    assert.equal("resp_1", session.current_response_id)
+  end)
+
+  it("sends any other option with every request, under the call's own", function()
+    local client, http = client_of({ response("resp_1", message("one")) })
+    local session = client:new_responses_chat_session({ temperature = 0.5, reasoning = { effort = "low" } })
+    session:send("Hi", { temperature = 1, conversation = "conv_1" })
+    assert.same(
+      { model = "gpt-5.4", input = "Hi", temperature = 1, reasoning = { effort = "low" }, conversation = "conv_1" },
+      http.requests[1].body
+    )
+  end)
+
+  it("returns the raw response after the reply, and keeps it", function()
+    local client, http = client_of({ response("resp_1", message("one")) })
+    local session = client:new_responses_chat_session()
+    local reply, raw = session:send("Hi")
+    assert.same({ "resp_1", "resp_1" }, { raw.id, session.last_response.id })
+    assert.equal("one", tostring(reply))
+    http.answer = event_stream({ delta("Hi"), completed("resp_2", "Hi") })
+    local text, streamed = session:send("Hi", function() end)
+    assert.equal("Hi", text)
+    assert.equal(table.concat(http.answer), streamed)
+    assert.equal(streamed, session.last_response)
   end)
 
   it("starts from the response that it is given", function()
@@ -216,7 +251,7 @@ describe("ResponsesChatSession", function()
     local sum = tostring(arguments.a + arguments.b)
     local output = { type = "function_call_output", call_id = reply.output[1].call_id, output = sum }
     assert.equal("3", tostring(session:send({ output })))
-    local sent = { model = "gpt-4.1", input = { output }, previous_response_id = "resp_1" }
+    local sent = { model = "gpt-5.4", input = { output }, previous_response_id = "resp_1" }
     assert.same(sent, http.requests[2].body)
   end)
 
@@ -290,7 +325,7 @@ describe("a Responses session in a stream", function()
     assert.same({ { content = "Hel" }, { content = "lo" } }, chunks)
     assert.same({ "Hel", "lo" }, texts)
     assert.same({ events[2], events[3] }, raw)
-    assert.same({ model = "gpt-4.1", input = "Hi", stream = true }, http.requests[1].body)
+    assert.same({ model = "gpt-5.4", input = "Hi", stream = true }, http.requests[1].body)
   end)
 
   it("keeps the response that ends it", function()

@@ -24,7 +24,7 @@ end
 --- A function that holds a chat whose answer comes after some milliseconds.
 local function chatting(said, milliseconds)
   return function()
-    return assert(client():new_chat_session({ model = "wait-" .. (milliseconds or 1) }):send(said))
+    return (assert(client():new_chat_session({ model = "wait-" .. (milliseconds or 1) }):send(said)))
   end
 end
 
@@ -96,7 +96,7 @@ describe_with_crowd("gather", function()
   it("may run more at once than connections are kept", function()
     local own = client({ pool_size = 2 })
     local results = openai.gather(repeated(60, function(n)
-      return function() return assert(own:new_chat_session({ model = "wait-250" }):send("c" .. n)) end
+      return function() return (assert(own:new_chat_session({ model = "wait-250" }):send("c" .. n))) end
     end), { limit = 60 })
     assert.equal("c60", results[60])
     assert.equal(60, count().most)
@@ -311,7 +311,7 @@ describe_with_crowd("A wait inside a task", function()
 
   it("may be a retry's pause", function()
     local ticks, reply = beside(function()
-      return assert(client({ max_retries = 1 }):new_chat_session({ model = "busy-150" }):send("again"))
+      return (assert(client({ max_retries = 1 }):new_chat_session({ model = "busy-150" }):send("again")))
     end)
     assert.equal("again", reply)
     assert.is_true(ticks >= 4, ticks)

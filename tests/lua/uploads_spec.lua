@@ -93,6 +93,13 @@ describe_with_server("an upload", function()
     assert.same({ BYTES, "batch.jsonl" }, { form.file, form["file filename"] })
   end)
 
+  it("may be several, by their paths or from memory", function()
+    local form = form_of(function()
+      return client:image_edit({ image = { path, { filename = "b.png", content = "B" } }, prompt = "blue" })
+    end)
+    assert.same({ BYTES .. ",B", "blue" }, { form["image[]"], form.prompt })
+  end)
+
   it("sends speech to /audio/transcriptions with the model and other fields", function()
     local form = form_of(function()
       return client:transcription({
@@ -112,19 +119,21 @@ describe_with_server("an upload", function()
     )
   end)
 
-  local NO_FILE = "file must be provided, as a path or as a name and its content"
   local refused = {
-    ["no parameters"] = { nil, NO_FILE },
-    ["a path alone"] = { "file.txt", NO_FILE },
-    ["no file"] = { { purpose = "batch" }, NO_FILE },
+    ["no parameters"] = { nil, "params must be a table" },
+    ["a path alone"] = { "file.txt", "params must be a table" },
+    ["no file"] = { { purpose = "batch", model = "m" }, "file is required" },
     ["a file that is not there"] = {
-      { file = "/no/such/file", purpose = "batch" },
+      { file = "/no/such/file", purpose = "batch", model = "m" },
       "file: cannot read /no/such/file: No such file or directory",
     },
-    ["content without a name"] = { { file = { content = "x" } }, "file: expected a name and its content" },
+    ["content without a name"] = {
+      { file = { content = "x" }, purpose = "batch", model = "m" },
+      "file: expected a filename and its content",
+    },
     ["a table in a field"] = {
-      { file = { name = "a", content = "b" }, purpose = { kind = "batch" } },
-      "purpose: a form takes text, numbers and booleans",
+      { file = { name = "a", content = "b" }, purpose = { kind = "batch" }, model = "m" },
+      "purpose: a form takes text, numbers, booleans and files",
     },
   }
 

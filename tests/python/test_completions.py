@@ -90,7 +90,7 @@ def test_the_first_choice_is_the_reply() -> None:
     ("body", "fault"),
     [
         ({}, 'field "choices": expected type "table", got "nil"'),
-        ({"choices": None}, 'field "choices": expected type "table", got "userdata"'),
+        ({"choices": None}, 'field "choices": expected type "table", got "null"'),
         ({"choices": "x"}, 'field "choices": expected type "table", got "string"'),
         ({"choices": []}, 'field "choices": field 1: expected type "table", got "nil"'),
         ({"choices": [1]}, 'field "choices": field 1: expected type "table", got "number"'),
@@ -110,7 +110,7 @@ def test_the_first_choice_is_the_reply() -> None:
         (
             completion({"content": None, "tool_calls": []}),
             'field "choices": field 1: field "message": field "content":'
-            ' expected type "string", got "userdata"',
+            ' expected type "string", got "null"',
         ),
         (
             completion({"content": ["x"], "tool_calls": [CALL]}),
@@ -123,7 +123,7 @@ def test_the_first_choice_is_the_reply() -> None:
             ' expected type "string", got "boolean"',
         ),
         ("<html>", 'expected type "table", got "string"'),
-        (None, 'expected type "table", got "userdata"'),
+        (None, 'expected type "table", got "null"'),
     ],
     ids=repr,
 )

@@ -31,7 +31,7 @@ CHATTING = """
 local openai = require("openai")
 local client = openai.new()
 local function chat(model, said)
-  return assert(client:new_chat_session({ model = model }):send(said))
+  return (assert(client:new_chat_session({ model = model }):send(said)))
 end
 local function stream(model)
   client:chat({ { role = "user", content = "s" } }, { model = model, stream = true }, print)

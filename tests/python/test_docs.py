@@ -136,7 +136,10 @@ local openai = require("openai")
 for _, owner in ipairs({
   openai, openai.OpenAI.__base, openai.ChatSession.__base, openai.ResponsesChatSession.__base,
   require("openai.chat_completions"), require("openai.responses"), require("openai.sse"),
-  require("openai.compat.gemini"), require("openai.compat.openrouter"),
+  require("openai.multipart"), require("openai.compat.anthropic"),
+  require("openai.compat.deepseek"),
+  require("openai.compat.gemini"), require("openai.compat.mimo"), require("openai.compat.mistral"),
+  require("openai.compat.moonshot"), require("openai.compat.openrouter"),
 }) do
   for name in pairs(owner) do
     if not name:find("^__") and name ~= "account_headers" then

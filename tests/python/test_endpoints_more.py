@@ -11,7 +11,16 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request
 
-from luaopenai import Gemini, OpenAI, OpenRouter
+from luaopenai import (
+    Anthropic,
+    DeepSeek,
+    Gemini,
+    MiMo,
+    Mistral,
+    Moonshot,
+    OpenAI,
+    OpenRouter,
+)
 from support.forms import read_form
 
 BYTES = bytes(range(256)) + b'{"a": 1}'
@@ -153,7 +162,12 @@ def test_an_error_in_place_of_a_file_is_decoded(client: OpenAI, httpserver: HTTP
             "gemini-2.5-flash",
             "GEMINI_API_KEY",
         ),
-        (OpenRouter, "https://openrouter.ai/api/v1", "openai/gpt-4.1", "OPENROUTER_API_KEY"),
+        (Anthropic, "https://api.anthropic.com/v1", "claude-sonnet-4-6", "ANTHROPIC_API_KEY"),
+        (DeepSeek, "https://api.deepseek.com/v1", "deepseek-chat", "DEEPSEEK_API_KEY"),
+        (MiMo, "https://api.xiaomimimo.com/v1", "mimo-v2.5-pro", "MIMO_API_KEY"),
+        (Mistral, "https://api.mistral.ai/v1", "mistral-large-3-25-12", "MISTRAL_API_KEY"),
+        (Moonshot, "https://api.moonshot.ai/v1", "kimi-k2.6", "MOONSHOT_API_KEY"),
+        (OpenRouter, "https://openrouter.ai/api/v1", "openai/gpt-5.4", "OPENROUTER_API_KEY"),
     ],
 )
 def test_a_companys_client_has_its_server_model_and_key(

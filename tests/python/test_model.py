@@ -132,7 +132,7 @@ def test_structured_output_keeps_to_its_schema_in_lua(lua: Runtime) -> None:
     weather = lua.run_string(
         """
         local chat = client:new_chat_session({ response_format = format, temperature = 0 })
-        return require("cjson").decode(assert(chat:send("What is the weather in Rome?")))
+        return require("cjson").decode((assert(chat:send("What is the weather in Rome?"))))
         """
     )
     assert_fits(weather)

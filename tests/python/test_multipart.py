@@ -18,7 +18,7 @@ BYTES = bytes(range(256)) + b"\r\n--boundary--\r\n"
 
 
 def read_back(fields: dict[str, Any]) -> Form:
-    return read_form(*encode(fields))
+    return read_form(*encode(fields, ["file"]))
 
 
 def file_of(file: Any) -> File:
@@ -72,25 +72,28 @@ def test_numbers_booleans_and_lists_are_written_as_the_api_reads_them() -> None:
     }
 
 
-NO_FILE = "file must be provided, as a path or as a name and its content"
+NO_FILE = "file: expected a path, or a filename and its content"
+NO_CONTENT = "file: expected a filename and its content"
+NO_TEXT = "x: a form takes text, numbers, booleans and files"
 
 
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, NO_FILE),
-        ({"purpose": "batch"}, NO_FILE),
-        ({"file": None}, NO_FILE),
         ({"file": 5}, NO_FILE),
-        (["a.txt"], NO_FILE),
+        (["a.txt"], "a form's fields need names"),
+        ({5: "a.txt"}, "a form's fields need names"),
         ({"file": "/no/such/file"}, "file: cannot read /no/such/file: No such file or directory"),
-        ({"file": ("a", None)}, "file: expected a name and its content"),
-        ({"file": {"content": b""}}, "file: expected a name and its content"),
-        ({"file": ("a", b""), "x": {}}, "x: a form takes text, numbers and booleans"),
-        ({"file": ("a", b""), "x": [None]}, "x: a form takes text, numbers and booleans"),
+        ({"file": "a\0b"}, "file: cannot read a\0b: embedded null byte"),
+        ({"file": ("a", None)}, NO_CONTENT),
+        ({"file": {"content": b""}}, NO_CONTENT),
+        ({"file": ("a", b"", 5)}, "file: expected a string for content_type"),
+        ({"file": ("a", b""), "x": {}}, NO_TEXT),
+        ({"file": ("a", b""), "x": [None]}, NO_TEXT),
+        ({"file": ("a", b""), "x": "\ud800"}, "x: the string is not valid Unicode"),
     ],
     ids=repr,
 )
 def test_what_has_no_place_in_a_form_is_refused(fields: Any, text: str) -> None:
     with pytest.raises(ValueError, match=exactly(text)):
-        encode(fields)
+        encode(fields, ["file"])

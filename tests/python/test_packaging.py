@@ -21,7 +21,11 @@ from support.openai_server import OpenAIServer
 
 ROOT = Path(__file__).parents[2]
 LUA_FILES = {file.relative_to(ROOT / "lua").as_posix() for file in (ROOT / "lua").rglob("*.lua")}
-PYTHON_FILES = {file.relative_to(ROOT / "src").as_posix() for file in (ROOT / "src").rglob("*.py")}
+PYTHON_FILES = {
+    file.relative_to(ROOT / "src").as_posix()
+    for pattern in ("*.py", "*.pyi")
+    for file in (ROOT / "src").rglob(pattern)
+}
 
 
 def run(command: Iterable[object], folder: Path, **environment: str) -> str:

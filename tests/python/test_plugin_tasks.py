@@ -32,7 +32,7 @@ TASKS = """
 local openai = require("openai")
 local client = openai.new()
 local function chat(model, said)
-  return assert(client:new_chat_session({ model = model }):send(said))
+  return (assert(client:new_chat_session({ model = model }):send(said)))
 end
 local function repeated(times, make)
   local list = {}

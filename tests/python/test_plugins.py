@@ -272,7 +272,7 @@ def test_the_clients_default_model_is_asked_where_a_plugin_names_none(
 
 def test_without_a_client_a_plugin_sees_the_usual_default_model(load: Load) -> None:
     code = "return require('openai').new().default_model"
-    assert load(body(code)).call("run") == "gpt-4.1"
+    assert load(body(code)).call("run") == "gpt-5.4"
 
 
 # --- Host functions, output, errors ---
@@ -514,6 +514,33 @@ def test_a_plugin_reaches_only_the_endpoints_that_it_needs(
     with pytest.raises(LuaError, match="is not for plugins"):
         plugin.call("run", method, path, {"a": 1})
     assert not httpserver.log
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ("client:file('a b')", "GET /files/a%20b is not for plugins"),
+        ("client:batches({ limit = 5 })", "GET /batches is not for plugins"),
+        ("client:file()", "file_id is required"),
+        ("client:embedding()", "input must be provided"),
+    ],
+)
+def test_a_plugins_client_has_every_method_and_its_errors(
+    load: Load, client: OpenAI, httpserver: HTTPServer, call: str, text: str
+) -> None:
+    plugin = load(body(f"local client = require('openai').new() return {call}"), client=client)
+    with pytest.raises(LuaError) as caught:
+        plugin.call("run")
+    assert caught.value.message == text
+    assert not httpserver.log
+
+
+def test_a_misspelt_setting_of_a_plugin_writes_nowhere(
+    load: Load, client: OpenAI, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plugin = load(body("return require('openai').new('k', { time_out = 5 }).config.time_out"))
+    assert plugin.call("run") == 5
+    assert capfd.readouterr().err == ""
 
 
 def test_the_requests_of_a_call_are_limited(

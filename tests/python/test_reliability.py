@@ -839,7 +839,7 @@ def test_headers_query_and_accounts_are_sent_with_every_request(fault_server: St
     for request, target in zip(
         server.requests, (b"/v1/models?", b"/v1/files?limit=2&"), strict=True
     ):
-        assert request.startswith(b"GET " + target + b"api-version=2&a=b+c%26d HTTP")
+        assert request.startswith(b"GET " + target + b"a=b%20c%26d&api-version=2 HTTP")
         for line in (b"X-Mine: 1", b"OpenAI-Organization: org-1", b"OpenAI-Project: proj-1"):
             assert line in head_of(request).split(b"\r\n")
 

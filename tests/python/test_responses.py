@@ -146,9 +146,9 @@ def test_a_response_object_is_a_dict_that_knows_its_text_and_images() -> None:
     ("body", "reason"),
     [
         ("<html>", 'expected type "table", got "string"'),
-        (None, 'expected type "table", got "userdata"'),
+        (None, 'expected type "table", got "null"'),
         ({}, 'field "id": expected type "string", got "nil"'),
-        ({"id": None, "output": []}, 'field "id": expected type "string", got "userdata"'),
+        ({"id": None, "output": []}, 'field "id": expected type "string", got "null"'),
         ({"id": "r"}, 'field "output": expected type "table", got "nil"'),
         ({"id": "r", "output": "text"}, 'field "output": expected type "table", got "string"'),
     ],
@@ -313,6 +313,43 @@ def test_a_failure_of_the_network_leaves_the_session_as_it_was(
     assert (session.current_response_id, session.response_history) == ("r0", [])
 
 
-def test_a_session_refuses_options_that_it_does_not_know(client: OpenAI) -> None:
-    with pytest.raises(TypeError, match=exactly("ResponsesChatSession: unknown option 'modell'")):
-        client.new_responses_chat_session(modell="m")
+# --- What a session sends and keeps ---
+
+
+def test_a_conversation_is_continued_in_place_of_the_response_before(
+    client: OpenAI, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/v1/responses").respond_with_json(answer("resp_1", message("Hi")))
+    session = client.new_responses_chat_session(conversation="conv_1", previous_response_id="r")
+    for _ in range(2):
+        session.send("Hello")
+    assert payloads(httpserver) == 2 * [
+        {"model": "gpt-5.4", "input": "Hello", "conversation": "conv_1"}
+    ]
+    assert session.current_response_id == "resp_1"
+
+
+def test_any_option_is_sent_with_every_request(client: OpenAI, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/responses").respond_with_json(answer("resp_1", message("Hi")))
+    session = client.new_responses_chat_session(temperature=0.5, a_new_one={"deep": True})
+    session.send("Hello", temperature=1)
+    assert payloads(httpserver) == [
+        {"model": "gpt-5.4", "input": "Hello", "temperature": 1, "a_new_one": {"deep": True}}
+    ]
+
+
+def test_the_last_response_is_kept_raw(client: OpenAI, httpserver: HTTPServer) -> None:
+    whole, raw = answer("resp_1", message("Hi")), stream(delta("Hi"), completed("resp_2", "Hi"))
+    httpserver.expect_ordered_request("/v1/responses").respond_with_json(whole)
+    for _ in range(2):
+        httpserver.expect_ordered_request("/v1/responses").respond_with_data(raw)
+    session = client.new_responses_chat_session()
+    assert session.last_response is None
+    session.send("Hello")
+    assert session.last_response == whole
+    session.send("Hello", ignore)
+    assert session.last_response == raw.decode()
+    session.last_response = None
+    with session.send("Hello", stream=True) as pieces:
+        assert [str(piece) for piece in pieces] == ["Hi"]
+    assert session.last_response == raw.decode()

@@ -44,6 +44,10 @@ LUA_TURN = """
     texts[#texts + 1], events[#events + 1] = chunk.content, event
   end
   local reply, failure, body = session:send("Hi", streams and callback or nil)
+  if reply ~= nil then
+    assert(failure == session.last_response, "the raw answer follows the reply")
+    failure, body = nil, nil
+  end
   local history = session.messages or session.response_history
   return { reply, failure or "", body, texts, events, history }
 """
@@ -365,7 +369,7 @@ PLAIN_LUA = """
   local session, texts = client[kind](client), {}
   local callback = streams and function(chunk) texts[#texts + 1] = chunk.content end or nil
   local reply, failure = session:send("Hi", callback)
-  assert((reply == nil) == (type(failure) == "string"))
+  assert(reply ~= nil or type(failure) == "string")
   -- What came can be sent again.
   session:send("Hi", callback)
   return table.concat(texts)

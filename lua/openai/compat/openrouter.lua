@@ -1,9 +1,6 @@
--- A client of OpenRouter.
+-- A client of OpenRouter, through its OpenAI-compatible API.
 
 local _, bridge = ...
-local class = bridge.bundled("openai.class")
-local OpenAI = bridge.bundled("openai").OpenAI
-local provider = bridge.constants().providers.openrouter
 
 ---@class OpenRouter: OpenAI
 
@@ -12,15 +9,10 @@ local provider = bridge.constants().providers.openrouter
 ---@field __base OpenRouter
 ---@field new fun(api_key?: string, config?: openai.Config): OpenRouter
 ---@overload fun(api_key?: string, config?: openai.Config): OpenRouter
-local OpenRouter = class("OpenRouter", {
-  api_base = provider.api_base,
-  default_model = provider.default_model,
-  account_headers = {},
-}, nil, OpenAI)
 
 ---@class openai.compat.openrouter
 ---@field OpenRouter OpenRouter.Class
 ---@field new fun(api_key?: string, config?: openai.Config): OpenRouter
-local openrouter = { OpenRouter = OpenRouter, new = OpenRouter }
+local module = bridge.bundled("openai.provider")("openrouter")
 
-return openrouter
+return module

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from luaopenai.bridge.values import Values
+    from luaopenai.client.endpoints import Endpoint
 
 
 _PYTHONS_OWN = {"begin", "call_back", "context", "functions", "is_elsewhere", "leave"}
@@ -37,22 +38,23 @@ class Exports(Network):
         return {name.encode(): getattr(self, name) for name in names}
 
     def constants(self) -> object:
-        """Version, endpoints, defaults and session parameters, as one Lua table."""
+        """Version, endpoints, defaults and the names of options, as one Lua table."""
         if self._constants is None:
             self._constants = self._values.to_lua(self._gather_constants())
         return self._constants
 
     def _gather_constants(self) -> dict[str, object]:
-        from luaopenai.client.chat import SESSION_PARAMETERS
+        from luaopenai.client.chat import OWN_OPTIONS
         from luaopenai.client.endpoints import (
             BASE_URL,
+            CONFIG_NAMES,
             DEFAULT_MODEL,
             ENDPOINTS,
             PROVIDERS,
             SETTING_NAMES,
             environment_accounts,
         )
-        from luaopenai.client.responses import SESSION_PARAMETERS as RESPONSE_PARAMETERS
+        from luaopenai.client.responses import OWN_OPTIONS as OWN_RESPONSE_OPTIONS
 
         base_url = self._defaults.base_url or os.environ.get("OPENAI_BASE_URL") or BASE_URL
         return {
@@ -62,32 +64,60 @@ class Exports(Network):
             "default_model": self._defaults.default_model or DEFAULT_MODEL,
             "account_headers": environment_accounts(),
             "setting_names": SETTING_NAMES,
-            "session_parameters": SESSION_PARAMETERS,
-            "response_session_parameters": RESPONSE_PARAMETERS,
+            "config_names": CONFIG_NAMES,
+            "own_options": OWN_OPTIONS,
+            "own_response_options": OWN_RESPONSE_OPTIONS,
             "providers": {
-                name: {"api_base": provider.base_url, "default_model": provider.default_model}
+                name: {
+                    "class_name": provider.class_name,
+                    "api_base": provider.base_url,
+                    "default_model": provider.default_model,
+                }
                 for name, provider in PROVIDERS.items()
             },
-            "endpoints": {
-                name: {
-                    "method": endpoint.method,
-                    "path": endpoint.path,
-                    "argument": endpoint.argument or False,
-                    "required": endpoint.required,
-                    "chat_model": endpoint.chat_model,
-                    "defaults": dict(endpoint.defaults),
-                    "headers": dict(endpoint.headers),
-                }
-                for name, endpoint in ENDPOINTS.items()
-            },
+            "endpoints": {name: _constants_of(endpoint) for name, endpoint in ENDPOINTS.items()},
         }
 
-    def account_headers(self, organization: bytes | None, project: bytes | None) -> object:
+    def account_headers(self, organization: object, project: object) -> object:
         """The headers that name an organization and a project."""
         from luaopenai.client.endpoints import account_headers
 
-        named = (None if value is None else value.decode() for value in (organization, project))
+        named = self._values.to_python(organization), self._values.to_python(project)
         return self._values.to_lua(account_headers(*named))
+
+    def warn_of_setting(self, name: bytes) -> None:
+        """Tell on standard error of an unknown setting whose name is close to a known one."""
+        import sys
+
+        from luaopenai.client.endpoints import near_miss
+
+        text = name.decode("utf-8", "replace")
+        meant = near_miss(text)
+        if meant:
+            print(f"luaopenai: config.{text} is not known; did you mean {meant}?", file=sys.stderr)
+
+    def missing(self, field: bytes) -> str:
+        """What to say of a field that was left out."""
+        from luaopenai.client.endpoints import missing
+
+        return missing(field.decode())
+
+    def fill_path(self, path: bytes, *ids: object) -> str:
+        """A path with ids in the place of its placeholders, which come in the same order."""
+        from luaopenai.client.urls import fill_path, placeholders
+
+        text = path.decode()
+        known = (
+            value if isinstance(value, bytes) else self._values.to_python(value) for value in ids
+        )
+        return fill_path(text, dict(zip(placeholders(text), known, strict=False)))
+
+    def add_query(self, path: bytes, query: bytes) -> bytes:
+        """A path or a URL with a query, given as JSON, after it."""
+        from luaopenai.client.urls import add_query
+
+        text = add_query(path.decode("utf-8", "surrogateescape"), _loads(query, "query"))
+        return text.encode("utf-8", "surrogateescape")
 
     def check_messages(self, text: bytes) -> None:
         """Raise unless the JSON text is a list of valid messages."""
@@ -148,7 +178,7 @@ class Exports(Network):
             completions.check_status(status, body)
             message = completions.find_message(status, body)
         except APIError as error:
-            return None, str(error)
+            return None, _lua_words(error)
         is_changed = message is not body["choices"][0]["message"]
         return (
             encode(completions.history_message(message)),
@@ -216,7 +246,7 @@ class Exports(Network):
             responses.check_response_status(status, body)
             responses.find_response(status, body)
         except APIError as error:
-            return str(error)
+            return _lua_words(error)
         return None
 
     def response_event_reader(self) -> Callable[[bytes], tuple[object, ...]]:
@@ -263,6 +293,25 @@ class Exports(Network):
 
         return encode(self._values.to_python(fields, "params"))
 
+    def encode_multipart(self, fields: object, boundary: bytes) -> bytes:
+        """A form's body between boundaries that the caller names."""
+        from luaopenai.client.multipart import join, parts
+
+        return join(parts(self._values.to_python(fields, "params")), boundary)
+
+    def multipart_boundary(self, fields: object) -> str:
+        """A boundary that is in no part of a form."""
+        from luaopenai.client.multipart import choose_boundary, parts
+
+        return choose_boundary(parts(self._values.to_python(fields, "params")))
+
+    def read_file(self, path: object, field: bytes) -> tuple[object, ...]:
+        """The name and the content of a file for a form's field."""
+        from luaopenai.client.multipart import read_file
+
+        part = read_file(self._values.to_python(path, field.decode()), field.decode())
+        return part.filename, part.content
+
     def is_binary(self, content_type: bytes) -> bool:
         """Whether a body of this type is for the caller as it came."""
         from luaopenai.client.payload import is_binary
@@ -296,6 +345,17 @@ class Exports(Network):
         raise SystemExit(code)
 
 
+def _constants_of(endpoint: Endpoint) -> dict[str, object]:
+    """An endpoint for Lua: few values, since each costs every script's start."""
+    names = ("argument", "binary", "chat_model", "files", "options", "required", "ids")
+    given = {name: getattr(endpoint, name) for name in names if getattr(endpoint, name)}
+    if endpoint.defaults:
+        given["defaults"] = dict(endpoint.defaults)
+    if endpoint.headers:
+        given["headers"] = dict(endpoint.headers)
+    return {"method": endpoint.method, "path": endpoint.path, **given}
+
+
 def _loads(text: bytes, where: str) -> Any:
     """JSON text from our encoder; only a string that is not UTF-8 can be wrong with it."""
     import json
@@ -307,6 +367,13 @@ def _loads(text: bytes, where: str) -> Any:
 
         value = json.loads(text.decode("utf-8", "surrogateescape"))
         raise ValueError(fault(value, where, 1)) from None
+
+
+def _lua_words(error: Exception) -> str:
+    """An error's text with Lua's name for the type of null, which suites compare."""
+    text = str(error)
+    bare = text.removesuffix(', got "null"')
+    return text if bare == text else f'{bare}, got "userdata"'
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -18,6 +18,7 @@ from luaopenai.client.async_iterators import AsyncReplyStream, AsyncStream, for_
 from luaopenai.client.cancel import Call
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk
+from luaopenai.client.methods import AsyncEndpointMethods
 from luaopenai.client.openai import OpenAI, Response
 from luaopenai.client.responses import ResponseObject, ResponsesChatSession, TextChunk
 
@@ -119,7 +120,7 @@ Event = dict[str, Any]
 Plain = AsyncCall[Response, Event]
 
 
-class AsyncOpenAI:
+class AsyncOpenAI(AsyncEndpointMethods):
     """``OpenAI`` for asyncio: the same arguments, methods, results and errors.
 
     Every method returns an ``AsyncCall``. Use it with ``async with``, or ``await`` its ``close``.
@@ -222,68 +223,6 @@ class AsyncOpenAI:
         return AsyncCall(work, messages, stream_callback=stream_callback, **opts)
 
     @overload
-    def completion(
-        self, prompt: str, *, stream: Literal[True], **opts: Any
-    ) -> AsyncCall[AsyncStream[Event], Event]: ...
-    @overload
-    def completion(self, prompt: str, **opts: Any) -> Plain: ...
-    def completion(self, prompt: str, **opts: Any) -> AsyncCall[Any, Event]:
-        """``POST /completions``."""
-        return AsyncCall(self._client.completion, prompt, **opts)
-
-    def embedding(self, input: str | list[str], **opts: Any) -> Plain:
-        """``POST /embeddings``."""
-        return AsyncCall(self._client.embedding, input, **opts)
-
-    def moderation(self, input: str | list[Any], **opts: Any) -> Plain:
-        """``POST /moderations``."""
-        return AsyncCall(self._client.moderation, input, **opts)
-
-    def models(self) -> Plain:
-        """``GET /models``."""
-        return AsyncCall(self._client.models)
-
-    def files(self) -> Plain:
-        """``GET /files``."""
-        return AsyncCall(self._client.files)
-
-    def file(self, file_id: str) -> Plain:
-        """``GET /files/ID``."""
-        return AsyncCall(self._client.file, file_id)
-
-    def delete_file(self, file_id: str) -> Plain:
-        """``DELETE /files/ID``."""
-        return AsyncCall(self._client.delete_file, file_id)
-
-    def create_file(self, file: Any, purpose: str, **fields: Any) -> Plain:
-        """``POST /files``, an upload."""
-        return AsyncCall(self._client.create_file, file, purpose, **fields)
-
-    def transcription(self, file: Any, model: str, **fields: Any) -> Plain:
-        """``POST /audio/transcriptions``, an upload."""
-        return AsyncCall(self._client.transcription, file, model, **fields)
-
-    def assistants(self) -> Plain:
-        """``GET /assistants``."""
-        return AsyncCall(self._client.assistants)
-
-    def threads(self) -> Plain:
-        """``GET /threads``."""
-        return AsyncCall(self._client.threads)
-
-    def thread_messages(self, thread_id: str) -> Plain:
-        """``GET /threads/ID/messages``."""
-        return AsyncCall(self._client.thread_messages, thread_id)
-
-    def delete_thread(self, thread_id: str) -> Plain:
-        """``DELETE /threads/ID``."""
-        return AsyncCall(self._client.delete_thread, thread_id)
-
-    def image_generation(self, **params: Any) -> Plain:
-        """``POST /images/generations``."""
-        return AsyncCall(self._client.image_generation, **params)
-
-    @overload
     def create_response(
         self, input: str | list[Event], *, stream: Literal[True], **opts: Any
     ) -> AsyncCall[AsyncStream[Event], Event]: ...
@@ -298,17 +237,8 @@ class AsyncOpenAI:
         work = self._client.create_response
         return AsyncCall(work, input, stream_callback=stream_callback, **opts)
 
-    def response(self, response_id: str) -> Plain:
-        """``GET /responses/ID``."""
-        return AsyncCall(self._client.response, response_id)
-
-    def delete_response(self, response_id: str) -> Plain:
-        """``DELETE /responses/ID``."""
-        return AsyncCall(self._client.delete_response, response_id)
-
-    def cancel_response(self, response_id: str) -> Plain:
-        """``POST /responses/ID/cancel``."""
-        return AsyncCall(self._client.cancel_response, response_id)
+    def _begin(self, name: str, *args: Any, **opts: Any) -> Plain:
+        return AsyncCall(getattr(self._client, name), *args, **opts)
 
 
 class AsyncChatSession:
@@ -321,6 +251,11 @@ class AsyncChatSession:
     def messages(self) -> list[Event]:
         """The history, a live list."""
         return self.session.messages
+
+    @property
+    def last_response(self) -> Any:
+        """The body of the last answer, decoded; of a stream, its raw text."""
+        return self.session.last_response
 
     def append_message(self, *messages: Event) -> None:
         """Check each message and append it to the history."""
@@ -381,6 +316,11 @@ class AsyncResponsesChatSession:
     def current_response_id(self) -> str | None:
         """What the next request continues from."""
         return self.session.current_response_id
+
+    @property
+    def last_response(self) -> Any:
+        """The body of the last answer, decoded; of a stream, its raw text."""
+        return self.session.last_response
 
     @overload
     def send(

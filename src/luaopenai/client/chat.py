@@ -25,15 +25,8 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
     StreamCallback = Callable[["Chunk", dict[str, Any]], object] | Callable[["Chunk"], object]
 
-SESSION_PARAMETERS = (
-    "function_call",
-    "model",
-    "parallel_tool_calls",
-    "response_format",
-    "temperature",
-    "tool_choice",
-)
-"""The session options that are sent with every request, where they are set."""
+OWN_OPTIONS = ("functions", "messages", "tools")
+"""The options that a session keeps in fields of its own; any other is sent with every request."""
 
 
 class ChatSession:
@@ -41,10 +34,11 @@ class ChatSession:
 
     Attributes:
         client: the ``OpenAI`` client that it speaks through.
-        opts: the options that it was made with.
+        opts: the other options that it was made with, which are sent with every request.
         messages: the history, a live list of message dicts.
         functions: function declarations, or None.
         tools: tool definitions, or None.
+        last_response: the body of the last answer, decoded; of a stream, its raw text.
     """
 
     def __init__(
@@ -60,12 +54,10 @@ class ChatSession:
         check_lists(messages=messages, functions=functions, tools=tools)
         self.client = client
         self.opts = opts
+        self.last_response: Any = None
         self.messages: list[Message] = []
         self.functions = None if functions is None else list(functions)
         self.tools = None if tools is None else list(tools)
-        unknown = sorted(set(opts).difference(SESSION_PARAMETERS))
-        if unknown:
-            raise TypeError(f"ChatSession: unknown option {unknown[0]!r}")
         for number, function in enumerate(self.functions or ()):
             check_function(function, f"functions[{number}]")
         self.append_message(*(messages or ()))
@@ -144,6 +136,7 @@ class ChatSession:
         if parameters.get("stream"):
             return self._iterate(parameters, append_response)
         response = self.client.chat(self.messages, **parameters)
+        self.last_response = response.body
         check_status(*response)
         return self._keep(find_message(response.status, response.body), append_response)
 
@@ -164,6 +157,7 @@ class ChatSession:
 
         def finish() -> str | Message:
             status, body, headers = stream.response
+            self.last_response = body
             return self._keep(read_reply(status, arrived, body, headers=headers), append_response)
 
         return ReplyStream(stream, chunks(), finish)
@@ -191,6 +185,7 @@ class ChatSession:
         except APIConnectionError as error:
             error.body = text_of(chunks)
             raise
+        self.last_response = response.body
         return read_reply(response.status, chunks, response.body, headers=response.headers)
 
     def _parameters(self, opts: dict[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def lua_type(value: object) -> str:
     if value is _MISSING:
         return "nil"
     if value is None:
-        return "userdata"
+        return "null"
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):

@@ -19,7 +19,7 @@ def check_messages(messages: object, base: int = 0) -> None:
         base: the number of the first message in the error's text; Lua counts from 1.
     """
     if not isinstance(messages, list | tuple):
-        raise ValueError(f"messages: expected a list of messages, got {_kind(messages)}")
+        raise ValueError(f"messages: expected a list of messages, got {kind_of(messages)}")
     for number, message in enumerate(messages, base):
         check_message(message, f"messages[{number}]", base)
 
@@ -34,10 +34,10 @@ def check_message(message: object, where: str = "message", base: int = 0) -> Non
         base: the number of the first content part in the error's text.
     """
     if not isinstance(message, dict):
-        raise ValueError(f"{where}: expected a table with role and content, got {_kind(message)}")
+        raise ValueError(f"{where}: expected a table with role and content, got {kind_of(message)}")
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
-        shown = f'"{role}"' if isinstance(role, str) else _kind(role)
+        shown = f'"{role}"' if isinstance(role, str) else kind_of(role)
         raise ValueError(f"{where}.role: expected one of {', '.join(ROLES)}; got {shown}")
     _check_content(message.get("content"), f"{where}.content", base)
     for field, expected, fits in _FIELDS:
@@ -45,23 +45,23 @@ def check_message(message: object, where: str = "message", base: int = 0) -> Non
         if value is None and field == _REQUIRED.get(role):
             raise ValueError(f'{where}.{field}: required when role is "{role}"')
         if value is not None and not fits(value):
-            raise ValueError(f"{where}.{field}: expected {expected}, got {_kind(value)}")
+            raise ValueError(f"{where}.{field}: expected {expected}, got {kind_of(value)}")
 
 
 def check_function(function: object, where: str = "function") -> None:
     """Raise ``ValueError`` unless ``function`` is ``{name, description?, parameters?}``."""
     if not isinstance(function, dict):
-        raise ValueError(f"{where}: expected a table with name, got {_kind(function)}")
+        raise ValueError(f"{where}: expected a table with name, got {kind_of(function)}")
     if not isinstance(function.get("name"), str):
-        raise ValueError(f"{where}.name: expected a string, got {_kind(function.get('name'))}")
+        raise ValueError(f"{where}.name: expected a string, got {kind_of(function.get('name'))}")
     for field in function:
         if field not in _FUNCTION_FIELDS:
             raise ValueError(f"{where}.{field}: expected only {', '.join(_FUNCTION_FIELDS)}")
     description, parameters = function.get("description"), function.get("parameters")
     if description is not None and not isinstance(description, str):
-        raise ValueError(f"{where}.description: expected a string, got {_kind(description)}")
+        raise ValueError(f"{where}.description: expected a string, got {kind_of(description)}")
     if parameters is not None and not isinstance(parameters, dict):
-        raise ValueError(f"{where}.parameters: expected a table, got {_kind(parameters)}")
+        raise ValueError(f"{where}.parameters: expected a table, got {kind_of(parameters)}")
 
 
 def check_input(input: object, base: int = 0) -> None:
@@ -77,33 +77,33 @@ def check_input(input: object, base: int = 0) -> None:
     if isinstance(input, str):
         return
     if not isinstance(input, list | tuple):
-        raise ValueError(f"input: expected a string or a list, got {_kind(input)}")
+        raise ValueError(f"input: expected a string or a list, got {kind_of(input)}")
     for number, item in enumerate(input, base):
         where = f"input[{number}]"
         kind = item.get("type") if isinstance(item, dict) else None
         if kind is None or kind == "message":
             check_message(item, where, base)
         elif not isinstance(kind, str):
-            raise ValueError(f"{where}.type: expected a string, got {_kind(kind)}")
+            raise ValueError(f"{where}.type: expected a string, got {kind_of(kind)}")
         elif kind == "function_call_output":
             _check_call_output(item, where)
 
 
 def _check_call_output(item: dict[str, object], where: str) -> None:
     if not isinstance(item.get("call_id"), str):
-        raise ValueError(f"{where}.call_id: expected a string, got {_kind(item.get('call_id'))}")
+        raise ValueError(f"{where}.call_id: expected a string, got {kind_of(item.get('call_id'))}")
     output = item.get("output")
     if not isinstance(output, str | list):
-        raise ValueError(f"{where}.output: expected a string or a list, got {_kind(output)}")
+        raise ValueError(f"{where}.output: expected a string or a list, got {kind_of(output)}")
 
 
 def check_tool_call(call: object, where: str = "tool_call") -> None:
     """Raise ``ValueError`` unless ``call`` is ``{id, type, function: {name, arguments}}``."""
     if not isinstance(call, dict):
-        raise ValueError(f"{where}: expected a table with id and function, got {_kind(call)}")
+        raise ValueError(f"{where}: expected a table with id and function, got {kind_of(call)}")
     function = call.get("function")
     if not isinstance(function, dict):
-        raise ValueError(f"{where}.function: expected a table, got {_kind(function)}")
+        raise ValueError(f"{where}.function: expected a table, got {kind_of(function)}")
     for name, value in (
         ("id", call.get("id")),
         ("type", call.get("type")),
@@ -111,7 +111,7 @@ def check_tool_call(call: object, where: str = "tool_call") -> None:
         ("function.arguments", function.get("arguments")),
     ):
         if not isinstance(value, str):
-            raise ValueError(f"{where}.{name}: expected a string, got {_kind(value)}")
+            raise ValueError(f"{where}.{name}: expected a string, got {kind_of(value)}")
 
 
 def _check_content(content: object, where: str, base: int) -> None:
@@ -119,19 +119,19 @@ def _check_content(content: object, where: str, base: int) -> None:
         return
     if not isinstance(content, list | tuple):
         expected = "a string, null or a list of parts"
-        raise ValueError(f"{where}: expected {expected}, got {_kind(content)}")
+        raise ValueError(f"{where}: expected {expected}, got {kind_of(content)}")
     for number, part in enumerate(content, base):
         _check_part(part, f"{where}[{number}]")
 
 
 def _check_part(part: object, where: str) -> None:
     if not isinstance(part, dict):
-        raise ValueError(f"{where}: expected a table with type, got {_kind(part)}")
+        raise ValueError(f"{where}: expected a table with type, got {kind_of(part)}")
     kind = part.get("type")
     if not isinstance(kind, str):
-        raise ValueError(f"{where}.type: expected a string, got {_kind(kind)}")
+        raise ValueError(f"{where}.type: expected a string, got {kind_of(kind)}")
     if kind == "text" and not isinstance(part.get("text"), str):
-        raise ValueError(f"{where}.text: expected a string, got {_kind(part.get('text'))}")
+        raise ValueError(f"{where}.text: expected a string, got {kind_of(part.get('text'))}")
     if kind == "image_url":
         image = part.get("image_url")
         if not isinstance(image, dict) or not isinstance(image.get("url"), str):
@@ -150,7 +150,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
 )
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """The name of a value's type that a reader of either language knows."""
     if value is None:
         return "nothing"

@@ -3,59 +3,143 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from urllib3.filepost import encode_multipart_formdata
+OCTETS = "application/octet-stream"
+NO_NAMES = "a form's fields need names"
 
-NO_FILE = "file must be provided, as a path or as a name and its content"
+
+class Part(NamedTuple):
+    """A part of a form.
+
+    Attributes:
+        name: the field's.
+        content: its bytes.
+        filename: of a file; None for a plain field.
+        content_type: of a file.
+    """
+
+    name: str
+    content: bytes
+    filename: str | None = None
+    content_type: str = OCTETS
 
 
-def encode(fields: Mapping[str, Any]) -> tuple[bytes, str]:
+def encode(fields: Mapping[str, Any], files: Collection[str] = ()) -> tuple[bytes, str]:
     """The body and content type of a form.
 
     Args:
-        fields: ``file`` is a path, ``{"name": NAME, "content": BYTES}``, a pair of those, or an
-            open binary file. Other values are text; a list is sent as several ``name[]``.
+        fields: values by name. A file is ``{"filename": NAME, "content": BYTES}``, which may have
+            a ``content_type``. A list becomes several ``name[]``. Other values are text, numbers
+            and booleans; None is left out.
+        files: the names of fields whose value is a file. There it may also be a path, a pair of
+            name and content, or an open binary file.
 
     Raises:
-        ValueError: the file cannot be read, or a value has no place in a form.
+        ValueError: a file cannot be read, or a value has no place in a form.
     """
-    if not isinstance(fields, Mapping) or fields.get("file") is None:
-        raise ValueError(NO_FILE)
-    parts: list[tuple[str, Any]] = []
-    for name, value in fields.items():
-        if name == "file":
-            parts.append((name, _file(value)))
-        elif isinstance(value, list | tuple):
-            parts += [(f"{name}[]", _text(item, name)) for item in value]
-        elif value is not None:
-            parts.append((name, _text(value, name)))
-    return encode_multipart_formdata(parts)
+    found = parts(fields, files)
+    boundary = choose_boundary(found)
+    return join(found, boundary.encode()), f"multipart/form-data; boundary={boundary}"
 
 
-def _file(value: Any) -> tuple[str, bytes]:
-    if isinstance(value, Mapping):
-        value = value.get("name"), value.get("content")
-    if isinstance(value, tuple):
-        name, content = value
-        if not isinstance(name, str) or not isinstance(content, str | bytes):
-            raise ValueError("file: expected a name and its content")
-        return name, content.encode() if isinstance(content, str) else content
-    if isinstance(value, str | os.PathLike):
-        try:
-            return Path(value).name, Path(value).read_bytes()
-        except OSError as error:
-            raise ValueError(f"file: cannot read {value}: {error.strerror}") from None
+def parts(fields: Mapping[str, Any], files: Collection[str] = ()) -> list[Part]:
+    """The parts of a form, sorted by their names; the arguments are those of ``encode``."""
+    if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
+        raise ValueError(NO_NAMES)
+    return [part for name in sorted(fields) for part in _parts(name, fields[name], files)]
+
+
+def choose_boundary(found: list[Part]) -> str:
+    """A boundary that no part's content holds."""
+    boundary, count = "lua-openai-boundary", 0
+    while any(boundary.encode() in part.content for part in found):
+        count += 1
+        boundary = f"lua-openai-boundary-{count}"
+    return boundary
+
+
+def join(found: list[Part], boundary: bytes) -> bytes:
+    """The body of a form."""
+    pieces: list[bytes] = []
+    for part in found:
+        head = f'Content-Disposition: form-data; name="{_quoted(part.name)}"'
+        if part.filename is not None:
+            head += f'; filename="{_quoted(part.filename)}"\r\n'
+            head += f"Content-Type: {_one_line(part.content_type)}"
+        pieces += (b"--", boundary, b"\r\n", head.encode(), b"\r\n\r\n", part.content, b"\r\n")
+    return b"".join((*pieces, b"--", boundary, b"--\r\n"))
+
+
+def _parts(name: str, value: Any, files: Collection[str]) -> Iterator[Part]:
+    if value is None:
+        return
+    if isinstance(value, list) or (isinstance(value, tuple) and name not in files):
+        for item in value:
+            yield _part(f"{name}[]", item, name, name in files)
+    else:
+        yield _part(name, value, name, name in files)
+
+
+def _part(name: str, value: Any, field: str, is_file: bool) -> Part:
+    if isinstance(value, Mapping) and ("content" in value or "filename" in value or is_file):
+        filename = value.get("filename", value.get("name"))
+        content_type = value.get("content_type")
+        return _file(name, field, filename, value.get("content"), content_type or OCTETS)
+    if not is_file:
+        return Part(name, _text(value, field))
+    if isinstance(value, tuple) and len(value) in (2, 3):
+        return _file(name, field, *value)
     if hasattr(value, "read"):
-        return Path(str(getattr(value, "name", "file"))).name, value.read()
-    raise ValueError(NO_FILE)
+        filename = Path(str(getattr(value, "name", "file"))).name
+        return _file(name, field, filename, value.read())
+    return read_file(value, field)._replace(name=name)
 
 
-def _text(value: Any, name: str) -> str:
+def read_file(path: Any, field: str) -> Part:
+    """The part for a file on the disk; raises ``ValueError`` when it cannot be read."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{field}: expected a path, or a filename and its content")
+    try:
+        return Part(field, Path(path).read_bytes(), Path(path).name)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{field}: cannot read {path}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _file(name: str, field: str, filename: Any, content: Any, content_type: Any = OCTETS) -> Part:
+    if not isinstance(filename, str) or not isinstance(content, str | bytes):
+        raise ValueError(f"{field}: expected a filename and its content")
+    if not isinstance(content_type, str):
+        raise ValueError(f"{field}: expected a string for content_type")
+    return Part(name, _bytes(content, field), filename, content_type)
+
+
+def _text(value: Any, field: str) -> bytes:
     if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise ValueError(f"{name}: a form takes text, numbers and booleans")
+        return b"true" if value else b"false"
+    if isinstance(value, str | bytes):
+        return _bytes(value, field)
+    if isinstance(value, int | float):
+        return str(value).encode()
+    raise ValueError(f"{field}: a form takes text, numbers, booleans and files")
+
+
+def _bytes(value: str | bytes, field: str) -> bytes:
+    try:
+        return value if isinstance(value, bytes) else value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{field}: the string is not valid Unicode") from None
+
+
+def _quoted(name: str) -> str:
+    return _one_line(name).replace('"', '\\"')
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "%0D").replace("\n", "%0A")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
 
 from luaopenai.client import multipart
 from luaopenai.client.arguments import (
@@ -22,21 +21,22 @@ from luaopenai.client.endpoints import (
     BASE_URL,
     DEFAULT_MODEL,
     ENDPOINTS,
-    PROVIDERS,
-    Endpoint,
     Provider,
     account_headers,
     endpoint_url,
     environment_accounts,
+    fill_payload,
 )
 from luaopenai.client.failures import public_url
 from luaopenai.client.iterators import Body, Event, Stream, chunk_stream
 from luaopenai.client.messages import check_messages
+from luaopenai.client.methods import EndpointMethods
 from luaopenai.client.payload import decode, encode
 from luaopenai.client.responses import ResponsesChatSession
 from luaopenai.client.settings import Timeout, read_settings
 from luaopenai.client.streams import EventCallback, deliver_events
 from luaopenai.client.transport import Answer, Transport
+from luaopenai.client.urls import add_query, fill_path
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
@@ -65,7 +65,7 @@ class Response(NamedTuple):
         return self
 
 
-class OpenAI:
+class OpenAI(EndpointMethods):
     """A client of an OpenAI-compatible server.
 
     Args:
@@ -89,12 +89,15 @@ class OpenAI:
             stream, in units of 2^20 bytes; 512 when None. A larger one is an
             ``APIConnectionError``.
 
-    Every endpoint method returns a ``Response`` for any HTTP status, takes further payload
-    fields as keywords, and raises ``APIConnectionError`` when no complete answer comes and
+    Every endpoint method returns a ``Response`` for any HTTP status, takes further fields as
+    keywords, and raises ``APIConnectionError`` when no complete answer comes and
     ``ValueError`` for what cannot be sent. A stream's callback that returns False ends the stream.
     With ``stream=True`` and no callback it returns a ``Stream``, and raises ``APIStatusError``
     where the server refuses.
     """
+
+    _provider: ClassVar[Provider | None] = None
+    """The server of a subclass; OpenAI's own, or the environment's, when None."""
 
     def __init__(
         self,
@@ -171,8 +174,10 @@ class OpenAI:
         return other
 
     def _home(self) -> Provider:
+        if self._provider is not None:
+            return self._provider
         base_url = os.environ.get("OPENAI_BASE_URL") or BASE_URL
-        return Provider(base_url, DEFAULT_MODEL, "OPENAI_API_KEY", has_accounts=True)
+        return Provider("OpenAI", base_url, DEFAULT_MODEL, "OPENAI_API_KEY", has_accounts=True)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {public_url(self.base_url)}>"
@@ -297,77 +302,10 @@ class OpenAI:
     ) -> Response | Stream[Event]:
         """``POST /chat/completions``; a callback, or a ``Stream``, gets every event, raw."""
         check_messages(messages)
-        if stream_callback is None and opts.get("stream"):
-            return self._call_for_stream("create_chat_completion", messages, opts)
-        return self._call("create_chat_completion", messages, opts, stream_callback)
-
-    @overload
-    def completion(self, prompt: str, *, stream: Literal[True], **opts: Any) -> Stream[Event]: ...
-    @overload
-    def completion(self, prompt: str, **opts: Any) -> Response: ...
-    def completion(self, prompt: str, **opts: Any) -> Response | Stream[Event]:
-        """``POST /completions``; a ``Stream`` gets every event."""
-        if opts.get("stream"):
-            return self._call_for_stream("completion", prompt, opts)
-        return self._call("completion", prompt, opts)
-
-    def embedding(self, input: str | list[str], **opts: Any) -> Response:
-        """``POST /embeddings``."""
-        return self._call("embedding", input, opts)
-
-    def moderation(self, input: str | list[Any], **opts: Any) -> Response:
-        """``POST /moderations``."""
-        return self._call("moderation", input, opts)
-
-    def models(self) -> Response:
-        """``GET /models``."""
-        return self._call("models")
-
-    def files(self) -> Response:
-        """``GET /files``."""
-        return self._call("files")
-
-    def file(self, file_id: str) -> Response:
-        """``GET /files/ID``."""
-        return self._call("file", file_id)
-
-    def delete_file(self, file_id: str) -> Response:
-        """``DELETE /files/ID``."""
-        return self._call("delete_file", file_id)
-
-    def create_file(self, file: Any, purpose: str, **fields: Any) -> Response:
-        """``POST /files``, an upload.
-
-        Args:
-            file: a path, a pair of name and content, or an open binary file.
-            purpose: what the file is for, such as ``batch``.
-            fields: further form fields.
-        """
-        return self._upload("create_file", {"file": file, "purpose": purpose, **fields})
-
-    def transcription(self, file: Any, model: str, **fields: Any) -> Response:
-        """``POST /audio/transcriptions``, an upload; ``file`` is as in ``create_file``."""
-        return self._upload("transcription", {"file": file, "model": model, **fields})
-
-    def assistants(self) -> Response:
-        """``GET /assistants``."""
-        return self._call("assistants")
-
-    def threads(self) -> Response:
-        """``GET /threads``."""
-        return self._call("threads")
-
-    def thread_messages(self, thread_id: str) -> Response:
-        """``GET /threads/ID/messages``."""
-        return self._call("thread_messages", thread_id)
-
-    def delete_thread(self, thread_id: str) -> Response:
-        """``DELETE /threads/ID``."""
-        return self._call("delete_thread", thread_id)
-
-    def image_generation(self, **params: Any) -> Response:
-        """``POST /images/generations``; the payload is the keywords as given."""
-        return self._call("image_generation", None, params)
+        fields = {"messages": messages, **opts}
+        answer: Response | Stream[Event]
+        answer = self._send("create_chat_completion", fields, stream_callback)
+        return answer
 
     @overload
     def create_response(
@@ -387,56 +325,39 @@ class OpenAI:
         **opts: Any,
     ) -> Response | Stream[Event]:
         """``POST /responses``; a callback, or a ``Stream``, gets every event."""
-        if stream_callback is None and opts.get("stream"):
-            return self._call_for_stream("create_response", input, opts)
-        return self._call("create_response", input, opts, stream_callback)
+        answer: Response | Stream[Event]
+        answer = self._send("create_response", {"input": input, **opts}, stream_callback)
+        return answer
 
-    def response(self, response_id: str) -> Response:
-        """``GET /responses/ID``."""
-        return self._call("response", response_id)
+    def _send(
+        self, name: str, fields: dict[str, Any], callback: EventCallback | None = None
+    ) -> Any:
+        """Send a request of the table's.
 
-    def delete_response(self, response_id: str) -> Response:
-        """``DELETE /responses/ID``."""
-        return self._call("delete_response", response_id)
-
-    def cancel_response(self, response_id: str) -> Response:
-        """``POST /responses/ID/cancel``."""
-        return self._call("cancel_response", response_id)
-
-    def _call(
-        self,
-        name: str,
-        argument: Any = None,
-        opts: dict[str, Any] | None = None,
-        callback: EventCallback | None = None,
-    ) -> Response:
+        Args:
+            name: the endpoint's.
+            fields: the path's ids, and the fields of the payload, form or query.
+            callback: asks for a stream and is given its events; without one, a true ``stream`` in
+                the payload asks for a ``Stream``.
+        """
         check_callback(callback)
         endpoint = ENDPOINTS[name]
-        path = _path(endpoint.path, argument)
-        payload = self._payload(endpoint, argument, opts or {})
+        path = fill_path(endpoint.path, fields) if endpoint.ids else endpoint.path
+        fields = {key: value for key, value in fields.items() if key not in endpoint.ids}
+        if endpoint.options == "query":
+            path, fields = add_query(path, fields), {}
+        payload = fill_payload(endpoint, self.default_model, fields)
+        if endpoint.options == "form":
+            body, content_type = multipart.encode(payload, endpoint.files)
+            headers = {**endpoint.headers, "Content-Type": content_type}
+            return self._request(endpoint.method, path, body, headers)
         if callback is not None:
             payload["stream"] = True
-        return self._request(endpoint.method, path, payload or None, endpoint.headers, callback)
-
-    def _call_for_stream(self, name: str, argument: Any, opts: dict[str, Any]) -> Stream[Event]:
-        endpoint = ENDPOINTS[name]
-        payload = self._payload(endpoint, argument, opts)
-        return self._stream(endpoint.method, endpoint.path, payload, endpoint.headers)
-
-    def _upload(self, name: str, fields: dict[str, Any]) -> Response:
-        endpoint = ENDPOINTS[name]
-        body, content_type = multipart.encode(fields)
-        return self._request(endpoint.method, endpoint.path, body, {"Content-Type": content_type})
-
-    def _payload(self, endpoint: Endpoint, argument: Any, opts: dict[str, Any]) -> dict[str, Any]:
-        payload = dict(endpoint.defaults)
-        if endpoint.chat_model:
-            payload["model"] = self.default_model
-        if endpoint.argument:
-            if endpoint.required and argument is None:
-                raise ValueError(f"{endpoint.argument} must be provided")
-            payload[endpoint.argument] = argument
-        return {**payload, **opts}
+        elif payload.get("stream"):
+            return self._stream(endpoint.method, path, payload, endpoint.headers)
+        return self._request(
+            endpoint.method, path, payload or None, endpoint.headers, callback, endpoint.binary
+        )
 
     def _request(
         self,
@@ -445,9 +366,12 @@ class OpenAI:
         payload: dict[str, Any] | bytes | None,
         more_headers: Mapping[str, str],
         on_event: EventCallback | None = None,
+        is_file: bool = False,
     ) -> Response:
         answer = self._open(method, path, _encoded(payload), more_headers)
         content_type = answer.headers.get("content-type", "")
+        if is_file and answer.status == 200:
+            content_type = multipart.OCTETS
         if on_event is None:
             return Response(answer.status, decode(answer.read(), content_type), answer.headers)
         try:
@@ -490,37 +414,9 @@ class OpenAI:
             headers["Authorization"] = f"Bearer {self._api_key}"
         headers.update(self._headers)
         headers.update(more_headers)
-        url = endpoint_url(self.base_url, path)
-        if self._query:
-            url += ("&" if "?" in path else "?") + urlencode(self._query)
+        url = add_query(endpoint_url(self.base_url, path), self._query)
         return self._transport.open(method, url, headers, body, self._settings, before_send)
-
-
-class Gemini(OpenAI):
-    """A client of Google's Gemini, through its OpenAI-compatible API; key: ``GEMINI_API_KEY``."""
-
-    def _home(self) -> Provider:
-        return PROVIDERS["gemini"]
-
-
-class OpenRouter(OpenAI):
-    """A client of OpenRouter; key: ``OPENROUTER_API_KEY``."""
-
-    def _home(self) -> Provider:
-        return PROVIDERS["openrouter"]
 
 
 def _encoded(payload: dict[str, Any] | bytes | None) -> bytes | None:
     return payload if payload is None or isinstance(payload, bytes) else encode(payload)
-
-
-def _path(path: str, argument: Any) -> str:
-    before, brace, rest = path.partition("{")
-    if not brace:
-        return path
-    name, _, after = rest.partition("}")
-    if argument is None:
-        raise ValueError(f"{name} is required")
-    if str(argument) in ("", ".", ".."):
-        raise ValueError(f'{name}: expected an id, got "{argument}"')
-    return before + quote(str(argument), safe="") + after

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     TextCallback = Callable[["TextChunk", dict[str, Any]], object] | Callable[["TextChunk"], object]
 
-SESSION_PARAMETERS = ("instructions", "model", "tools")
-"""The session options that are sent with every request, where they are set."""
+OWN_OPTIONS = ("previous_response_id",)
+"""The options that a session keeps in fields of its own; any other is sent with every request."""
 
 
 class TextChunk(dict):  # type: ignore[type-arg]
@@ -85,9 +85,11 @@ class ResponsesChatSession:
 
     Attributes:
         client: the ``OpenAI`` client that it speaks through.
-        opts: the options that it was made with: ``model``, ``instructions``, ``tools``.
+        opts: the other options that it was made with, which are sent with every request; with
+            ``conversation``, an id, requests continue that conversation in place of a response.
         response_history: the responses so far, a live list.
         current_response_id: what the next request continues from; None at the start.
+        last_response: the body of the last answer, decoded; of a stream, its raw text.
     """
 
     def __init__(
@@ -96,11 +98,9 @@ class ResponsesChatSession:
         check_client(client, "create_response")
         check_lists(tools=opts.get("tools"))
         check_texts(previous_response_id=previous_response_id)
-        unknown = sorted(set(opts).difference(SESSION_PARAMETERS))
-        if unknown:
-            raise TypeError(f"ResponsesChatSession: unknown option {unknown[0]!r}")
         self.client = client
         self.opts = opts
+        self.last_response: Any = None
         self.response_history: list[ResponseObject] = []
         self.current_response_id = previous_response_id
 
@@ -159,13 +159,16 @@ class ResponsesChatSession:
     ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
         """Create a response with the parameters given; see ``send``."""
         check_input(input)
-        parameters = {"previous_response_id": self.current_response_id, **self.opts, **opts}
+        parameters = {**self.opts, **opts}
+        if parameters.get("conversation") is None:
+            parameters.setdefault("previous_response_id", self.current_response_id)
         parameters = {name: value for name, value in parameters.items() if value is not None}
         if stream_callback is not None:
             return self._stream(input, stream_callback, parameters)
         if parameters.get("stream"):
             return self._iterate(input, parameters)
         answer = self.client.create_response(input, **parameters)
+        self.last_response = answer.body
         check_response_status(*answer)
         return self._keep(ResponseObject(find_response(answer.status, answer.body)))
 
@@ -190,6 +193,7 @@ class ResponsesChatSession:
         except APIConnectionError as error:
             error.body = streamed.text
             raise
+        self.last_response = answer.body
         check_response_status(*answer)
         return self._finish(streamed, answer)
 
@@ -208,7 +212,11 @@ class ResponsesChatSession:
                 if chunk is not None:
                     yield chunk
 
-        return ReplyStream(stream, chunks(), lambda: self._finish(streamed, stream.response))
+        def finish() -> str:
+            self.last_response = stream.response.body
+            return self._finish(streamed, stream.response)
+
+        return ReplyStream(stream, chunks(), finish)
 
     def _finish(self, streamed: _Streamed, answer: Response) -> str:
         """Keep the response that a stream has brought, and return the stream's text."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from luaopenai.client.endpoints import ENDPOINTS
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
 LONGEST_RETRY_AFTER = 120.0
@@ -27,7 +29,11 @@ time to arrive."""
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 # They change nothing that a later request could see.
-_SAFE_POSTS = ("/chat/completions", "/completions", "/embeddings", "/moderations")
+_SAFE_POSTS = tuple(
+    endpoint.path
+    for endpoint in ENDPOINTS.values()
+    if endpoint.method == "POST" and endpoint.repeatable
+)
 
 
 def is_repeatable(method: str, url: str) -> bool:

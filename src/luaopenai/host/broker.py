@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from luaopenai.bridge.errors import Causes, LuaError
 from luaopenai.client.cancel import Cancelled
+from luaopenai.client.endpoints import ENDPOINTS
 from luaopenai.client.errors import APIConnectionError
 from luaopenai.host import wire
 from luaopenai.host.errands import Errands
@@ -46,12 +47,7 @@ _GUARDED = {
 """The fields of a payload that decide what a request may ask for, or what it costs."""
 
 _ENDPOINTS = {
-    ("POST", "/chat/completions"),
-    ("POST", "/completions"),
-    ("POST", "/embeddings"),
-    ("POST", "/moderations"),
-    ("POST", "/responses"),
-    ("GET", "/models"),
+    (endpoint.method, endpoint.path) for endpoint in ENDPOINTS.values() if endpoint.plugins
 }
 
 

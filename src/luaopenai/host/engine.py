@@ -33,6 +33,7 @@ _PLAIN = (bytes, int, float, bool)
 
 _EXPORTED = {
     "account_headers",
+    "add_query",
     "begin_host",
     "begin_open",
     "begin_read",
@@ -48,9 +49,11 @@ _EXPORTED = {
     "close",
     "constants",
     "explain",
+    "fill_path",
     "host",
     "is_binary",
     "mended",
+    "missing",
     "module",
     "next_done",
     "now",
@@ -85,6 +88,7 @@ _NEEDED = (
     "luaopenai.client.responses",
     "luaopenai.client.sse",
     "luaopenai.client.streams",
+    "luaopenai.client.urls",
 )
 """What those functions import; a worker can open no more files by then."""
 
