@@ -63,7 +63,7 @@ local types = setmetatable({
   table = basic.table,
   array = values.ArrayType(),
   clone = values.CloneType(),
-  integer = values.Pattern("^%d+$", { coerce = basic.number / tostring }),
+  integer = values.integer,
 
   one_of = values.OneOf,
   all_of = values.AllOf,

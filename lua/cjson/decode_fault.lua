@@ -1,5 +1,6 @@
 --- Words the error for JSON text that cannot be decoded, in the terms of lua-cjson.
 
+local comments = require("cjson.comments")
 local number_reader = require("cjson.number_reader")
 local string_reader = require("cjson.string_reader")
 
@@ -15,13 +16,21 @@ local TOKENS = {
   [""] = "T_END",
 }
 
+--- lua-cjson reads as an integer what no point, exponent or "x" follows.
+local function number_token(text, pos, lenient)
+  if not number_reader.read(text, pos, lenient) then
+    return "invalid number"
+  end
+  return find(text, "^%-?%d+%f[^%d.eEx]", pos) and "T_INTEGER" or "T_NUMBER"
+end
+
 ---@param text string
 ---@param pos integer where the token starts
----@param lenient boolean whether numbers beyond JSON's are taken
+---@param settings table see cjson.instance
 ---@return string name of the token, or what is wrong with it
 ---@return integer at
-local function find_token(text, pos, lenient)
-  local first = sub(text, pos, pos)
+local function find_token(text, pos, settings)
+  local first, lenient = sub(text, pos, pos), settings.decode_invalid_numbers
   if TOKENS[first] then
     return TOKENS[first], pos
   elseif first == '"' then
@@ -31,7 +40,7 @@ local function find_token(text, pos, lenient)
     end
     return "T_STRING", pos
   elseif find(first, "[%d-]") then
-    return number_reader.read(text, pos, lenient) and "T_NUMBER" or "invalid number", pos
+    return number_token(text, pos, lenient), pos
   elseif find(text, "^true", pos) or find(text, "^false", pos) then
     return "T_BOOLEAN", pos
   elseif find(text, "^null", pos) then
@@ -40,6 +49,8 @@ local function find_token(text, pos, lenient)
     return "T_NUMBER", pos
   elseif lenient and first == "+" then
     return "invalid number", pos
+  elseif settings.decode_allow_comment and comments.is_unclosed(text, pos) then
+    return "unclosed multi-line comment", pos
   end
   return "invalid token", pos
 end
@@ -47,9 +58,9 @@ end
 ---@param expected string what could have stood there
 ---@param text string
 ---@param pos integer where the unexpected token starts
----@param lenient boolean whether numbers beyond JSON's are taken
+---@param settings table see cjson.instance
 ---@return string message
-return function(expected, text, pos, lenient)
-  local found, at = find_token(text, pos, lenient)
+return function(expected, text, pos, settings)
+  local found, at = find_token(text, pos, settings)
   return ("Expected %s but found %s at character %d"):format(expected, found, at)
 end

@@ -2,6 +2,7 @@
 -- One loop with a stack of its own rather than recursion, and compiled string functions rather than patterns:
 -- so LuaJIT's traces stay few and whole, whatever the shape of the documents.
 
+local blank_comments = require("cjson.comments").blank
 local fault = require("cjson.decode_fault")
 local number_reader = require("cjson.number_reader")
 local sentinels = require("cjson.sentinels")
@@ -76,11 +77,11 @@ local function decode_document(text, settings)
         key, pos, backslash = read_string(text, pos, backslash)
       end
       if char ~= QUOTE or not key then
-        return nil, fault("object key string", text, start, lenient)
+        return nil, fault("object key string", text, start, settings)
       end
       pos, char = next_token(text, pos)
       if char ~= COLON then
-        return nil, fault("colon", text, pos, lenient)
+        return nil, fault("colon", text, pos, settings)
       end
       pos, char = next_token(text, pos + 1)
     end
@@ -99,7 +100,7 @@ local function decode_document(text, settings)
       value, pos = read_word(text, pos, char, lenient)
     end
     if value == nil then
-      return nil, fault("value", text, start, lenient)
+      return nil, fault("value", text, start, settings)
     end
     if closer == CLOSE_OBJECT then
       container[key] = value
@@ -134,14 +135,14 @@ local function decode_document(text, settings)
       if depth == 0 then
         break
       elseif char ~= COMMA then
-        return nil, fault(closer == CLOSE_OBJECT and "comma or object end" or "comma or array end", text, pos, lenient)
+        return nil, fault(closer == CLOSE_OBJECT and "comma or object end" or "comma or array end", text, pos, settings)
       end
       pos, char = next_token(text, pos + 1)
     end
   end
 
   if char ~= 0 then
-    return nil, fault("the end", text, pos, lenient)
+    return nil, fault("the end", text, pos, settings)
   end
   return container[1]
 end
@@ -152,11 +153,15 @@ end
 ---@return string? error
 return function(text, settings)
   local nul = find(text, "\0", 1, true)
-  if not nul then
-    return decode_document(text, settings)
-  elseif nul <= 2 and #text >= 2 then
-    return nil, "JSON parser does not support UTF-16 or UTF-32"
+  if nul then
+    if nul <= 2 and #text >= 2 then
+      return nil, "JSON parser does not support UTF-16 or UTF-32"
+    end
+    -- lua-cjson takes a NUL for the end.
+    text = sub(text, 1, nul - 1)
   end
-  -- lua-cjson takes a NUL for the end.
-  return decode_document(sub(text, 1, nul - 1), settings)
+  if settings.decode_allow_comment then
+    text = blank_comments(text)
+  end
+  return decode_document(text, settings)
 end

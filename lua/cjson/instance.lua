@@ -4,6 +4,9 @@ local decode_text = require("cjson.decoder")
 local encode_value = require("cjson.encoder")
 local sentinels = require("cjson.sentinels")
 
+-- Taken now: plugins are left no `debug` when they run.
+local getinfo = debug.getinfo
+
 --- Stands in for lua-cjson as OpenResty ships it. A setting's function takes new values, leaves those given as nil,
 --- and returns the values then in force; a boolean may also be given as "on" or "off".
 ---@class cjson
@@ -24,6 +27,10 @@ local sentinels = require("cjson.sentinels")
 ---@field encode_empty_table_as_object fun(as_object?: boolean|string): boolean
 ---@field decode_array_with_array_mt fun(tag?: boolean|string): boolean
 ---@field encode_escape_forward_slash fun(escape?: boolean|string): boolean
+---@field encode_skip_unsupported_value_types fun(skip?: boolean|string): boolean functions, threads and userdata are
+--- left out instead of being an error
+---@field encode_indent fun(indent?: string): string what each level of an indented text begins with; "": no line breaks
+---@field decode_allow_comment fun(allow?: boolean|string): boolean takes `// ...` and `/* ... */` for white space
 ---@field encode_mixed_tables fun(allow?: boolean|string): boolean luaopenai's own: false refuses a table that has
 --- both array elements and other keys, which lua-cjson makes an object
 ---@field encode_exact_numbers fun(exact?: boolean|string): boolean luaopenai's own: true writes as many digits as it
@@ -70,6 +77,18 @@ local function integer_between(min, max)
   end
 end
 
+local function anything(argument)
+  return argument
+end
+
+local function text(argument, index)
+  local kind = type(argument)
+  if kind ~= "string" and kind ~= "number" then
+    return nil, ("string expected, got %s"):format(kind), index
+  end
+  return tostring(argument)
+end
+
 local boolean = one_of({ [true] = true, [false] = false, on = true, off = false })
 local boolean_or_null = one_of({ [true] = true, [false] = false, on = true, off = false, null = "null" })
 local size = integer_between(0, INT_MAX)
@@ -91,21 +110,42 @@ local SETTINGS = {
   encode_empty_table_as_object = { { key = "encode_empty_table_as_object", default = true, check = boolean } },
   decode_array_with_array_mt = { { key = "decode_array_with_array_mt", default = false, check = boolean } },
   encode_escape_forward_slash = { { key = "encode_escape_forward_slash", default = true, check = boolean } },
+  encode_skip_unsupported_value_types = {
+    { key = "encode_skip_unsupported_value_types", default = false, check = boolean },
+  },
+  encode_indent = { { key = "encode_indent", default = "", check = text } },
+  decode_allow_comment = { { key = "decode_allow_comment", default = false, check = boolean } },
   encode_exact_numbers = { { key = "encode_exact_numbers", default = false, check = boolean } },
   encode_mixed_tables = { { key = "encode_mixed_tables", default = true, check = boolean } },
 }
 
-local function bad_argument(index, name, reason)
+---@param index integer
+---@param reason string
+---@param call? { name?: string, namewhat?: string } how the function was called; nil where no script called it
+---@return string message in the words of LuaJIT's own library
+local function bad_argument(index, reason, call)
+  local name = call and call.name or "?"
+  if call and call.namewhat == "method" then
+    index = index - 1
+    if index == 0 then
+      return ("calling '%s' on bad self (%s)"):format(name, reason)
+    end
+  end
   return ("bad argument #%d to '%s' (%s)"):format(index, name, reason)
 end
 
+--- Raises the error for an argument of the function that calls this one as a C function would: by the name and at the
+--- place by which the function was called.
+local function raise_bad_argument(index, reason)
+  error(bad_argument(index, reason, getinfo(2, "n")), 3)
+end
+
 ---@param settings table changed by the function
----@param name string of the function, for its errors
 ---@param parameters table[] an entry of SETTINGS
-local function setter(settings, name, parameters)
+local function setter(settings, parameters)
   return function(...)
     if select("#", ...) > #parameters then
-      error(bad_argument(#parameters + 1, name, "found too many arguments"), 2)
+      raise_bad_argument(#parameters + 1, "found too many arguments")
     end
     local values = {}
     for index, parameter in ipairs(parameters) do
@@ -113,7 +153,7 @@ local function setter(settings, name, parameters)
       if argument ~= nil then
         local value, reason, culprit = parameter.check(argument, index)
         if reason then
-          error(bad_argument(culprit, name, reason), 2)
+          raise_bad_argument(culprit, reason)
         end
         settings[parameter.key] = value
       end
@@ -123,14 +163,19 @@ local function setter(settings, name, parameters)
   end
 end
 
---- Both take a conversion that returns a result, or nil and an error, and make the function that scripts call.
+--- Both take a check of the argument and a conversion that returns a result, or nil and an error, and make the function
+--- that scripts call.
 
-local function raising(name, convert)
+local function raising(check, convert)
   return function(...)
     if select("#", ...) ~= 1 then
-      error(bad_argument(1, name, "expected 1 argument"), 2)
+      raise_bad_argument(1, "expected 1 argument")
     end
-    local result, message = convert((...))
+    local argument, reason = check((...), 1)
+    if reason then
+      raise_bad_argument(1, reason)
+    end
+    local result, message = convert(argument)
     if message then
       error(message, 2)
     end
@@ -138,12 +183,16 @@ local function raising(name, convert)
   end
 end
 
-local function returning(name, convert)
+local function returning(check, convert)
   return function(...)
     if select("#", ...) ~= 1 then
-      error(bad_argument(1, name, "expected 1 argument"), 2)
+      raise_bad_argument(1, "expected 1 argument")
     end
-    return convert((...))
+    local argument, reason = check((...), 1)
+    if reason then
+      return nil, bad_argument(1, reason)
+    end
+    return convert(argument)
   end
 end
 
@@ -157,24 +206,20 @@ local function new(wrap)
     array_mt = sentinels.array_mt,
     empty_array_mt = sentinels.empty_array_mt,
     _NAME = "cjson",
-    _VERSION = "2.1.0.10",
+    _VERSION = "2.1.0.11",
   }
   for name, parameters in pairs(SETTINGS) do
     for _, parameter in ipairs(parameters) do
       settings[parameter.key] = parameter.default
     end
-    instance[name] = setter(settings, name, parameters)
+    instance[name] = setter(settings, parameters)
   end
 
-  instance.encode = wrap("encode", function(value)
+  instance.encode = wrap(anything, function(value)
     return encode_value(value, settings)
   end)
-  instance.decode = wrap("decode", function(text)
-    local kind = type(text)
-    if kind ~= "string" and kind ~= "number" then
-      return nil, bad_argument(1, "decode", ("string expected, got %s"):format(kind))
-    end
-    return decode_text(tostring(text), settings)
+  instance.decode = wrap(text, function(json)
+    return decode_text(json, settings)
   end)
   function instance.new()
     return new(wrap)

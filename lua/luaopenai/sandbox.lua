@@ -253,7 +253,7 @@ end
 
 local REQUIRABLE = {}
 for name in ([[cjson cjson.safe ltn12 mime openai openai.chat_completions openai.responses openai.sse
-  socket.url tableshape]]):gmatch("%S+") do
+  socket.url tableshape tableshape.ext.json_schema tableshape.ext.with_args tableshape.moonscript]]):gmatch("%S+") do
   REQUIRABLE[name] = true
 end
 

@@ -177,6 +177,35 @@ function base:__tostring()
   return self:_describe()
 end
 
+--- Implemented by code that looks into types: `type:_visit(visitor)` calls the one method that fits the type, with the
+--- type and what it is made of, and returns what that returns. A script's own types are `other` until they say more.
+---@class tableshape.Visitor
+---@field any fun(self, type: tableshape.BaseType): ...
+---@field basic fun(self, type: tableshape.BaseType, name: string, length?: tableshape.BaseType): ... one of Lua's types
+---@field array fun(self, type: tableshape.BaseType): ...
+---@field literal fun(self, type: tableshape.BaseType, value: any): ...
+---@field pattern fun(self, type: tableshape.BaseType, pattern: string, coerce?: tableshape.BaseType): ...
+---@field range fun(self, type: tableshape.BaseType, left: number|string, right: number|string): ...
+---@field one_of fun(self, type: tableshape.BaseType, options: any[]): ... `types.one_of`, with plain values as they are
+---@field first_of fun(self, type: tableshape.BaseType, options: tableshape.BaseType[]): ... `a + b`
+---@field sequence fun(self, type: tableshape.BaseType, parts: tableshape.BaseType[]): ... `a * b`, and `types.all_of`
+---@field shape fun(self, type: tableshape.BaseType, fields: table<any, tableshape.BaseType>, is_open: boolean,
+--- extra_fields?: tableshape.BaseType): ...
+---@field array_of fun(self, type: tableshape.BaseType, item: tableshape.BaseType, length?: tableshape.BaseType): ...
+---@field map_of fun(self, type: tableshape.BaseType, key: tableshape.BaseType, value: tableshape.BaseType): ...
+---@field optional fun(self, type: tableshape.BaseType, inner: tableshape.BaseType): ...
+---@field described fun(self, type: tableshape.BaseType, inner: tableshape.BaseType): ...
+---@field wrapped fun(self, type: tableshape.BaseType, inner: tableshape.BaseType): ... does more with what `inner` takes:
+--- transforms, tags, scopes, annotates, asserts
+---@field proxy fun(self, type: tableshape.BaseType, get_type: fun(): tableshape.BaseType): ...
+---@field other fun(self, type: tableshape.BaseType): ...
+
+---@param visitor tableshape.Visitor
+---@return any ...
+function base:_visit(visitor)
+  return visitor:other(self)
+end
+
 ---@return string
 function base:_describe()
   error("Node missing _describe: " .. self.__class.__name)
@@ -250,6 +279,9 @@ Literal = class("Literal", BaseType, {
     if self.value ~= value then return FailedTransform, "expected " .. self:_describe() end
     return value, state
   end,
+  _visit = function(self, visitor)
+    return visitor:literal(self, self.value)
+  end,
 }, function(self, value)
   self.value = value
 end)
@@ -259,6 +291,9 @@ AnyType = class("AnyType", BaseType, {
   _describe = function() return "anything" end,
   _transform = function(_, value, state) return value, state end,
   is_optional = function(self) return self end,
+  _visit = function(self, visitor)
+    return visitor:any(self)
+  end,
 })
 
 ---@class tableshape.TransformNode: tableshape.BaseType
@@ -274,6 +309,9 @@ TransformNode = class("TransformNode", BaseType, {
     if type(replacement) ~= "function" then return replacement, new_state end
     if self.with_state then return replacement(new, new_state), new_state end
     return replacement(new), new_state
+  end,
+  _visit = function(self, visitor)
+    return visitor:wrapped(self, self.node)
   end,
 }, function(self, node, t_fn)
   self.node = assert(node, "missing node for transform")
@@ -293,6 +331,9 @@ SequenceNode = class("SequenceNode", BaseType, {
     end
     return value, state
   end,
+  _visit = function(self, visitor)
+    return visitor:sequence(self, self.sequence)
+  end,
 }, function(self, ...)
   self.sequence = { ... }
 end)
@@ -310,6 +351,9 @@ FirstOfNode = class("FirstOfNode", BaseType, {
       if new ~= FailedTransform then return new, new_state end
     end
     return FailedTransform, "expected " .. self:_describe()
+  end,
+  _visit = function(self, visitor)
+    return visitor:first_of(self, self.options)
   end,
 }, function(self, ...)
   self.options = { ... }
@@ -339,6 +383,9 @@ OptionalType = class("OptionalType", BaseType, {
     return self.base_type:_transform(value, state)
   end,
   is_optional = function(self) return self end,
+  _visit = function(self, visitor)
+    return visitor:optional(self, self.base_type)
+  end,
 }, function(self, base_type)
   assert(is_type(base_type), "expected a type checker")
   self.base_type = base_type
@@ -354,6 +401,9 @@ DescribeNode = class("DescribeNode", BaseType, {
   end,
   describe = function(self, description)
     return DescribeNode(self.node, description)
+  end,
+  _visit = function(self, visitor)
+    return visitor:described(self, self.node)
   end,
 }, function(self, node, description)
   local function text_or_function(text)
@@ -404,6 +454,9 @@ TaggedType = class("TaggedType", BaseType, {
     local new, new_state = self.base_type:_transform(value, state)
     if new == FailedTransform then return FailedTransform, new_state end
     return new, self:update_state(new_state, new)
+  end,
+  _visit = function(self, visitor)
+    return visitor:wrapped(self, self.base_type)
   end,
 }, function(self, base_type, opts)
   local tag = assert(opts and opts.tag, "tagged type missing tag")

@@ -151,6 +151,9 @@ Shape = class("Shape", BaseType, {
     end
     return out or value, state
   end,
+  _visit = function(self, visitor)
+    return visitor:shape(self, self._fields, self.open and true or false, self.extra_fields_type)
+  end,
 }, function(self, shape, opts)
   assert(type(shape) == "table", "expected table for shape")
   self.shape = shape
@@ -205,6 +208,9 @@ local ArrayOf = class("ArrayOf", BaseType, {
       end
     end
     return out or value, state
+  end,
+  _visit = function(self, visitor)
+    return visitor:array_of(self, self._item_type, self.length_type)
   end,
 }, function(self, expected, opts)
   self.expected = expected
@@ -289,6 +295,9 @@ local MapOf = class("MapOf", BaseType, {
       if out and new_key ~= nil then out[new_key] = new end
     end
     return out or value, state
+  end,
+  _visit = function(self, visitor)
+    return visitor:map_of(self, self.expected_key, self.expected_value)
   end,
 }, function(self, expected_key, expected_value)
   self.expected_key = as_type(expected_key)

@@ -41,6 +41,9 @@ Type = class("Type", BaseType, {
     end
     return value, new_state
   end,
+  _visit = function(self, visitor)
+    return visitor:basic(self, self.t, self.length_type)
+  end,
 }, function(self, t, opts)
   self.t = t
   if opts and opts.length then self.length_type = assert(coerce_literal(opts.length)) end
@@ -66,6 +69,9 @@ local ArrayType = class("ArrayType", BaseType, {
       expected = expected + 1
     end
     return value, state
+  end,
+  _visit = function(self, visitor)
+    return visitor:array(self)
   end,
 })
 
@@ -109,6 +115,9 @@ local OneOf = class("OneOf", BaseType, {
     end
     return FailedTransform, "expected " .. self:_describe()
   end,
+  _visit = function(self, visitor)
+    return visitor:one_of(self, self.options)
+  end,
 }, function(self, options)
   assert(type(options) == "table", "expected table for options in one_of")
   self.options = options
@@ -128,6 +137,9 @@ local AllOf = class("AllOf", BaseType, {
       if value == FailedTransform then break end
     end
     return value, state
+  end,
+  _visit = function(self, visitor)
+    return visitor:sequence(self, self.types)
   end,
 }, function(self, types)
   assert(type(types) == "table", "expected table for first argument")
@@ -151,6 +163,9 @@ local Pattern = class("Pattern", BaseType, {
     if not subject:find(self.pattern) then return FailedTransform, "doesn't match " .. self:_describe() end
     return value, state
   end,
+  _visit = function(self, visitor)
+    return visitor:pattern(self, self.pattern, self.coerce)
+  end,
 }, function(self, pattern, opts)
   assert(type(pattern) == "string", "Pattern must be a string")
   self.pattern = pattern
@@ -170,6 +185,9 @@ Range = class("Range", BaseType, {
     if result == FailedTransform then return FailedTransform, "range " .. tostring(new_state) end
     if value < self.left or value > self.right then return FailedTransform, "not in " .. self:_describe() end
     return value, new_state
+  end,
+  _visit = function(self, visitor)
+    return visitor:range(self, self.left, self.right)
   end,
 }, function(self, left, right)
   assert(left <= right, "left range value should be less than right range value")
@@ -233,6 +251,9 @@ local Proxy = class("Proxy", BaseType, {
   _transform = function(self, value, state)
     return assert(self.fn(), "proxy missing transformer"):_transform(value, state)
   end,
+  _visit = function(self, visitor)
+    return visitor:proxy(self, self.fn)
+  end,
 }, function(self, fn)
   self.fn = fn
 end)
@@ -247,6 +268,9 @@ local AssertType = class("AssertType", BaseType, {
     local new, new_state = self.base_type:_transform(value, state)
     self.assert(new ~= FailedTransform, new_state)
     return new, new_state
+  end,
+  _visit = function(self, visitor)
+    return visitor:wrapped(self, self.base_type)
   end,
 }, function(self, base_type)
   assert(is_type(base_type), "expected a type checker")
@@ -265,6 +289,9 @@ local AnnotateNode = class("AnnotateNode", BaseType, {
     local new, new_state = self.base_type:_transform(value, state)
     if new == FailedTransform then return FailedTransform, self:format_error(value, new_state) end
     return new, new_state
+  end,
+  _visit = function(self, visitor)
+    return visitor:wrapped(self, self.base_type)
   end,
 }, function(self, base_type, opts)
   self.base_type = assert(coerce_literal(base_type))
@@ -301,6 +328,7 @@ end)
 
 return {
   basic = basic,
+  integer = Pattern("^%d+$", { coerce = basic.number / tostring }),
   AllOf = AllOf,
   AnnotateNode = AnnotateNode,
   ArrayType = ArrayType,

@@ -73,7 +73,8 @@ local BAD_TEXTS = {
   [" \n "] = "Expected value but found T_END at character 4",
   ["[1,2"] = "Expected comma or array end but found T_END at character 5",
   ["[1,]"] = "Expected value but found T_ARR_END at character 4",
-  ["[1 2]"] = "Expected comma or array end but found T_NUMBER at character 4",
+  ["[1 2.5]"] = "Expected comma or array end but found T_NUMBER at character 4",
+  ["[1 2e1]"] = "Expected comma or array end but found T_NUMBER at character 4",
   ["[}"] = "Expected value but found T_OBJ_END at character 2",
   ["[1}"] = "Expected comma or array end but found T_OBJ_END at character 3",
   ["{"] = "Expected object key string but found T_END at character 2",
@@ -131,7 +132,6 @@ local ENCODED = {
   ["the key 0 as an object's"] = { { [0] = 1 }, '{"0":1}' },
   ["a negative key as an object's"] = { { [-1] = 1 }, '{"-1":1}' },
   ["a fractional key as an object's"] = { { [1.5] = 1 }, '{"1.5":1}' },
-  ["a table with __index as what is in it"] = { setmetatable({ [2] = 1 }, { __index = { "x" } }), "[null,1]" },
   ["an array of ten with nine holes"] = { { [10] = 1 }, "[" .. ("null,"):rep(9) .. "1]" },
   ["quote, backslash, slash and delete escaped"] = { '"\\/\127', [["\"\\\/\u007f"]] },
   ["control characters escaped, the known ones by letter"] = {
@@ -170,6 +170,9 @@ local OUR_SETTINGS = {
   encode_empty_table_as_object = { true, { false, false }, { "yes", "invalid option 'yes'" } },
   decode_array_with_array_mt = { false, { "on", true }, { {}, "string expected, got table" } },
   encode_escape_forward_slash = { true, { "off", false }, { "null", "invalid option 'null'" } },
+  encode_skip_unsupported_value_types = { false, { "on", true }, { "skip", "invalid option 'skip'" } },
+  encode_indent = { "", { 3, "3" }, { {}, "string expected, got table" } },
+  decode_allow_comment = { false, { true, true }, { "yes", "invalid option 'yes'" } },
   encode_exact_numbers = { false, { true, true }, { {}, "string expected, got table" } },
   encode_mixed_tables = { true, { false, false }, { 0, "invalid option '0'" } },
 }
@@ -438,6 +441,25 @@ for name, implementation in pairs(implementations) do
       assert.matches("bad argument #2 to '.-' %(number expected, got boolean%)", failure(set, nil, true))
     end)
 
+    it("calls a function in errors what the script calls it, and \"?\" when pcall calls it", function()
+      local convert = cjson.encode
+      local calls = {
+        ["bad argument #1 to 'convert' (expected 1 argument)"] = function() convert() end,
+        ["bad argument #1 to 'encode' (expected 1 argument)"] = function() cjson.encode(1, 2) end,
+        ["bad argument #1 to 'decode' (string expected, got nil)"] = function() cjson.decode(nil) end,
+        ["bad argument #1 to 'encode_max_depth' (number expected, got string)"] = function()
+          cjson.encode_max_depth("deep")
+        end,
+        ["calling 'encode' on bad self (expected 1 argument)"] = function() cjson:encode(1) end,
+      }
+      for message, call in pairs(calls) do
+        assert.equal(message, (failure(call):gsub("^[^:]*cjson_spec.lua:%d+: ", "")))
+      end
+      assert.equal("bad argument #1 to '?' (expected 1 argument)", failure(cjson.encode))
+      assert.equal("bad argument #1 to '?' (string expected, got nil)", failure(cjson.decode, nil))
+      assert.equal("bad argument #2 to '?' (found too many arguments)", failure(cjson.decode_max_depth, 1, 2))
+    end)
+
     it("blames the first value for any that is out of range", function()
       local message = failure(cjson.new().encode_sparse_array, nil, -1)
       assert.matches("bad argument #1 to '.-' %(expected integer between 0 and 2147483647%)", message)
@@ -458,7 +480,7 @@ for name, implementation in pairs(implementations) do
       assert.same({ nil, "Cannot serialise function: type not supported" }, { safe.encode(print) })
       local value, message = safe.decode({})
       assert.is_nil(value)
-      assert.matches("^bad argument #1 to '.-' %(string expected, got table%)$", message)
+      assert.equal("bad argument #1 to '?' (string expected, got table)", message)
     end)
 
     it("raises what is wrong with the number of arguments, or with a setting", function()
@@ -477,6 +499,93 @@ describe("ours, as OpenResty's lua-cjson", function()
   local cjson = implementations.ours.cjson
 
   setting_behaviours(cjson, OUR_SETTINGS)
+
+  it("is release 2.1.0.11", function()
+    assert.equal("2.1.0.11", cjson._VERSION)
+  end)
+
+  it("tells integers from other numbers in the error", function()
+    assert.equal("Expected comma or array end but found T_INTEGER at character 4", failure(cjson.decode, "[1 -2]"))
+    assert.equal("Expected the end but found T_INTEGER at character 3", failure(cjson.decode, "1 2"))
+  end)
+
+  it("reads the elements of a table with a metatable as a script would", function()
+    assert.equal('["x",1]', cjson.encode(setmetatable({ [2] = 1 }, { __index = { "x" } })))
+    local squares = setmetatable({}, {
+      __len = function() return 3 end,
+      __index = function(_, index) return index * index end,
+    })
+    assert.equal("[1,4,9]", cjson.encode(squares))
+  end)
+
+  it("breaks and indents lines when told what with", function()
+    local json = cjson.new()
+    json.encode_indent("  ")
+    assert.equal('[\n  1,\n  {\n    "a": []\n  },\n  {}\n]', json.encode({ 1, { a = json.empty_array }, {} }))
+    assert.equal("3", json.encode(3))
+    json.encode_indent("ab")
+    assert.equal("[\nab[\nababnull\nab]\n]", json.encode({ { NULL } }))
+    json.encode_indent("")
+    assert.equal("[[1,2]]", json.encode({ { 1, 2 } }))
+  end)
+
+  it("counts how deep an indented text is", function()
+    local json = cjson.new()
+    json.encode_indent(" ")
+    json.encode_max_depth(2)
+    assert.equal("Cannot serialise, excessive nesting (3)", failure(json.encode, nested(3)))
+  end)
+
+  it("leaves out what there is no JSON for when told to", function()
+    local json = cjson.new()
+    json.encode_skip_unsupported_value_types(true)
+    local values = { print, 1, coroutine.create(print), NULL, io.stdout, 5LL, json.empty_array }
+    assert.equal("[1,null,[]]", json.encode(values))
+    assert.equal('{"b":2}', json.encode({ a = print, b = 2 }))
+    assert.equal("{}", json.encode({ a = print }))
+    assert.equal("", json.encode(print))
+    json.encode_indent(" ")
+    assert.equal('{\n "b": 2\n}', json.encode({ a = print, b = 2 }))
+  end)
+
+  local COMMENTED = {
+    ["// one\n[1, // two\r\n2] // three"] = "[1,2]",
+    ["/* one */[1/**/,/* 2, */3]"] = "[1,3]",
+    ['{"a" /* b */ : /* c\nd */ 1}'] = '{"a":1}',
+    ['/*first*//*second*/"// not /* this */ \\" // nor this"'] = [["\/\/ not \/* this *\/ \" \/\/ nor this"]],
+    ["1//"] = "1",
+    ["/* **/1"] = "1",
+  }
+  local BADLY_COMMENTED = {
+    ["{} /* never"] = "Expected the end but found unclosed multi-line comment at character 12",
+    ["[1, /*"] = "Expected value but found unclosed multi-line comment at character 7",
+    ["/*/1"] = "Expected value but found unclosed multi-line comment at character 5",
+    ["{ // }"] = "Expected object key string but found T_END at character 7",
+    ["[1 / 2]"] = "Expected comma or array end but found invalid token at character 4",
+    ["/* a\n */ [1 2]"] = "Expected comma or array end but found T_INTEGER at character 13",
+    ['"a /* b'] = "Expected value but found unexpected end of string at character 8",
+  }
+
+  it("takes comments for white space when told to", function()
+    local json = cjson.new()
+    json.decode_allow_comment(true)
+    for text, expected in pairs(COMMENTED) do
+      assert.equal(expected, json.encode(json.decode(text)), text)
+    end
+  end)
+
+  it("says where a comment is wrong, and keeps count of characters in comments", function()
+    local json = cjson.new()
+    json.decode_allow_comment(true)
+    for text, message in pairs(BADLY_COMMENTED) do
+      assert.equal(message, failure(json.decode, text))
+    end
+  end)
+
+  it("refuses comments unless told otherwise", function()
+    assert.equal("Expected value but found invalid token at character 1", failure(cjson.decode, "/* one */1"))
+    assert.equal("Expected the end but found invalid token at character 3", failure(cjson.decode, "1 // one"))
+  end)
 
   it("names NaN and Infinity in the error", function()
     assert.equal("Cannot serialise number: must not be NaN or Infinity", failure(cjson.encode, 0 / 0))

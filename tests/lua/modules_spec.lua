@@ -27,7 +27,7 @@ describe("Without any rocks", function()
   local bundled = {
     "cjson", "cjson.safe", "ltn12", "mime", "openai", "openai.chat_completions", "openai.responses", "openai.sse",
     "openai.compat.gemini", "openai.compat.openrouter", "socket", "socket.http", "socket.url", "ssl.https",
-    "tableshape",
+    "tableshape", "tableshape.ext.json_schema", "tableshape.ext.with_args", "tableshape.moonscript",
   }
   it("every bundled module is there", function()
     local code = NOTHING_INSTALLED .. [[for name in ("%s"):gmatch("%%S+") do

@@ -799,7 +799,7 @@ WALK = """
 """
 
 MODULES = """cjson cjson.safe ltn12 mime openai openai.chat_completions openai.responses openai.sse
-    socket.url tableshape"""
+    socket.url tableshape tableshape.ext.json_schema tableshape.ext.with_args tableshape.moonscript"""
 
 LIBRARY = set(
     """
