@@ -798,8 +798,10 @@ WALK = """
   return found, functions, count
 """
 
-MODULES = """cjson cjson.safe ltn12 mime openai openai.chat_completions openai.responses openai.sse
-    socket.url tableshape tableshape.ext.json_schema tableshape.ext.with_args tableshape.moonscript"""
+MODULES = """
+    cjson cjson.safe ltn12 mime openai openai.chat_completions openai.responses openai.sse socket.url
+    tableshape tableshape.ext.json_schema tableshape.ext.with_args tableshape.moonscript
+"""
 
 LIBRARY = set(
     """
