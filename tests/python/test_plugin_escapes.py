@@ -799,8 +799,8 @@ WALK = """
 """
 
 MODULES = """
-    cjson cjson.safe ltn12 mime openai openai.chat_completions openai.responses openai.sse socket.url
-    tableshape tableshape.ext.json_schema tableshape.ext.with_args tableshape.moonscript
+    cjson cjson.safe ltn12 mime openai openai.chat_completions openai.responses openai.sse
+    socket.url tableshape tableshape.ext.json_schema tableshape.ext.with_args tableshape.moonscript
 """
 
 LIBRARY = set(
