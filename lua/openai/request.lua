@@ -4,6 +4,7 @@ local _, bridge = ...
 local json = bridge.bundled("openai.json")
 local ltn12 = bridge.bundled("ltn12")
 local socket_url = bridge.bundled("socket.url")
+local is_stopped = bridge.bundled("openai.sse").is_stopped
 local constants = bridge.constants()
 
 local request = {}
@@ -103,7 +104,7 @@ local function collector(stream_fn)
   local pieces, ended = {}, not stream_fn
   local list = ltn12.sink.table(pieces)
   local function finish()
-    if not ended and not bridge.is_stopped(stream_fn) then
+    if not ended and not is_stopped(stream_fn) then
       stream_fn(nil)
     end
     return table.concat(pieces)
@@ -117,7 +118,7 @@ local function collector(stream_fn)
   end, list)
   local function sink(piece, failure)
     local taken, message = filtered(piece, failure)
-    if taken and bridge.is_stopped(stream_fn) then
+    if taken and is_stopped(stream_fn) then
       return nil, "stopped"
     end
     return taken, message
@@ -179,7 +180,7 @@ function request.send(client, method, path, payload, more_headers, stream_fn, is
     settings = request_settings(client.config),
   })
   if not sent then
-    if not (stream_fn and bridge.is_stopped(stream_fn)) then
+    if not (stream_fn and is_stopped(stream_fn)) then
       finish() -- What came before the failure is for the stream's callback, too.
       fail(client, status)
     end

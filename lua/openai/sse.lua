@@ -39,8 +39,10 @@ function sse.create_stream_filter(callback)
   return filter
 end
 
--- Whether the filter's callback has asked for no more.
-function bridge.is_stopped(filter)
+---Whether a filter's callback has asked for no more events.
+---@param filter function one of `create_stream_filter`, or any other
+---@return boolean
+function sse.is_stopped(filter)
   return stopped[filter] == true
 end
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +21,50 @@ from support.crowd_server import CrowdServer
 from support.fault_server import FaultServer, Script
 
 API_KEY = "sk-test-0123456789"
+
+
+SECONDS = {"model": 900, "soak": 3600}
+"""How long tests with these marks may take: a model is fetched, and a full soak takes its time."""
+
+_STDERR = pytest.StashKey[int]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep the real standard error, and take Ctrl-C even where pytest was started without it.
+
+    A shell without job control has what it starts in the background ignore Ctrl-C, and so would all
+    that the tests start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        session.config.stash[_STDERR] = os.dup(2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests more time that need it."""
+    for item in items:
+        for mark, seconds in SECONDS.items():
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.timeout(seconds))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """End the run, and say where, when a test is twice past its time.
+
+    pytest-timeout fails a test by a signal, and its ``finally`` clauses run. While Lua runs, no
+    handler of Python's does.
+    """
+    marker = item.get_closest_marker("timeout")
+    seconds = marker.args[0] if marker else float(item.config.getini("timeout"))
+    stderr = item.config.stash[_STDERR]
+    faulthandler.dump_traceback_later(2 * seconds, exit=True, file=stderr)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

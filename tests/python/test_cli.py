@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import luaopenai
+from support.children import child
 
 RUN = [sys.executable, "-m", "luaopenai", "run"]
 LUA = [sys.executable, "-m", "luaopenai.cli.lua"]
@@ -182,7 +183,7 @@ def test_a_missing_script_is_one_line() -> None:
 @pytest.mark.parametrize("loop", ["while true do end", "while true do pcall(string.rep, 'x') end"])
 def test_ctrl_c_ends_even_a_tight_loop_at_once_with_130(loop: str) -> None:
     command = [*RUN, "-e", f"io.write('before') io.stderr:write('on') {loop}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stderr.read(2) == b"on"
         time.sleep(0.1)
@@ -193,7 +194,7 @@ def test_ctrl_c_ends_even_a_tight_loop_at_once_with_130(loop: str) -> None:
 
 def test_a_closed_pipe_ends_it_quietly() -> None:
     command = [*RUN, "-e", "while true do print('y') end"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == b"y\n"
@@ -204,7 +205,7 @@ def test_a_closed_pipe_ends_it_quietly() -> None:
 
 def test_what_a_script_flushes_into_a_pipe_is_there_at_once() -> None:
     command = [*RUN, "-e", "io.write('now') io.flush() io.read()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read(3) == b"now"
         process.communicate(b"\n", timeout=10)

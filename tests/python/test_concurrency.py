@@ -23,6 +23,7 @@ from luaopenai import LuaError, OpenAI, PluginHost, Runtime
 from luaopenai.bridge.chain import Link, _chain, is_inside
 from luaopenai.bridge.workers import Workers, _Mailbox
 from luaopenai.client.cancel import Cancelled
+from support.children import child
 from support.crowd_server import CrowdServer
 from support.waiting import eventually, waiting_threads
 
@@ -849,17 +850,17 @@ def test_os_exit_cancels_the_tasks(crowd: CrowdServer, where: str) -> None:
 
 def test_ctrl_c_cancels_the_tasks(crowd: CrowdServer) -> None:
     code = CHATTING + "openai.spawn(chat, 'wait-20000', 'a') io.write('here') io.flush()"
-    process = subprocess.Popen(
+    with child(
         [*RUN, "--base-url", crowd.url, "-e", code],
         env={**os.environ, "OPENAI_API_KEY": "k"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    eventually(lambda: crowd.count.now == 1)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=5) == ("here", "")
-    assert process.returncode == 130
+    ) as process:
+        eventually(lambda: crowd.count.now == 1)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=5) == ("here", "")
+        assert process.returncode == 130
     eventually(lambda: crowd.count.lost == 1)
 
 

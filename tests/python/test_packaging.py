@@ -20,6 +20,7 @@ from luaopenai import __version__
 from support.openai_server import OpenAIServer
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(900)
 LUA_FILES = {file.relative_to(ROOT / "lua").as_posix() for file in (ROOT / "lua").rglob("*.lua")}
 PYTHON_FILES = {
     file.relative_to(ROOT / "src").as_posix()

@@ -22,6 +22,7 @@ from luaopenai import LimitExceeded, Limits, LuaError, Plugin, PluginHost
 from luaopenai.host import channel, process
 from luaopenai.host.channel import Channel, NonsenseError, TooLargeError
 from luaopenai.host.launch import WorkerProcess
+from support.children import child
 from support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="shown on POSIX systems")
@@ -312,7 +313,7 @@ os._exit(0)
 @pytest.mark.parametrize("fork", ["python", "c"])
 def test_a_process_ends_with_its_host_whoever_else_holds_its_line(fork: str) -> None:
     command = [sys.executable, "-c", HOLDS_ON, fork]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+    with child(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         worker, keeper = int(running.stdout.readline()), int(running.stdout.readline())
         try:

@@ -99,6 +99,21 @@ def test_a_client_method_raises_a_string_when_the_network_fails(
     assert len(server.requests) == 3
 
 
+def test_a_filter_of_the_scripts_own_takes_the_pieces_of_its_first_request(
+    lua: RunLua, fault_server: StartServer
+) -> None:
+    code = """
+      local pieces = {}
+      local status, body = client:_request("GET", "/models", nil, nil, function(piece)
+        pieces[#pieces + 1] = piece
+        return piece
+      end)
+      return status, body, table.concat(pieces)
+    """
+    server = fault_server(say(CHUNKED_STREAM, chunk(b"one "), chunk(b"two"), chunk(b"")))
+    assert lua(code, server) == (200, "one two", "one two")
+
+
 SEND = """
   local session = client:new_chat_session()
   local texts = {}
