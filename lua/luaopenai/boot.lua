@@ -209,6 +209,10 @@ return {
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)
   end,
+  -- Ctrl-C shall end a script wherever it waits.
+  guard_waits = function()
+    bridge.bundled("luaopenai.waits")()
+  end,
   -- Runs what the script has spawned to its end.
   drain = function()
     if bridge.drain then

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -178,18 +176,6 @@ def test_a_missing_script_is_one_line() -> None:
     done = start([*RUN, "no-such.lua"])
     expected = "luaopenai: cannot open no-such.lua: No such file or directory\n"
     assert (done.returncode, done.stderr) == (1, expected)
-
-
-@pytest.mark.parametrize("loop", ["while true do end", "while true do pcall(string.rep, 'x') end"])
-def test_ctrl_c_ends_even_a_tight_loop_at_once_with_130(loop: str) -> None:
-    command = [*RUN, "-e", f"io.write('before') io.stderr:write('on') {loop}"]
-    with child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        assert process.stderr.read(2) == b"on"
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
-    assert (process.returncode, out, err) == (130, b"before", b"")
 
 
 def test_a_closed_pipe_ends_it_quietly() -> None:

@@ -338,6 +338,20 @@ class Exports(Network):
 
         return feed
 
+    def heed_signals(self) -> None:
+        """Nothing: on the way Python runs the handlers of the signals that came while Lua ran."""
+
+    def execute(self, command: bytes) -> int:
+        """Run a command of the shell; its status as C's ``system`` returns it.
+
+        While that waits, Ctrl-C is for the command alone; here it is for this program too.
+        """
+        import subprocess
+
+        words: list[str | bytes] = ["sh", "-c", command]
+        code = subprocess.Popen(words, executable="/bin/sh", close_fds=False).wait()
+        return -code if code < 0 else code << 8
+
     def exit(self, code: object = None, *_: object) -> None:
         """Leave Lua, then Python: ``os.exit``; whether to close the state is not asked."""
         if isinstance(code, bool) or not isinstance(code, int):

@@ -25,6 +25,10 @@ def main() -> None:
 
 def lua_main() -> None:
     """Run ``luaopenai-lua``, which takes what the ``lua`` command takes."""
+    # First of all: Ctrl-C may come while the rest is loaded.
+    from luaopenai.cli.signals import end_on_interrupt
+
+    end_on_interrupt()
     from luaopenai.cli.run import run_lua
 
     _exit(run_lua(sys.argv[1:]))
@@ -33,6 +37,9 @@ def lua_main() -> None:
 def _dispatch(argv: list[str]) -> int:
     command, rest = (argv[0], argv[1:]) if argv else ("", [])
     if command == "run":
+        from luaopenai.cli.signals import end_on_interrupt
+
+        end_on_interrupt()
         from luaopenai.cli.run import run
 
         return run(rest)

@@ -164,8 +164,6 @@ def _run_sandboxed(options: Options, base_url: str | None, client: OpenAI | None
             return _complain("luaopenai", error.message, error.traceback)
         except LimitExceeded as error:
             return _complain("luaopenai", f"stopped: {error}")
-        except KeyboardInterrupt:
-            return 130
     return 0
 
 
@@ -213,6 +211,7 @@ def _run_options(
         base_url=base_url,
         api_key=os.environ.get(options.values.get("--api-key-env", "")),
     )
+    runtime.guard_waits()
     runtime.set_arg(_arg(options))
     try:
         _run_steps(runtime, options)
