@@ -1,5 +1,5 @@
--- Lets Ctrl-C through where Lua waits for input or for another program: what such a wait returns then is half of an
--- answer, and the script must not go on with it.
+-- Has Python's signal handlers run where Lua waits for input or for another program: what such a wait returns after
+-- Ctrl-C is half of an answer, and the script must not go on with it.
 
 local _, bridge = ...
 local heed = bridge.heed_signals
@@ -83,9 +83,9 @@ local function wrap_execute()
   end
 end
 
-return function()
-  wrap_file_functions()
-  if jit.os ~= "Windows" then
-    wrap_execute()
-  end
+wrap_file_functions()
+if jit.os ~= "Windows" then
+  wrap_execute()
 end
+
+return true

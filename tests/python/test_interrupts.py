@@ -16,7 +16,7 @@ import pytest
 from support.terminal import CTRL_C, PATIENCE, Piped, Terminal
 
 RUN = [sys.executable, "-m", "luaopenai", "run"]
-ROUNDS = 5
+ROUNDS = 10
 
 TRACE = "local f = io.open(arg[1], 'w') f:write('went on') f:close()"
 """What a script does that goes on after Ctrl-C."""
@@ -136,6 +136,24 @@ def test_ctrl_c_that_was_ignored_at_the_start_stays_ignored() -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(b"typed\n", timeout=PATIENCE)
     assert (process.returncode, out, err) == (0, b"typed", b"")
+
+
+@pytest.mark.parametrize("wait", ["pcall(io.read)", "pcall(os.execute, 'sleep 9')"])
+def test_ctrl_c_leaves_the_lua_of_a_python_program_as_keyboard_interrupt(wait: str) -> None:
+    program = f"""
+from luaopenai import Runtime
+runtime = Runtime()
+try:
+    runtime.run_string("io.stderr:write('ready') {wait} io.stderr:write('went on')")
+except KeyboardInterrupt:
+    print("interrupted", runtime.run_string("return 1 + 1"))
+"""
+    with Terminal([sys.executable, "-c", program]) as terminal:
+        terminal.read_until("ready")
+        time.sleep(0.05)
+        terminal.type(CTRL_C)
+        assert terminal.read_until("2\r\n") == "^Cinterrupted 2\n"
+        assert terminal.wait() == 0
 
 
 # --- What waits, waits as before ---

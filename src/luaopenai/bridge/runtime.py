@@ -115,13 +115,6 @@ class Runtime:
         """Run Lua code for its effects alone."""
         self._in_lua(self.compile(code, name), args, _nothing)
 
-    def guard_waits(self) -> None:
-        """Have Python's signal handlers run before Lua goes on from a wait for input or a program.
-
-        Only a program that handles signals needs that, such as the command.
-        """
-        self._in_lua(self._boot[b"guard_waits"], (), _nothing)
-
     def finish_tasks(self) -> None:
         """Run what scripts have spawned to its end; raises what a task failed with unseen."""
         self._in_lua(self._boot[b"drain"], (), _nothing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 HELP = """\
@@ -67,6 +68,9 @@ def _dispatch(argv: list[str]) -> int:
     if command in ("--help", "-h", "help"):
         print(HELP, end="")
         return 0
+    if command.endswith(".lua") or (command and os.path.isfile(command)):
+        print(f"luaopenai: to run a script: luaopenai run {command}", file=sys.stderr)
+        return 2
     wrong = f"no command {command!r}" if command else "a command is missing"
     print(f"luaopenai: {wrong}\n\n{HELP}", end="", file=sys.stderr)
     return 2

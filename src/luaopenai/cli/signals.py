@@ -1,8 +1,9 @@
 """Ctrl-C and closed pipes, also while Lua runs and Python's own signal handlers have to wait.
 
 Where Lua waits for input or for another program, the handlers run before it can go on: see
-``Runtime.guard_waits``. Everywhere else a thread ends the process: Python's C-level handler writes
-each signal's number to a pipe at once, whatever the main thread does; the thread reads it there.
+``lua/luaopenai/waits.lua``. Everywhere else a thread ends the process: Python's C-level handler
+writes each signal's number to a pipe at once, whatever the main thread does, and the thread reads
+it there.
 """
 
 from __future__ import annotations
