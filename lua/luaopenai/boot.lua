@@ -210,6 +210,10 @@ return {
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)
   end,
+  -- The interactive mode's.
+  repl = function()
+    return bridge.bundled("luaopenai.repl")
+  end,
   -- Runs what the script has spawned to its end.
   drain = function()
     if bridge.drain then

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.terminal import CTRL_C, PATIENCE, Piped, Terminal
+from support.terminal import CTRL_C, PATIENCE, Terminal, piped
 
 RUN = [sys.executable, "-m", "luaopenai", "run"]
 ROUNDS = 10
@@ -66,7 +66,7 @@ def test_on_pipes_sigint_ends_a_script_with_130_and_loses_no_output(
         f" {TRACE.replace('arg[1]', repr(str(trace)))}"
     )
     for _ in range(3):
-        with Piped([*RUN, "-e", code]) as process:
+        with piped([*RUN, "-e", code]) as process:
             assert process.stderr is not None
             assert process.stdout is not None
             assert process.stderr.read(5) == b"ready"
@@ -82,7 +82,7 @@ def test_on_pipes_sigint_ends_a_script_with_130_and_loses_no_output(
 
 def test_sigint_ends_a_script_whose_program_takes_no_notice_of_it() -> None:
     code = """io.stderr:write('ready') os.execute("trap '' INT; exec sleep 20")"""
-    with Piped([*RUN, "-e", code], start_new_session=True) as process:
+    with piped([*RUN, "-e", code], start_new_session=True) as process:
         try:
             assert process.stderr is not None
             assert process.stderr.read(5) == b"ready"
@@ -97,7 +97,7 @@ def test_ctrl_c_ends_a_script_that_waits_for_a_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
         code = "require('openai').new('k'):models() io.write('went on')"
-        with Piped([*RUN, "--base-url", url, "-e", code]) as process:
+        with piped([*RUN, "--base-url", url, "-e", code]) as process:
             server.settimeout(PATIENCE)
             connection, _ = server.accept()
             with connection:
@@ -118,7 +118,7 @@ def test_ctrl_c_at_any_moment_of_the_start_ends_the_command_without_a_word(
         f"sys.argv = ['luaopenai', 'run', *{options!r}, {str(path)!r}]; main()"
     )
     for milliseconds in range(0, 120, 4):
-        with Piped([sys.executable, "-c", program]) as process:
+        with piped([sys.executable, "-c", program]) as process:
             assert process.stderr is not None
             process.stderr.read(1)
             time.sleep(0.002 + milliseconds / 1000)
@@ -130,7 +130,7 @@ def test_ctrl_c_at_any_moment_of_the_start_ends_the_command_without_a_word(
 def test_ctrl_c_that_was_ignored_at_the_start_stays_ignored() -> None:
     ignoring: Callable[[], object] = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731
     code = "io.stderr:write('ready') io.write(io.read())"
-    with Piped([*RUN, "-e", code], preexec_fn=ignoring) as process:
+    with piped([*RUN, "-e", code], preexec_fn=ignoring) as process:
         assert process.stderr is not None
         assert process.stderr.read(5) == b"ready"
         process.send_signal(signal.SIGINT)

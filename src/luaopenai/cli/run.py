@@ -250,11 +250,10 @@ def _run_options(
 ) -> int:
     if "--sandbox" in options.flags:
         return _run_sandboxed(options, base_url, client)
-    from luaopenai.bridge.runtime import Runtime
     from luaopenai.cli.signals import watch_signals
 
     watch_signals()
-    runtime = Runtime(
+    runtime = _runtime_class(options)(
         client,
         lua_path=options.values.get("--lua-path"),
         lua_cpath=options.values.get("--lua-cpath"),
@@ -271,10 +270,21 @@ def _run_options(
         # `error(nil)` ends a script without a word, as under lua: so busted leaves when specs fail.
         return 1 if error.message == "nil" else _complain(program, error.message, error.traceback)
     if options.interactive:
-        from luaopenai.cli.repl import Repl
+        from luaopenai.cli.repl import InteractiveRuntime, Repl
 
+        assert isinstance(runtime, InteractiveRuntime)
         Repl(runtime).loop()
     return 0
+
+
+def _runtime_class(options: Options) -> type[Runtime]:
+    if options.interactive:
+        from luaopenai.cli.repl import InteractiveRuntime
+
+        return InteractiveRuntime
+    from luaopenai.bridge.runtime import Runtime
+
+    return Runtime
 
 
 def _run_steps(runtime: Runtime, options: Options) -> None:

@@ -34,6 +34,12 @@ def end_on_interrupt() -> None:
             signal.siginterrupt(signal.SIGINT, False)
 
 
+def raise_on_interrupt() -> None:
+    """From now on, Ctrl-C raises ``KeyboardInterrupt`` again, and ends waits in C."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def watch_signals() -> None:
     """The same while Lua runs; and a closed standard output ends the process with 141."""
     end_on_interrupt()
@@ -107,7 +113,7 @@ def _standard_output(library: object) -> object:
 
 def _watch(read: Callable[[int], bytes]) -> None:
     while number := read(1):
-        if number[0] == signal.SIGINT:
+        if number[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _end:
             quit_now(130)
         if number[0] == getattr(signal, "SIGPIPE", -1) and _is_broken(_STDOUT):
             os._exit(141)

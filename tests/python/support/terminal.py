@@ -11,10 +11,12 @@ import subprocess
 import termios
 import time
 from collections.abc import Sequence
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any
 
-PATIENCE = 30.0
+from support.children import child
+
+PATIENCE = 15.0
 """Seconds after which a test gives a program up."""
 
 CTRL_C = b"\x03"
@@ -26,21 +28,10 @@ def with_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-class Piped(subprocess.Popen[bytes]):
-    """A program on pipes that SIGINT reaches; it is killed when its block is left."""
-
-    def __init__(self, command: Sequence[str], **options: Any) -> None:
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        super().__init__(command, **{"preexec_fn": with_interrupts, **pipes, **options})
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.kill()
-        super().__exit__(kind, value, traceback)
+def piped(command: list[str], **options: Any) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Starts a program on pipes that SIGINT reaches; it is killed when the block is left."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return child(command, **{"preexec_fn": with_interrupts, **pipes, **options})
 
 
 class Terminal:
