@@ -144,6 +144,7 @@ table.insert(package.loaders, 2, find_ours)
 table.insert(package.loaders, find_bundled)
 
 os.exit = bridge.exit
+bridge.bundled("luaopenai.waits")
 
 local errors = bridge.bundled("luaopenai.errors")
 bridge.protect, bridge.failure, bridge.rethrow = errors.protect, errors.failure, errors.rethrow
@@ -208,6 +209,10 @@ return {
   -- The walls and limits for code that is not trusted.
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)
+  end,
+  -- The interactive mode's.
+  repl = function()
+    return bridge.bundled("luaopenai.repl")
   end,
   -- Runs what the script has spawned to its end.
   drain = function()

@@ -269,6 +269,8 @@ local function make_require(environment, modules)
     local module
     if REQUIRABLE[name] then
       module = bridge.bundled(name)
+    elseif name:find("^openai%.compat%.") then
+      error(("module '%s' is there when the host's client speaks to that company's server"):format(name), 2)
     elseif modules then
       local chunk, message = compile(bridge.module(name), "=" .. name, environment)
       if not chunk then
@@ -418,12 +420,36 @@ local function find_exports(environment, before, returned)
   return found, names
 end
 
-local function load_plugin(source, name, host_names, modules, is_script)
+local function flush() end
+
+-- Gives a script what plugins do not have, and returns its arguments.
+local function add_script_parts(environment, path, args, variables)
+  environment.arg = { [0] = path, unpack(args) }
+  function environment.os.getenv(name)
+    if type(name) ~= "string" then
+      error("bad argument #1 to 'getenv' (string expected, got " .. type(name) .. ")", 2)
+    end
+    return variables[name]
+  end
+  environment.io.flush = flush
+  environment.io.stdout = {
+    flush = flush,
+    setvbuf = flush,
+    write = function(self, ...)
+      say(...)
+      return self
+    end,
+  }
+  return args
+end
+
+local function load_plugin(source, name, host_names, modules, script)
   local names = {}
   for host_name in host_names:gmatch("[^\n]+") do
     names[#names + 1] = host_name
   end
   local environment = make_environment(names, modules)
+  local args = script and add_script_parts(environment, unpack_text(script)) or {}
   close_strings(environment)
   local before = {}
   for key in next, environment do
@@ -433,9 +459,9 @@ local function load_plugin(source, name, host_names, modules, is_script)
   if not chunk then
     errors.throw_syntax(message)
   end
-  local returned = unwrap(chunk, errors.protect(chunk))
+  local returned = unwrap(chunk, errors.protect(chunk, unpack(args)))
   bridge.drain()
-  if is_script then
+  if script then
     return ""
   end
   exports, names = unwrap(chunk, errors.protect(find_exports, environment, before, returned))
@@ -497,6 +523,10 @@ sandbox.address = tostring(sandbox.thread)
 -- What our own modules look up while they run is all that is left of Lua's libraries. A worker can open no more
 -- files by the time that the plugin asks for a module, so each is loaded before.
 local function seal()
+  local company = bridge.constants().company
+  if company then
+    REQUIRABLE["openai.compat." .. company] = true
+  end
   for name in pairs(REQUIRABLE) do
     package.loaded[name] = bridge.bundled(name)
   end

@@ -222,7 +222,7 @@ function request.configure(client, config)
   local base_url = config[base_name]
   if base_url then
     check_string(base_url, base_name)
-    client.api_base = base_url:gsub("/+$", "")
+    client.api_base = bridge.read_base_url(base_url, base_name)
   end
   if config.organization or config.project then
     local headers = {}

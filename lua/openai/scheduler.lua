@@ -30,6 +30,7 @@ local CANCEL = {}
 ---@field waiters table those that wait for its end
 ---@field results? table
 ---@field failure? luaopenai.Failure
+---@field era integer which chunk of an interactive session has begun it
 ---@field is_cancelled? boolean
 ---@field is_seen? boolean whether someone asks how it ends
 ---@field on_end? function
@@ -46,6 +47,7 @@ local callbacks = {}
 -- Tasks whose failure nobody has asked about, in the order of their ends.
 local unseen = {}
 local ready = { first = 1, last = 0 }
+local era = 0
 
 local scheduler = {}
 
@@ -116,6 +118,7 @@ end
 function scheduler.new(f, ...)
   local arguments = pack(...)
   local task = { status = "waiting", waiters = {}, callback = current and current.callback }
+  task.era = current and current.era or era
   task.thread = create(function(order)
     if order ~= CANCEL then
       note_end(task, f, bridge.protect(f, unpack(arguments, 1, arguments.n)))
@@ -219,6 +222,14 @@ local function serve(ticket, calls, ...)
     waiting[ticket] = nil
     go_on(waiter, pack(bridge.take(ticket)))
   end
+end
+
+-- The same where there may be none.
+local function serve_some(ticket, ...)
+  if ticket then
+    serve(ticket, ...)
+  end
+  return ticket ~= nil
 end
 
 -- Whether no ticket can come to its end by itself: each one's work waits for a task that it has called.
@@ -380,6 +391,58 @@ function scheduler.drain()
 end
 
 bridge.drain = scheduler.drain
+
+---Lets tasks go on that need not wait; then raises the first failure that nobody has asked about.
+---@param seconds number how long to wait for the first of them
+---@return boolean whether one went on
+function bridge.turn(seconds)
+  local went_on = false
+  if next(alive) then
+    local waiter, results = take_ready()
+    if waiter then
+      go_on(waiter, results)
+      went_on = true
+    else
+      went_on = serve_some(bridge.next_done(seconds))
+    end
+    rest()
+  end
+  local task = table.remove(unseen, 1)
+  if task then
+    bridge.rethrow(task.failure)
+  end
+  return went_on
+end
+
+-- Tasks belong to the era of an interactive session in which they were begun: one for each of its chunks.
+function bridge.begin_era()
+  era = era + 1
+end
+
+-- Python has left Lua in the midst of a chunk: its tasks end with it, those of former chunks go on.
+function bridge.end_era()
+  current, depth = nil, 0
+  for ticket, waiter in pairs(waiting) do
+    if not waiter.thread then
+      bridge.cancel(ticket)
+      waiting[ticket] = nil
+    end
+  end
+  local ended = {}
+  for task in pairs(alive) do
+    if task.era == era or coroutine.status(task.thread) == "dead" then
+      ended[#ended + 1] = task
+    end
+  end
+  for _, task in ipairs(ended) do
+    task.on_end = nil
+    if coroutine.status(task.thread) == "dead" then
+      finish(task, "cancelled")
+    else
+      scheduler.cancel(task)
+    end
+  end
+end
 
 -- The ticket whose work has led here by calling Lua back.
 function bridge.callback()

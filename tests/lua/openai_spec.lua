@@ -87,6 +87,16 @@ describe("A new client", function()
     assert.equal("gpt-5.4", openai.new("key").default_model)
   end)
 
+  it("asks for the model in OPENAI_MODEL by default where there is one", function()
+    local environment = { OPENAI_MODEL = "mine" }
+    assert.equal("mine", fresh([[print(require("openai").new("key").default_model)]], { environment = environment }))
+  end)
+
+  it("refuses an address without its scheme", function()
+    local message = "base_url: http:// or https:// is missing in front of localhost:1234"
+    assert.has_error(function() openai.new("key", { base_url = "localhost:1234" }) end, message)
+  end)
+
   it("copies its config", function()
     local config = { http_provider = "some.module" }
     local client = openai.new("key", config)

@@ -69,7 +69,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_client_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("API_KEY", "BASE_URL", "ORG_ID", "PROJECT_ID", "LOG"):
+    for name in ("API_KEY", "BASE_URL", "ORG_ID", "PROJECT_ID", "LOG", "MODEL"):
         monkeypatch.delenv(f"OPENAI_{name}", raising=False)
 
 

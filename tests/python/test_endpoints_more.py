@@ -180,6 +180,7 @@ def test_a_companys_client_has_its_server_model_and_key(
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
+    monkeypatch.setenv("OPENAI_MODEL", "of-openai")
     monkeypatch.setenv(variable, "sk-company")
     with kind() as client:
         assert (client.base_url, client.default_model) == (base_url, model)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from luaopenai.local import LocalServer
 
@@ -241,6 +242,85 @@ def test_the_note_keeper_passes_over_a_plugin_that_fails(
     assert done.returncode == 0
     assert "  summary failed: plugin summary:" in done.stdout
     assert "  tags: ['travel', 'france']" in done.stdout
+
+
+# --- In the sandbox ---
+
+OUT_OF_BOUNDS = {
+    "images": "POST /images/generations is not for plugins",
+    "responses_session": "DELETE /responses/r1 is not for plugins",
+    "summaries": "attempt to call field 'popen' (a nil value)",
+    "upload": "multipart is not for plugins",
+}
+"""What stops those examples in the sandbox that need more than a model."""
+
+
+def answer_anything(server: HTTPServer) -> None:
+    """Answer chats, responses and embeddings, whatever is asked."""
+    text = '{"name":"Paris","country":"France","is_capital":true}'
+    usage = {"usage": {"total_tokens": 12}}
+
+    def events(*found: dict[str, Any]) -> Response:
+        lines = "".join(f"data: {json.dumps(event)}\n\n" for event in found)
+        return Response(lines + "data: [DONE]\n\n", content_type="text/event-stream")
+
+    def chat(request: Request) -> Response:
+        if request.get_json().get("stream"):
+            return events(*deltas({"content": text[:9]}, {"content": text[9:]}))
+        return Response(json.dumps(reply(text) | usage), content_type="application/json")
+
+    def respond(request: Request) -> Response:
+        whole = response("r1", said(text)) | usage | {"status": "completed"}
+        if request.get_json().get("stream"):
+            delta = {"type": "response.output_text.delta", "delta": text}
+            return events(delta, {"type": "response.completed", "response": whole})
+        return Response(json.dumps(whole), content_type="application/json")
+
+    def embed(request: Request) -> Response:
+        vectors = [{"embedding": [index, 1]} for index in range(len(request.get_json()["input"]))]
+        return Response(json.dumps({"data": vectors} | usage), content_type="application/json")
+
+    for path, handler in (
+        ("chat/completions", chat),
+        ("responses", respond),
+        ("embeddings", embed),
+    ):
+        server.expect_request(f"/v1/{path}", method="POST").respond_with_handler(handler)
+
+
+def run_in_sandbox(name: str, base_url: str) -> subprocess.CompletedProcess[str]:
+    """Run an example behind walls, with a client of its company where it is for one."""
+    path = f"examples/{name}.lua"
+    if name not in COMPANIES:
+        options = ["--sandbox", "--base-url", base_url]
+        return start([sys.executable, "-m", "luaopenai", "run", *options, path])
+    program = (
+        f"from luaopenai import {COMPANIES[name]} as Client, PluginHost\n"
+        "show = lambda _, text: print(text, end='')\n"
+        f"host = PluginHost(Client('k', {base_url!r}), output=show)\n"
+        f"host.run_script(open({path!r}, 'rb').read(), {path!r})"
+    )
+    return start([sys.executable, "-c", program])
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in OUT_OF_BOUNDS])
+def test_each_example_that_needs_but_a_model_does_the_same_in_the_sandbox(
+    httpserver: HTTPServer, base_url: str, name: str
+) -> None:
+    answer_anything(httpserver)
+    outside, inside = run_example(name, base_url), run_in_sandbox(name, base_url)
+    assert (inside.stderr, inside.returncode) == (outside.stderr, outside.returncode) == ("", 0)
+    assert inside.stdout == outside.stdout
+
+
+@pytest.mark.parametrize("name", OUT_OF_BOUNDS)
+def test_an_example_that_needs_more_is_stopped_by_the_sandbox_in_words(
+    httpserver: HTTPServer, base_url: str, name: str
+) -> None:
+    answer_anything(httpserver)
+    done = run_in_sandbox(name, base_url)
+    assert done.returncode == 1
+    assert OUT_OF_BOUNDS[name] in done.stderr.splitlines()[0]
 
 
 # --- Against the embedded model ---

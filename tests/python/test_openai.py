@@ -269,6 +269,14 @@ def test_arguments_go_over_the_environment(
     assert connect(base_url).base_url == client.base_url == base_url
 
 
+def test_the_default_model_may_come_from_the_environment_or_an_argument(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_MODEL", "of-outside")
+    assert connect(None).default_model == "of-outside"
+    assert connect(None, default_model="mine").default_model == "mine"
+
+
 def test_openais_own_server_is_the_default(connect: Connect) -> None:
     assert connect(None).base_url == "https://api.openai.com/v1"
 
@@ -305,7 +313,22 @@ def test_a_time_out_that_is_no_time_is_refused(connect: Connect, timeout: Any) -
         connect(None, timeout=timeout)
 
 
-@pytest.mark.parametrize("url", ["localhost:8080/v1", "/v1", "ftp://localhost/v1", "http:///v1"])
+@pytest.mark.parametrize("url", ["localhost:8080/v1", "/v1", "user:secret@localhost"])
+def test_a_base_url_without_its_scheme_is_refused_at_once(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    shown = url.removeprefix("user:secret@")
+    missing = f"http:// or https:// is missing in front of {shown}"
+    with pytest.raises(ValueError, match=exactly(f"base_url: {missing}")):
+        connect(url)
+    with pytest.raises(ValueError, match=exactly(f"base_url: {missing}")):
+        connect("http://127.0.0.1/v1").with_options(base_url=url)
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(ValueError, match=exactly(f"OPENAI_BASE_URL: {missing}")):
+        connect(None)
+
+
+@pytest.mark.parametrize("url", ["ftp://localhost/v1", "http:///v1"])
 def test_a_base_url_that_is_none_is_refused_by_its_text(connect: Connect, url: str) -> None:
     with pytest.raises(ValueError, match=f"^not a URL that can be sent to: {re.escape(url)}"):
         connect(url).models()

@@ -21,7 +21,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
+from luaopenai import Gemini, LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost, Runtime
 
 Load = Callable[..., Plugin]
 
@@ -862,18 +862,129 @@ def test_a_host_with_many_open_files_can_talk_to_its_plugins() -> None:
             os.close(file)
 
 
+# --- The host's client ---
+
+
+def test_a_plugin_asks_the_model_that_its_hosts_client_asks(load: Load) -> None:
+    code = body("return require('openai').new().default_model")
+    with OpenAI("k", default_model="mine") as client:
+        assert load(code, client=client).call("run") == "mine"
+
+
+def test_a_runtimes_scripts_ask_the_model_that_its_client_asks() -> None:
+    code = "return require('openai').new().default_model"
+    with OpenAI("k", default_model="mine") as client:
+        assert Runtime(client).run_string(code) == "mine"
+        assert Runtime(client, default_model="another").run_string(code) == "another"
+
+
+def test_a_plugin_finds_the_client_of_the_company_whose_client_its_host_has(load: Load) -> None:
+    code = body("""
+      local gemini = require('openai.compat.gemini')
+      return gemini.new().default_model, (pcall(require, 'openai.compat.openrouter'))
+    """)
+    with Gemini("k", default_model="mine") as client:
+        assert load(code, client=client).call("run") == ("mine", False)
+
+
 # --- luaopenai run --sandbox ---
+
+
+SANDBOX = [sys.executable, "-m", "luaopenai", "run", "--sandbox"]
 
 
 def run_sandboxed(code: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "script.lua").write_text(code)
-    command = [sys.executable, "-m", "luaopenai", "run", "--sandbox", *options, "script.lua"]
+    command = [*SANDBOX, *options, "script.lua"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
 
 
 def test_a_script_in_the_sandbox_speaks_and_reaches_nothing_else(tmp_path: Path) -> None:
-    done = run_sandboxed("print('hello', os.getenv, io.open) io.write('!')", tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\tnil\tnil\n!", "")
+    code = """
+      print('hello', os.execute, io.open)
+      io.write('!')
+      io.stdout:write('a', 1):write('b')
+      io.stdout:setvbuf('no')
+      io.stdout:flush()
+      io.flush()
+    """
+    done = run_sandboxed(code, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\tnil\tnil\n!a1b", "")
+
+
+def test_a_script_in_the_sandbox_gets_its_arguments(tmp_path: Path) -> None:
+    code = "print(arg[0], arg[1], #arg, select('#', ...), (...), arg[3]:byte(1, -1))"
+    (tmp_path / "script.lua").write_text(code)
+    command: list[str | bytes] = [*SANDBOX, "./script.lua", "one", "--two", b"\xff"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
+    assert (done.stdout, done.stderr) == (b"./script.lua\tone\t3\t3\tone\t255\n", b"")
+
+
+def test_a_script_in_the_sandbox_sees_the_variables_that_it_may_see_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CITY", "Bergen")
+    monkeypatch.setenv("OTHER", "secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-host-0123456789")
+    code = """
+      print(os.getenv('CITY'), os.getenv('COUNTRY'), os.getenv('OTHER'))
+      print(os.getenv('OPENAI_API_KEY'), pcall(os.getenv))
+    """
+    done = run_sandboxed(code, tmp_path, "--allow-env", "CITY", "--allow-env=COUNTRY")
+    refusal = "bad argument #1 to 'getenv' (string expected, got nil)"
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout == f"Bergen\tnil\tnil\nnil\tfalse\t{refusal}\n"
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "MY_KEY", "HEADER"])
+def test_a_variable_that_holds_the_key_is_never_shown_to_a_script_in_the_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-host-0123456789")
+    monkeypatch.setenv("HEADER", "Bearer sk-host-0123456789")
+    options = ["--api-key-env", "MY_KEY", "--allow-env", name]
+    done = run_sandboxed("print('ran')", tmp_path, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--allow-env {name}: this holds the key" in done.stderr
+    assert "sk-host" not in done.stderr
+
+
+def test_a_script_in_the_sandbox_asks_the_model_that_the_command_line_names(
+    tmp_path: Path,
+) -> None:
+    code = "print(require('openai').new(os.getenv('OPENAI_API_KEY')).default_model)"
+    assert run_sandboxed(code, tmp_path, "--model", "mine").stdout == "mine\n"
+
+
+def test_a_script_in_the_sandbox_finds_a_companys_client_when_the_host_speaks_to_its_server(
+    tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", httpserver.url_for("/"))
+    monkeypatch.setenv("GEMINI_API_KEY", "gm-host-0123456789")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-host-0123456789")
+    httpserver.expect_request("/v1beta/openai/chat/completions").respond_with_json(
+        {"choices": [{"message": {"role": "assistant", "content": "Oslo"}}]}
+    )
+    code = """
+      local gemini = require('openai.compat.gemini')
+      print(gemini.new(os.getenv('GEMINI_API_KEY')):new_chat_session():send('Hi'))
+    """
+    url = "http://generativelanguage.googleapis.com/v1beta/openai"
+    done = run_sandboxed(code, tmp_path, "--base-url", url)
+    assert (done.stdout.partition("\t")[0].strip(), done.stderr) == ("Oslo", "")
+    request = httpserver.log[0][0]
+    assert request.headers["Authorization"] == "Bearer gm-host-0123456789"
+    assert json.loads(request.get_data())["model"] == "gemini-2.5-flash"
+
+
+def test_a_companys_client_is_refused_in_words_when_the_host_speaks_to_another_server(
+    tmp_path: Path,
+) -> None:
+    done = run_sandboxed("require('openai.compat.gemini')", tmp_path)
+    assert done.stderr.splitlines()[0] == (
+        "luaopenai: script.lua:1: module 'openai.compat.gemini' is there when the host's client "
+        "speaks to that company's server"
+    )
 
 
 def test_a_script_in_the_sandbox_that_fails_shows_its_line(tmp_path: Path) -> None:

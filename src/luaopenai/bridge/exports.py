@@ -6,8 +6,6 @@ the client's; here they are only put into Lua's hands.
 
 from __future__ import annotations
 
-import os
-
 from luaopenai._version import __version__
 from luaopenai.bridge.network import Defaults, Network
 
@@ -46,22 +44,23 @@ class Exports(Network):
     def _gather_constants(self) -> dict[str, object]:
         from luaopenai.client.chat import OWN_OPTIONS
         from luaopenai.client.endpoints import (
-            BASE_URL,
             CONFIG_NAMES,
-            DEFAULT_MODEL,
             ENDPOINTS,
             PROVIDERS,
             SETTING_NAMES,
             environment_accounts,
+            environment_base_url,
+            environment_model,
+            read_base_url,
         )
         from luaopenai.client.responses import OWN_OPTIONS as OWN_RESPONSE_OPTIONS
 
-        base_url = self._defaults.base_url or os.environ.get("OPENAI_BASE_URL") or BASE_URL
+        given = self._defaults.base_url
         return {
             "version": __version__,
-            "api_base": base_url.rstrip("/"),
+            "api_base": read_base_url(given) if given else environment_base_url(),
             "api_key": self._defaults.api_key or False,
-            "default_model": self._defaults.default_model or DEFAULT_MODEL,
+            "default_model": self._defaults.default_model or environment_model(),
             "account_headers": environment_accounts(),
             "setting_names": SETTING_NAMES,
             "config_names": CONFIG_NAMES,
@@ -84,6 +83,12 @@ class Exports(Network):
 
         named = self._values.to_python(organization), self._values.to_python(project)
         return self._values.to_lua(account_headers(*named))
+
+    def read_base_url(self, url: bytes, name: bytes) -> str:
+        """A base URL as the client keeps it; raises where its scheme is missing."""
+        from luaopenai.client.endpoints import read_base_url
+
+        return read_base_url(url.decode("utf-8", "replace"), name.decode())
 
     def warn_of_setting(self, name: bytes) -> None:
         """Tell on standard error of an unknown setting whose name is close to a known one."""
@@ -337,6 +342,20 @@ class Exports(Network):
             return events
 
         return feed
+
+    def heed_signals(self) -> None:
+        """Nothing: on the way Python runs the handlers of the signals that came while Lua ran."""
+
+    def execute(self, command: bytes) -> int:
+        """Run a command of the shell; its status as C's ``system`` returns it.
+
+        While that waits, Ctrl-C is for the command alone; here it is for this program too.
+        """
+        import subprocess
+
+        words: list[str | bytes] = ["sh", "-c", command]
+        code = subprocess.Popen(words, executable="/bin/sh", close_fds=False).wait()
+        return -code if code < 0 else code << 8
 
     def exit(self, code: object = None, *_: object) -> None:
         """Leave Lua, then Python: ``os.exit``; whether to close the state is not asked."""

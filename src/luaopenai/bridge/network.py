@@ -115,9 +115,13 @@ class Network:
         """``sleep``, for later."""
         return self._tasks().begin_pause(length(seconds))
 
-    def next_done(self) -> tuple[Any, ...]:
-        """Wait for a ticket to come to its end; its number, or what ``Waits.next_done`` adds."""
-        return self._tasks().next_done()
+    def next_done(self, *seconds: float) -> tuple[Any, ...]:
+        """Wait for a ticket to come to its end; its number, or what ``Waits.next_done`` adds.
+
+        Args:
+            seconds: how long to wait at most; then nothing is returned.
+        """
+        return self._tasks().next_done(*seconds)
 
     def take(self, ticket: int) -> object:
         """What a ticket that ``next_done`` told came to, as ``open`` or ``read`` returns it."""

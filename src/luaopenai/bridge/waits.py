@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -79,22 +80,26 @@ class Waits:
         heapq.heappush(self._pauses, Pause(time.monotonic() + seconds, self._tickets))
         return self._tickets
 
-    def next_done(self) -> tuple[Any, ...]:
-        """Wait for a ticket; its number.
+    def next_done(self, seconds: float = math.inf) -> tuple[Any, ...]:
+        """Wait for a ticket, at most so many seconds; its number, or nothing.
 
         When true, a Lua function and its arguments come behind it, the ticket's work calls back,
         and ``answer`` takes what that comes to.
         """
+        end = time.monotonic() + seconds
         while True:
-            left = self._pauses[0].end - time.monotonic() if self._pauses else None
-            if left is not None and left <= 0:
+            now = time.monotonic()
+            if self._pauses and self._pauses[0].end <= now:
                 return self._tell(Outcome(heapq.heappop(self._pauses).ticket))
-            done = self._wait(left)
+            until = min(end, self._pauses[0].end) if self._pauses else end
+            done = self._wait(None if until == math.inf else max(0.0, until - now))
             if isinstance(done, Outcome):
                 return self._tell(done)
             called = done and self._accept(done)
             if called:
                 return called
+            if now >= end:
+                return ()
 
     def take(self, ticket: int) -> object:
         """What a ticket that ``next_done`` told came to: as ``finish`` says, nothing for a pause.

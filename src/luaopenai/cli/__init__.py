@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 HELP = """\
@@ -25,6 +26,10 @@ def main() -> None:
 
 def lua_main() -> None:
     """Run ``luaopenai-lua``, which takes what the ``lua`` command takes."""
+    # First of all: Ctrl-C may come while the rest is loaded.
+    from luaopenai.cli.signals import end_on_interrupt
+
+    end_on_interrupt()
     from luaopenai.cli.run import run_lua
 
     _exit(run_lua(sys.argv[1:]))
@@ -33,6 +38,9 @@ def lua_main() -> None:
 def _dispatch(argv: list[str]) -> int:
     command, rest = (argv[0], argv[1:]) if argv else ("", [])
     if command == "run":
+        from luaopenai.cli.signals import end_on_interrupt
+
+        end_on_interrupt()
         from luaopenai.cli.run import run
 
         return run(rest)
@@ -60,6 +68,9 @@ def _dispatch(argv: list[str]) -> int:
     if command in ("--help", "-h", "help"):
         print(HELP, end="")
         return 0
+    if command.endswith(".lua") or (command and os.path.isfile(command)):
+        print(f"luaopenai: to run a script: luaopenai run {command}", file=sys.stderr)
+        return 2
     wrong = f"no command {command!r}" if command else "a command is missing"
     print(f"luaopenai: {wrong}\n\n{HELP}", end="", file=sys.stderr)
     return 2

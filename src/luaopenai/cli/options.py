@@ -21,7 +21,8 @@ class Options:
         interactive: ``-i``.
         version: ``-v`` or ``--version``.
         help: ``-h`` or ``--help``.
-        values: the long options that take a value, by name.
+        values: the long options that take a value, by name; the last where there are several.
+        repeated: all values of each.
         flags: the long options that take none.
     """
 
@@ -33,6 +34,7 @@ class Options:
         self.version = False
         self.help = False
         self.values: dict[str, str] = {}
+        self.repeated: dict[str, list[str]] = {}
         self.flags: set[str] = set()
 
 
@@ -69,6 +71,7 @@ def _long(
         if not equals and not rest:
             raise UsageError(f"{name} needs a value")
         options.values[name] = value if equals else rest.pop(0)
+        options.repeated.setdefault(name, []).append(options.values[name])
     elif name in long_flags and not equals:
         options.flags.add(name)
     else:

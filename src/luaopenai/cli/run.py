@@ -22,6 +22,7 @@ Runs SCRIPT (- for standard input) as `lua SCRIPT ARGS` would.
   -e CODE              run CODE first; without SCRIPT, run only that
   -l MODULE            require MODULE first
   --base-url URL       where openai.new() sends, unless the script says otherwise
+  --model NAME         what clients ask for that name no model; default: OPENAI_MODEL
   --api-key-env NAME   the environment variable that holds the key
   --local              use the model embedded in this program; no key, no network
   --model-file FILE    with --local: another model, as a GGUF file
@@ -29,6 +30,7 @@ Runs SCRIPT (- for standard input) as `lua SCRIPT ARGS` would.
   --lua-cpath PATH     templates for package.cpath, searched first
   --sandbox            run SCRIPT, which is not trusted, as a plugin behind walls, with limits:
     --max-seconds N, --max-memory-mb N, --max-requests N, --max-tokens N, --max-output-kb N
+    --allow-env NAME   let it see this environment variable; may be given several times
   --no-rocks           search only what is named here, in LUA_PATH and LUA_CPATH, and
                        the bundled modules
   --version
@@ -55,7 +57,16 @@ _LIMITS = {
     "--max-output-kb": "output_kb",
 }
 _VALUES = frozenset(
-    {"--base-url", "--api-key-env", "--model-file", "--lua-path", "--lua-cpath", *_LIMITS}
+    {
+        "--allow-env",
+        "--api-key-env",
+        "--base-url",
+        "--lua-cpath",
+        "--lua-path",
+        "--model",
+        "--model-file",
+        *_LIMITS,
+    }
 )
 _FLAGS = frozenset({"--local", "--no-rocks", "--sandbox"})
 
@@ -118,11 +129,12 @@ def _check(options: Options) -> None:
     if options.script is None and not options.steps:
         raise UsageError("a script is missing")
     limited = [option for option in _LIMITS if option in options.values]
+    for_sandbox = [*limited, *(["--allow-env"] if "--allow-env" in options.values else [])]
     if "--sandbox" in options.flags:
-        if options.script is None or options.steps or options.args:
-            raise UsageError("--sandbox takes a script, and neither -e, -l nor arguments")
-    elif limited:
-        raise UsageError(f"{limited[0]} goes with --sandbox")
+        if options.script is None or options.steps:
+            raise UsageError("--sandbox takes a script, and neither -e nor -l")
+    elif for_sandbox:
+        raise UsageError(f"{for_sandbox[0]} goes with --sandbox")
     for option in limited:
         digits = options.values[option].replace(".", "", 1)
         if not (digits.isascii() and digits.isdigit()):
@@ -131,11 +143,42 @@ def _check(options: Options) -> None:
         raise UsageError("--model-file goes with --local")
     if "--base-url" in options.values and "--local" in options.flags:
         raise UsageError("--base-url and --local exclude each other")
+    if "--base-url" in options.values:
+        from luaopenai.client.endpoints import read_base_url
+
+        try:
+            read_base_url(options.values["--base-url"], "--base-url")
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+
+def _make_client(options: Options, base_url: str | None) -> OpenAI:
+    """The client for a script in the sandbox: of the company whose server it is to speak to."""
+    from luaopenai.client import compat
+    from luaopenai.client.endpoints import PROVIDERS
+    from luaopenai.client.openai import OpenAI
+    from luaopenai.host.setup import find_company
+
+    company = find_company(base_url) if base_url else None
+    kind: type[OpenAI] = getattr(compat, PROVIDERS[company].class_name) if company else OpenAI
+    key = os.environ.get(options.values.get("--api-key-env", ""))
+    return kind(key, base_url)
+
+
+def _visible_environment(options: Options, client: OpenAI) -> dict[str, str]:
+    """The variables that a script in the sandbox may see; raises ``UsageError`` for a key."""
+    names = options.repeated.get("--allow-env", [])
+    holders = {"OPENAI_API_KEY", options.values.get("--api-key-env")}
+    keys = [key for key in (client._api_key, os.environ.get("OPENAI_API_KEY")) if key]
+    for name in names:
+        if name in holders or any(key in os.environ.get(name, "") for key in keys):
+            raise UsageError(f"--allow-env {name}: this holds the key, which no script needs here")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _run_sandboxed(options: Options, base_url: str | None, client: OpenAI | None) -> int:
     """Run the script as a plugin, in a process of its own."""
-    from luaopenai import LimitExceeded, Limits, OpenAI, PluginHost
+    from luaopenai import LimitExceeded, Limits, PluginHost
 
     limits = {
         name: float(options.values[option])
@@ -156,16 +199,22 @@ def _run_sandboxed(options: Options, base_url: str | None, client: OpenAI | None
                 code = file.read()
     except OSError as error:
         return _complain("luaopenai", f"cannot open {options.script}: {error.strerror}")
-    with client or OpenAI(base_url=base_url) as client:
+    try:
+        client = client or _make_client(options, base_url)
+        client.default_model = options.values.get("--model") or client.default_model
+        visible = _visible_environment(options, client)
+    except UsageError as error:
+        return _usage_error("luaopenai run", str(error))
+    except ValueError as error:
+        return _complain("luaopenai", str(error))
+    with client:
         host = PluginHost(client, limits=Limits(**limits), output=show)  # type: ignore[arg-type]
         try:
-            host.run_script(_without_shebang(code), os.path.basename(options.script))
+            host.run_script(_without_shebang(code), options.script, options.args, visible)
         except LuaError as error:
             return _complain("luaopenai", error.message, error.traceback)
         except LimitExceeded as error:
             return _complain("luaopenai", f"stopped: {error}")
-        except KeyboardInterrupt:
-            return 130
     return 0
 
 
@@ -201,17 +250,17 @@ def _run_options(
 ) -> int:
     if "--sandbox" in options.flags:
         return _run_sandboxed(options, base_url, client)
-    from luaopenai.bridge.runtime import Runtime
     from luaopenai.cli.signals import watch_signals
 
     watch_signals()
-    runtime = Runtime(
+    runtime = _runtime_class(options)(
         client,
         lua_path=options.values.get("--lua-path"),
         lua_cpath=options.values.get("--lua-cpath"),
         rocks="--no-rocks" not in options.flags,
         base_url=base_url,
         api_key=os.environ.get(options.values.get("--api-key-env", "")),
+        default_model=options.values.get("--model"),
     )
     runtime.set_arg(_arg(options))
     try:
@@ -221,10 +270,21 @@ def _run_options(
         # `error(nil)` ends a script without a word, as under lua: so busted leaves when specs fail.
         return 1 if error.message == "nil" else _complain(program, error.message, error.traceback)
     if options.interactive:
-        from luaopenai.cli.repl import Repl
+        from luaopenai.cli.repl import InteractiveRuntime, Repl
 
+        assert isinstance(runtime, InteractiveRuntime)
         Repl(runtime).loop()
     return 0
+
+
+def _runtime_class(options: Options) -> type[Runtime]:
+    if options.interactive:
+        from luaopenai.cli.repl import InteractiveRuntime
+
+        return InteractiveRuntime
+    from luaopenai.bridge.runtime import Runtime
+
+    return Runtime
 
 
 def _run_steps(runtime: Runtime, options: Options) -> None:

@@ -1,30 +1,49 @@
-"""Ctrl-C and closed pipes while Lua runs, when Python's own signal handlers have to wait.
+"""Ctrl-C and closed pipes, also while Lua runs and Python's own signal handlers have to wait.
 
-Python's C-level handler writes each signal's number to a pipe at once, whatever the main thread
-does; a thread reads it there and ends the process.
+Where Lua waits for input or for another program, the handlers run before it can go on: see
+``lua/luaopenai/waits.lua``. Everywhere else a thread ends the process: Python's C-level handler
+writes each signal's number to a pipe at once, whatever the main thread does, and the thread reads
+it there.
 """
 
 from __future__ import annotations
 
 import _thread
 import os
-import select
-import signal
 
 _STDOUT = 1
+_PATIENCE = 0.5
+"""Seconds that output may take to be written when the process ends."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from types import FrameType
+else:
+    # The public module makes enumerations of what is in this one, which takes milliseconds.
+    import _signal as signal
+
+
+def end_on_interrupt() -> None:
+    """From now on, Ctrl-C ends the process with 130, unless whoever started it had it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+        if hasattr(signal, "siginterrupt"):
+            # Else a wait in C ends with half of an answer, and a C rock goes on with that.
+            signal.siginterrupt(signal.SIGINT, False)
+
+
+def raise_on_interrupt() -> None:
+    """From now on, Ctrl-C raises ``KeyboardInterrupt`` again, and ends waits in C."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def watch_signals() -> None:
-    """From now on, Ctrl-C ends the process with 130, and a closed standard output with 141."""
+    """The same while Lua runs; and a closed standard output ends the process with 141."""
+    end_on_interrupt()
     read, writer = _open_wakeup()
-    # Else a wait in Python ends with a traceback, before the thread below is there.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _note)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, _note)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -46,24 +65,55 @@ def _open_wakeup() -> tuple[Callable[[int], bytes], int]:
 
 def quit_now(code: int) -> None:
     """Leave the process at once, from any thread, with the output buffers written."""
-    import ctypes
-    import threading
+    try:
+        _write_buffers()
+    finally:
+        os._exit(code)
 
-    # Lua's output is in C's buffers. Writing them can block where the main thread holds one.
-    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-    flush = threading.Thread(target=library.fflush, args=(None,), daemon=True)
-    flush.start()
-    flush.join(0.5)
-    os._exit(code)
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    quit_now(130)
 
 
 def _note(_signal: int, _frame: FrameType | None) -> None:
     """Take a signal, so that Python's C-level handler tells the watching thread of it."""
 
 
+def _write_buffers() -> None:
+    """Write Lua's output, which is in C's buffers."""
+    import ctypes
+    import threading
+
+    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
+    is_written = threading.Event()
+
+    def flush() -> None:
+        # First this one: the next waits for whatever file the main thread is reading from.
+        library.fflush(_standard_output(library))
+        is_written.set()
+        library.fflush(None)
+
+    thread = threading.Thread(target=flush, daemon=True)
+    thread.start()
+    is_written.wait(_PATIENCE)
+    thread.join(_PATIENCE / 10)
+
+
+def _standard_output(library: object) -> object:
+    """C's ``stdout``; None, which stands for all files, where it goes by a name of its own."""
+    from ctypes import c_void_p
+
+    for name in ("stdout", "__stdoutp"):
+        try:
+            return c_void_p.in_dll(library, name)  # type: ignore[arg-type]
+        except ValueError:
+            continue
+    return None
+
+
 def _watch(read: Callable[[int], bytes]) -> None:
     while number := read(1):
-        if number[0] == signal.SIGINT:
+        if number[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _end:
             quit_now(130)
         if number[0] == getattr(signal, "SIGPIPE", -1) and _is_broken(_STDOUT):
             os._exit(141)
@@ -71,6 +121,10 @@ def _watch(read: Callable[[int], bytes]) -> None:
 
 def _is_broken(file: int) -> bool:
     """Whether nobody reads the other end of a pipe; a closed socket raises SIGPIPE too."""
+    import select
+
+    if not hasattr(select, "poll"):
+        return False
     poll = select.poll()
     poll.register(file, select.POLLOUT)
     return any(events & select.POLLERR for _, events in poll.poll(0))

@@ -399,3 +399,25 @@ def near_miss(name: str) -> str | None:
 
     close = get_close_matches(name.lower(), CONFIG_NAMES, 1, 0.8)
     return close[0] if close and name not in CONFIG_NAMES else None
+
+
+def environment_model() -> str:
+    """The model when nobody names one: ``OPENAI_MODEL`` of the environment, else OpenAI's."""
+    return os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
+
+
+def environment_base_url() -> str:
+    """The server when nobody names one: ``OPENAI_BASE_URL`` of the environment, else OpenAI's."""
+    given = os.environ.get("OPENAI_BASE_URL")
+    return read_base_url(given, "OPENAI_BASE_URL") if given else BASE_URL
+
+
+def read_base_url(url: str, name: str = "base_url") -> str:
+    """A base URL without slashes at its end.
+
+    Raises ``ValueError`` for one without a scheme; ``name`` is where it comes from.
+    """
+    if "://" not in url:
+        shown = url.rpartition("@")[2]
+        raise ValueError(f"{name}: http:// or https:// is missing in front of {shown}")
+    return url.rstrip("/")

@@ -18,14 +18,15 @@ from luaopenai.client.callbacks import two_arguments
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk, bad_status, is_success, read_chunk
 from luaopenai.client.endpoints import (
-    BASE_URL,
-    DEFAULT_MODEL,
     ENDPOINTS,
     Provider,
     account_headers,
     endpoint_url,
     environment_accounts,
+    environment_base_url,
+    environment_model,
     fill_payload,
+    read_base_url,
 )
 from luaopenai.client.failures import public_url
 from luaopenai.client.iterators import Body, Event, Stream, chunk_stream
@@ -88,6 +89,8 @@ class OpenAI(EndpointMethods):
         max_response_mb: how large an answer may be once it is decompressed, or a line of an event
             stream, in units of 2^20 bytes; 512 when None. A larger one is an
             ``APIConnectionError``.
+        default_model: for chats and responses that name none; ``OPENAI_MODEL`` of the environment
+            when None.
 
     Every endpoint method returns a ``Response`` for any HTTP status, takes further fields as
     keywords, and raises ``APIConnectionError`` when no complete answer comes and
@@ -115,14 +118,15 @@ class OpenAI(EndpointMethods):
         ca_bundle: str | None = None,
         pool_size: int | None = None,
         max_response_mb: float | None = None,
+        default_model: str | None = None,
     ) -> None:
         check_texts(api_key=api_key, base_url=base_url, organization=organization, project=project)
         check_headers(headers)
         check_tables(query=query)
         home = self._home()
         self._api_key = api_key or os.environ.get(home.key_variable)
-        self.base_url = (base_url or home.base_url).rstrip("/")
-        self.default_model = home.default_model
+        self.base_url = read_base_url(base_url or home.base_url)
+        self.default_model = default_model or home.default_model
         accounts = environment_accounts() if home.has_accounts else {}
         self._headers = {**accounts, **account_headers(organization, project), **(headers or {})}
         self._query = dict(query or {})
@@ -166,7 +170,7 @@ class OpenAI(EndpointMethods):
         check_headers(headers)
         check_tables(query=query)
         other = copy(self)
-        other.base_url = (base_url or self.base_url).rstrip("/")
+        other.base_url = read_base_url(base_url or self.base_url)
         named = account_headers(organization, project)
         other._headers = {**self._headers, **named, **(headers or {})}
         other._query = {**self._query, **(query or {})}
@@ -176,8 +180,8 @@ class OpenAI(EndpointMethods):
     def _home(self) -> Provider:
         if self._provider is not None:
             return self._provider
-        base_url = os.environ.get("OPENAI_BASE_URL") or BASE_URL
-        return Provider("OpenAI", base_url, DEFAULT_MODEL, "OPENAI_API_KEY", has_accounts=True)
+        home = environment_base_url(), environment_model()
+        return Provider("OpenAI", *home, "OPENAI_API_KEY", has_accounts=True)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {public_url(self.base_url)}>"

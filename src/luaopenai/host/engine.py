@@ -15,9 +15,11 @@ from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.network import length, pause
 from luaopenai.bridge.runtime import LIBRARY, LuaStateError, Runtime
 from luaopenai.bridge.waits import Waits
+from luaopenai.client.endpoints import PROVIDERS
 from luaopenai.host import wire
 from luaopenai.host.broker import BASE_URL, Stop, plugin_error
 from luaopenai.host.limits import LimitExceeded, Limits
+from luaopenai.host.setup import Setup
 from luaopenai.host.watchdog import Alarm, watchdog
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ _EXPORTED = {
     "output_images",
     "output_text",
     "read",
+    "read_base_url",
     "read_reply",
     "read_stream",
     "response_event_reader",
@@ -126,6 +129,7 @@ class Engine(Runtime):
         limits: of each call.
         name: the plugin's name, for errors.
         default_model: the model where the plugin names none.
+        setup: what else it finds.
         is_guest: whether it runs in the host's own process. Then Lua itself is held to a multiple
             of ``memory_mb``, and a thread watches the clock beside the hook: a process is killed.
 
@@ -140,6 +144,7 @@ class Engine(Runtime):
         limits: Limits,
         name: str,
         default_model: str | None = None,
+        setup: Setup | None = None,
         *,
         is_guest: bool = False,
     ) -> None:
@@ -149,6 +154,7 @@ class Engine(Runtime):
         self._services = services
         self._limits = limits
         self._name = name
+        self._setup = setup or Setup()
         self._outside = 0.0
         for module in _NEEDED:
             import_module(module)
@@ -167,13 +173,13 @@ class Engine(Runtime):
         self.is_broken = False
         self._alarm = self._make_alarm() if is_guest and limits.seconds is not None else None
 
-    def load(
-        self, source: bytes, functions: list[str], *, modules: bool = False, script: bool = False
-    ) -> list[str]:
+    def load(self, source: bytes, functions: list[str]) -> list[str]:
         """Run the plugin's file; returns the names of its functions, none for a script."""
         names = "\n".join(functions).encode()
         chunk = f"={self._name}".encode()
-        found = self._limited(self._sandbox[b"load"], source, chunk, names, modules, script)
+        modules, script = self._setup.modules, self._setup.script
+        values = script.values() if script else None
+        found = self._limited(self._sandbox[b"load"], source, chunk, names, modules, values)
         return found.decode().split("\n") if found else []
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:  # type: ignore[override]
@@ -220,7 +226,7 @@ class Engine(Runtime):
         super()._start("", "")
 
     def _exports(self) -> Exports:
-        return _PluginExports(self, self._services)
+        return _PluginExports(self, self._services, self._setup)
 
     def _memory(self) -> tuple[float, float]:
         """Bytes of Lua memory in use, and the most since the last call began."""
@@ -375,8 +381,9 @@ def _as_it_is(result: object) -> object:
 class _PluginExports(Exports):
     """The functions for our Lua files that may run under a plugin: none reaches past the host."""
 
-    def __init__(self, engine: Engine, services: Services) -> None:
+    def __init__(self, engine: Engine, services: Services, setup: Setup) -> None:
         super().__init__(engine._values, engine._defaults)
+        self._setup = setup
         self._engine = engine
         self._services = services
         self._waits = _PluginWaits(engine, services.errands)
@@ -477,8 +484,16 @@ class _PluginExports(Exports):
         )
 
     def _gather_constants(self) -> dict[str, object]:
-        """Without the accounts that the host's environment names."""
-        return super()._gather_constants() | {"account_headers": {}}
+        """Without the accounts that the host's environment names; the host is its company."""
+        found = super()._gather_constants()
+        found |= {"account_headers": {}, "company": False, "providers": {}}
+        company = self._setup.company
+        if company:
+            model = self._setup.company_model or self._defaults.default_model
+            name = PROVIDERS[company].class_name
+            provider = {"class_name": name, "api_base": BASE_URL, "default_model": model}
+            found |= {"company": company, "providers": {company: provider}}
+        return found
 
 
 def _refuse(name: bytes) -> Callable[..., object]:

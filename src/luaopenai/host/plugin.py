@@ -21,6 +21,7 @@ from luaopenai.host import wire
 from luaopenai.host.broker import Broker, Stop, Totals, plugin_error, plugin_folder
 from luaopenai.host.files import Folder, PluginFile
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
+from luaopenai.host.setup import Script, find_setup
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
@@ -159,11 +160,25 @@ class PluginHost:
             loaded += self._load_new(folder, found)
         return loaded
 
-    def run_script(self, code: bytes, name: str) -> None:
-        """Run code once, inside the walls, for its effects alone."""
-        broker = self._broker(name, None)
+    def run_script(
+        self,
+        code: bytes,
+        path: str,
+        args: Iterable[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run a script once, inside the walls, for its effects alone.
+
+        Args:
+            code: the script.
+            path: its ``arg[0]``; what comes after the last slash is its name.
+            args: its arguments, as ``arg`` and ``...``.
+            environment: the variables that ``os.getenv`` gives it; it sees no others.
+        """
+        broker = self._broker(Path(path).name, None)
+        script = Script(path, tuple(args), dict(environment or {}))
         try:
-            isolated = self._isolate(code, broker, modules=False, script=True)
+            isolated = self._isolate(code, broker, script=script)
             self._conclude(broker, isolated)
             isolated.close()
         finally:
@@ -249,17 +264,23 @@ class PluginHost:
             raise stop.exceeded from None
 
     def _isolate(
-        self, source: bytes, broker: Broker, *, modules: bool, script: bool = False
+        self,
+        source: bytes,
+        broker: Broker,
+        *,
+        modules: bool = False,
+        script: Script | None = None,
     ) -> Isolated:
         if source.startswith(b"\x1b"):
             raise plugin_error(broker.name, "is bytecode; expected Lua text")
+        setup = find_setup(self._client, modules=modules, script=script)
         if self._isolation == "thread":
             from luaopenai.host.thread import ThreadIsolation
 
-            return ThreadIsolation(broker, source, modules=modules, script=script)
+            return ThreadIsolation(broker, source, setup)
         from luaopenai.host.process import ProcessIsolation
 
-        return ProcessIsolation(broker, source, modules=modules, script=script)
+        return ProcessIsolation(broker, source, setup)
 
 
 def _log_error(_path: Path, error: LuaError | LimitExceeded) -> None:

@@ -18,6 +18,7 @@ from luaopenai.host.channel import HungUpError, NonsenseError, TooLargeError
 from luaopenai.host.desk import Desk
 from luaopenai.host.launch import START_SECONDS, WorkerProcess
 from luaopenai.host.limits import LimitExceeded
+from luaopenai.host.setup import Setup
 from luaopenai.host.worker import OUT_OF_MEMORY, PANICKED, READY, pack, unpack
 
 GRACE_SECONDS = 0.5
@@ -31,13 +32,10 @@ class ProcessIsolation:
 
     kind = "process"
 
-    def __init__(
-        self, broker: Broker, source: bytes, *, modules: bool = False, script: bool = False
-    ) -> None:
+    def __init__(self, broker: Broker, source: bytes, setup: Setup) -> None:
         self._broker = broker
         self._source = source
-        self._modules = modules
-        self._script = script
+        self._setup = setup
         self._worker: WorkerProcess | None = None
         self.exports = self._start()
 
@@ -74,8 +72,7 @@ class ProcessIsolation:
             "limits": asdict(broker.limits),
             "functions": broker.function_names,
             "default_model": broker.default_model,
-            "modules": self._modules,
-            "script": self._script,
+            "setup": asdict(self._setup),
         }
         try:
             self._worker = WorkerProcess()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luaopenai.host.broker import Broker, Stop
 from luaopenai.host.engine import Engine
+from luaopenai.host.setup import Setup
 
 
 class ThreadIsolation:
@@ -11,13 +12,10 @@ class ThreadIsolation:
 
     kind = "thread"
 
-    def __init__(
-        self, broker: Broker, source: bytes, *, modules: bool = False, script: bool = False
-    ) -> None:
+    def __init__(self, broker: Broker, source: bytes, setup: Setup) -> None:
         self._broker = broker
         self._source = source
-        self._modules = modules
-        self._script = script
+        self._setup = setup
         self._engine: Engine | None = None
         self.exports = self._start()
 
@@ -48,12 +46,11 @@ class ThreadIsolation:
 
     def _start(self) -> list[str]:
         broker = self._broker
-        engine = Engine(broker, broker.limits, broker.name, broker.default_model, is_guest=True)
+        model, setup = broker.default_model, self._setup
+        engine = Engine(broker, broker.limits, broker.name, model, setup, is_guest=True)
         self._engine = engine
         try:
-            return engine.load(
-                self._source, broker.function_names, modules=self._modules, script=self._script
-            )
+            return engine.load(self._source, broker.function_names)
         except Stop as stop:
             raise stop.exceeded from None
         finally:

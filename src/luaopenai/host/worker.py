@@ -23,6 +23,7 @@ from luaopenai.host.channel import Channel, HungUpError, TooLargeError
 from luaopenai.host.engine import Engine
 from luaopenai.host.limits import LimitExceeded, Limits
 from luaopenai.host.lockup import lock_up
+from luaopenai.host.setup import read_setup
 
 NO_VALUE = b"-"
 VALUE = b"+"
@@ -109,14 +110,14 @@ def _serve(channel: Channel) -> None:
     _, settings_text, source = channel.receive()
     settings = json.loads(settings_text)
     limits = Limits(**settings["limits"])
-    engine = Engine(_Line(channel), limits, settings["name"], settings["default_model"])
+    setup = read_setup(settings["setup"])
+    engine = Engine(_Line(channel), limits, settings["name"], settings["default_model"], setup)
     lock_up(limits.memory_mb)
     channel.send(READY)
-    flags = {"modules": settings["modules"], "script": settings["script"]}
     _answer(
         channel,
         engine,
-        lambda: "\n".join(engine.load(source, settings["functions"], **flags)).encode(),
+        lambda: "\n".join(engine.load(source, settings["functions"])).encode(),
     )
     while True:
         _, function, arguments = channel.receive()

@@ -1,0 +1,84 @@
+"""What a plugin finds in its Lua beside its limits: plain data, which crosses to a worker."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from luaopenai.client.endpoints import PROVIDERS
+from luaopenai.host import wire
+
+if TYPE_CHECKING:
+    from luaopenai.client.openai import OpenAI
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a whole script finds that is run for its effects, and a plugin does not.
+
+    Attributes:
+        path: its ``arg[0]``.
+        args: its arguments.
+        environment: the variables that ``os.getenv`` knows.
+    """
+
+    path: str
+    args: tuple[str, ...]
+    environment: dict[str, str]
+
+    def values(self) -> bytes | None:
+        """These three, as the walls' Lua takes them."""
+        shown = {name: _text(value) for name, value in self.environment.items()}
+        return wire.encode((_text(self.path), [_text(arg) for arg in self.args], shown), "script")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a plugin finds.
+
+    Attributes:
+        company: the name in ``PROVIDERS`` of the company whose server the host's client speaks
+            to, which is that of the module below ``openai.compat``; None for any other server.
+        company_model: the default model of that module's clients; the host's client's when None.
+        modules: whether it may load modules from its folder.
+        script: for a whole script.
+    """
+
+    company: str | None = None
+    company_model: str | None = None
+    modules: bool = False
+    script: Script | None = None
+
+
+def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -> Setup:
+    """The setup for a host's client."""
+    if client is None:
+        return Setup(modules=modules, script=script)
+    home = client._home()
+    own = next((name for name, provider in PROVIDERS.items() if provider is home), None)
+    company = own or find_company(client.base_url)
+    company_model = PROVIDERS[company].default_model if company and not own else None
+    return Setup(company, company_model, modules, script)
+
+
+def find_company(base_url: str) -> str | None:
+    """The name in ``PROVIDERS`` of the company whose server is at a base URL."""
+    host = urlsplit(base_url).hostname
+    homes = ((name, urlsplit(provider.base_url).hostname) for name, provider in PROVIDERS.items())
+    return next((name for name, home in homes if home == host), None)
+
+
+def read_setup(fields: dict[str, object]) -> Setup:
+    """A setup from its fields, as ``dataclasses.asdict`` gives them and JSON has carried them."""
+    script = fields.pop("script")
+    if isinstance(script, dict):
+        fields["script"] = Script(script["path"], tuple(script["args"]), script["environment"])
+    return Setup(**fields)  # type: ignore[arg-type]
+
+
+def _text(value: str) -> str | bytes:
+    """A string of the system's, as bytes where it is not UTF-8."""
+    data = os.fsencode(value)
+    return value if data.decode("utf-8", "replace") == value else data
