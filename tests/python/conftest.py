@@ -29,7 +29,7 @@ SECONDS = {"model": 900, "soak": 3600}
 _STDERR = pytest.StashKey[int]()
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep the real standard error, and take Ctrl-C even where pytest was started without it.
 
     A shell without job control has what it starts in the background ignore Ctrl-C, and so would all
