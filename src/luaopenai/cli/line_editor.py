@@ -1,13 +1,9 @@
-"""Line editing for the interactive mode, with readline: history, completion, turns for tasks.
-
-Importing this raises ``ImportError`` where Python has no readline.
-"""
+"""Line editing for the interactive mode, with readline: history, completion, turns for tasks."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import readline
 import select
 import signal
 import sys
@@ -33,6 +29,8 @@ class LineEditor:
         complete: what a word that is being typed may become.
         on_idle: called several times a second while a line is awaited, with a function that tells
             whether something has been typed since.
+
+    Raises ``ImportError`` where Python has no readline.
     """
 
     def __init__(
@@ -40,6 +38,9 @@ class LineEditor:
         complete: Callable[[str], list[str]],
         on_idle: Callable[[Callable[[], bool]], object],
     ) -> None:
+        import readline
+
+        self._readline = readline
         self._complete = complete
         self._on_idle = on_idle
         self._names: list[str] = []
@@ -50,6 +51,7 @@ class LineEditor:
         self._history = _history_file()
 
     def __enter__(self) -> LineEditor:
+        readline = self._readline
         readline.set_completer(self._completion)
         readline.set_completer_delims(_DELIMITERS)
         is_libedit = "libedit" in (readline.__doc__ or "")
@@ -62,7 +64,7 @@ class LineEditor:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self._history.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            readline.write_history_file(self._history)
+            self._readline.write_history_file(self._history)
 
     def read(self, prompt: str) -> str:
         """The next line; raises ``EOFError`` at the end, ``KeyboardInterrupt`` upon Ctrl-C."""

@@ -417,7 +417,8 @@ def read_base_url(url: str, name: str = "base_url") -> str:
 
     Raises ``ValueError`` for one without a scheme; ``name`` is where it comes from.
     """
-    if "://" not in url:
-        shown = url.rpartition("@")[2]
-        raise ValueError(f"{name}: http:// or https:// is missing in front of {shown}")
+    if "://" not in url and not url.startswith(("http:", "https:")):
+        from luaopenai.client.failures import public_url
+
+        raise ValueError(f"{name}: http:// or https:// is missing in front of {public_url(url)}")
     return url.rstrip("/")

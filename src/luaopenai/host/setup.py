@@ -65,7 +65,10 @@ def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -
 
 def find_company(base_url: str) -> str | None:
     """The name in ``PROVIDERS`` of the company whose server is at a base URL."""
-    host = urlsplit(base_url).hostname
+    try:
+        host = urlsplit(base_url).hostname
+    except ValueError:
+        return None
     homes = ((name, urlsplit(provider.base_url).hostname) for name, provider in PROVIDERS.items())
     return next((name for name, home in homes if home == host), None)
 
