@@ -113,15 +113,26 @@ def test_ctrl_c_at_any_moment_of_the_start_ends_the_command_without_a_word(
 ) -> None:
     path = tmp_path / "loop.lua"
     path.write_text("while true do end")
-    program = (
-        "import sys, os; from luaopenai.cli import main; os.write(2, b'.');"
-        f"sys.argv = ['luaopenai', 'run', *{options!r}, {str(path)!r}]; main()"
-    )
+    # It says when its handler stands: before, Ctrl-C is Python's own affair.
+    program = f"""
+import os, signal, sys
+real = signal.signal
+def noting(number, handler):
+    before = real(number, handler)
+    if number == signal.SIGINT:
+        signal.signal = real
+        os.write(2, b".")
+    return before
+signal.signal = noting
+from luaopenai.cli import main
+sys.argv = ["luaopenai", "run", *{options!r}, {str(path)!r}]
+main()
+"""
     for milliseconds in range(0, 120, 4):
         with piped([sys.executable, "-c", program]) as process:
             assert process.stderr is not None
-            process.stderr.read(1)
-            time.sleep(0.002 + milliseconds / 1000)
+            assert process.stderr.read(1) == b"."
+            time.sleep(milliseconds / 1000)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out, err) == (130, b"", b"")
