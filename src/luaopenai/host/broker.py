@@ -111,7 +111,7 @@ class Broker:
         self._output = output
         self._folder = folder
         self._readings: list[Reading] = []
-        self.errands = Errands(self, self._check_memory)
+        self.errands = Errands(self, self.check_memory)
         self.causes = Causes()
         """What a call of the plugin that fails may have failed for."""
         self.begin()
@@ -128,7 +128,7 @@ class Broker:
 
     def begin(self) -> None:
         """Start a new call's account."""
-        self._requests = self._tokens = 0
+        self._requests = self._tokens = self._said = 0
 
     def end(self) -> None:
         """End a call: what it has left open is closed, and its cost booked."""
@@ -148,7 +148,7 @@ class Broker:
         """Forgets, in a process that was forked off, what is under way in its parent."""
         self._totals.lock = threading.Lock()
         self._readings = []
-        self.errands = Errands(self, self._check_memory)
+        self.errands = Errands(self, self.check_memory)
         self.causes = Causes()
 
     def _release(self) -> None:
@@ -158,10 +158,10 @@ class Broker:
 
     def values(self, text: bytes | None) -> list[Any]:
         """The values that the plugin sends; it shall not fill the host's memory with them."""
-        self._check_memory(wire.weight(text))
+        self.check_memory(wire.weight(text))
         return wire.decode(text)
 
-    def _check_memory(self, size: int) -> None:
+    def check_memory(self, size: int) -> None:
         """Raises ``Stop`` when so many bytes are more than the plugin may make the host hold."""
         limit, used = self.limits.memory_mb, size / 2**20
         if limit is not None and used > limit:
@@ -192,7 +192,14 @@ class Broker:
             raise ValueError(text) from error
 
     def write(self, text: bytes) -> None:
-        """Take what the plugin prints."""
+        """Take what the plugin prints.
+
+        The plugin's own Lua counts it, too; a worker may have been broken.
+        """
+        self._said += len(text)
+        limit = self.limits.output_kb
+        if limit is not None and self._said > limit * 1024:
+            raise Stop(LimitExceeded("output_kb", limit, self._said / 1024, self.name))
         try:
             self._output(text.decode("utf-8", "replace"))
         except Exception as error:
@@ -219,7 +226,7 @@ class Broker:
         """Reads a file, unless its size alone is more than the plugin may make the host hold."""
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            self._check_memory(size)
+            self.check_memory(size)
             return file.read(size)
 
     def open(self, method: str, url: str, body: bytes | None) -> Reading:
@@ -239,9 +246,9 @@ class Broker:
         path = self._path(method, url)
         with self._totals.lock:
             self._check_room(1)
-        self._check_memory(wire.weight(body))
         begun = time.monotonic()
         try:
+            self.check_memory(wire.weight(body))
             payload = self._payload(method, path, body)
             sent = json.dumps(payload, ensure_ascii=False).encode() if payload else None
         finally:
@@ -276,7 +283,7 @@ class Broker:
             # Servers repeat parts of a key that they refuse.
             answer.close()
             raise ValueError("the server refuses the host's key (status 401)")
-        reading = Reading(answer, count, self._book_tokens, self._check, self._check_memory)
+        reading = Reading(answer, count, self._book_tokens, self._check, self.check_memory)
         self._readings.append(reading)
         return reading
 
