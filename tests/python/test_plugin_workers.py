@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -96,6 +98,33 @@ while True:
     with pytest.raises(LimitExceeded):
         plugin.call("run")
     assert len(said) == 10
+
+
+# --- Starts ---
+
+
+def test_a_worker_that_cannot_start_has_run_into_no_limit(load: Load) -> None:
+    with pytest.raises(LuaError, match="cannot start: it ended with status 1"):
+        load("", begin="import no_such_module_{line}  # {path!r}")
+
+
+def test_a_host_that_has_closed_its_standard_streams_has_plugins() -> None:
+    code = """
+import os
+os.close(0), os.close(1), os.close(2)
+from luaopenai import PluginHost
+with PluginHost() as host:
+    plugin = host.load_string("return { run = function() return 7 end }")
+    os._exit(plugin.call("run"))
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 7
+
+
+def test_a_worker_tells_the_time_of_its_hosts_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XYZ-5")
+    with PluginHost() as host:
+        plugin = host.load_string("return { run = function() return os.date('%H %Z', 0) end }")
+        assert plugin.call("run") == "05 XYZ"
 
 
 # --- How values are weighed ---

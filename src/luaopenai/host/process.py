@@ -108,17 +108,18 @@ class ProcessIsolation:
         """Send the worker to work, and serve it until it is done."""
         worker = self._worker
         assert worker is not None
-        done = False
+        done, is_started = False, message[0] != b"load"
         try:
             worker.channel.send(*message)
-            if message[0] == b"load":
+            if not is_started:
                 self._await_ready(worker)
+                is_started = True
             result = self._serve(worker)
             done = True
             return result
         except HungUpError:
             check_cancelled()
-            raise self._lost(worker) from None
+            raise self._lost(worker, is_started=is_started) from None
         except TooLargeError as error:
             done = True
             raise plugin_error(
@@ -235,9 +236,12 @@ class ProcessIsolation:
         (found,) = wire.decode(value.encode()) or [None]
         return LuaError(message, chunk, line, traceback, found, self._broker.name)
 
-    def _lost(self, worker: WorkerProcess) -> Exception:
+    def _lost(self, worker: WorkerProcess, *, is_started: bool) -> Exception:
         """Returns what became of a worker that is gone."""
         how = worker.end()
+        if not is_started:
+            # No limit of the plugin's has ended it.
+            return plugin_error(self._broker.name, f"has a process that cannot start: {how}")
         limit = self._broker.limits.memory_mb
         if limit is not None and worker.status in _OUT_OF_MEMORY:
             return LimitExceeded("memory_mb", limit, limit, self._broker.name)
