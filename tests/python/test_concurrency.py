@@ -155,6 +155,20 @@ def test_a_callback_that_comes_from_cancelled_work_is_not_served() -> None:
     eventually(lambda: not waiting_threads())
 
 
+def test_all_threads_leave_also_one_that_is_not_in_the_list() -> None:
+    # An interrupt may come between a thread's beginning and its entry.
+    workers, gate = Workers(), threading.Event()
+    for ticket in range(3):
+        workers.submit(ticket, gate.wait, lambda _: None)
+    threads = list(workers._shift.threads)
+    workers._shift.threads.pop()
+    gate.set()
+    workers.stop()
+    for thread in threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads)
+
+
 def test_ended_tasks_are_collected(runtime: Runtime) -> None:
     grown = runtime.run_string(
         CHATTING

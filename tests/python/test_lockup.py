@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -41,6 +42,7 @@ attempt("raise a limit", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 
 attempt("fork", lambda: os._exit(0) if os.fork() == 0 else None)
 attempt("execute", lambda: os.execv(sys.executable, [sys.executable, "-c", "print('{}')"]))
 attempt("signal the host", lambda: os.kill(os.getppid(), 0))
+attempt("signal a thread of the host", lambda: system("tgkill", os.getppid(), os.getppid(), 0))
 attempt("trace the host", lambda: system("ptrace", 16, os.getppid(), 0, 0))
 attempt("map memory as code", lambda: mmap.mmap(-1, 4096, prot=7))
 attempt("delete", lambda: os.unlink("/nowhere"))
@@ -66,6 +68,7 @@ POSIX = ["open", "socket", "socketpair", "pipe", "duplicate", "open in a thread 
 FILTERED = [
     "execute",
     "signal the host",
+    "signal a thread of the host",
     "trace the host",
     "map memory as code",
     "delete",
@@ -96,3 +99,8 @@ def test_a_worker_can_go_on_with_its_work(seen: Any, name: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere some are missing")
 def test_linux_lacks_no_wall() -> None:
     assert missing_walls() == []
+
+
+def test_a_locked_up_process_without_memory_ends_as_the_c_library_ends_it() -> None:
+    code = "import os; from luaopenai.host.lockup import lock_up; lock_up(64); os.abort()"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == -signal.SIGABRT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
-from luaopenai.host.broker import Broker
+from luaopenai.host.broker import BASE_URL, Broker, Stop, Totals
 from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, told_tokens
 from support.crowd_server import CrowdServer
+from support.fault_server import CHUNKED_STREAM, Connection, FaultServer, Script, chunk
+from support.fault_server import answer as fault
 
 Load = Callable[..., Plugin]
 
@@ -95,6 +97,7 @@ def test_a_payload_says_how_much_the_model_may_write(payload: Any, tokens: int) 
         ({"usage": {"total_tokens": -3}}, 0),
         ({"usage": None, "response": {"usage": None}}, None),
         ({"usage": {"cost": 3}}, None),
+        ({"usage": {"total_tokens": None, "prompt_tokens": "7"}}, None),
         ({"usage": [1]}, None),
         ({"response": "x"}, None),
         ([], None),
@@ -218,6 +221,153 @@ def test_a_request_that_found_no_server_costs_no_tokens(
     with pytest.raises(LuaError, match="cannot reach its server"):
         plugin.call("run")
     assert (plugin.usage.requests, plugin.usage.tokens) == (1, 0)
+
+
+def test_tokens_that_are_told_in_the_midst_of_a_stream_are_not_all() -> None:
+    told = {"choices": [{"delta": {"content": "x"}}], "usage": {"total_tokens": 11}}
+    cut, whole = TokenCount(400, 50), TokenCount(400, 50)
+    cut.add_event(told)
+    whole.add_event(told)
+    whole.end()
+    assert (cut.total(), whole.total()) == (150, 11)
+    cut.add_event({"choices": [{"finish_reason": "stop"}], "usage": {"total_tokens": 12}})
+    assert cut.total() == 12
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"choices": [{"delta": {"role": "assistant", "content": "word " * 80}}]},
+        {"choices": [{"text": "word " * 80}]},
+        {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": "word " * 80}}]}}]},
+        {"type": "response.output_text.delta", "delta": "word " * 80},
+    ],
+)
+def test_an_event_with_much_text_counts_as_many_tokens(event: Any) -> None:
+    count = TokenCount(0, 0)
+    count.add_event(event)
+    assert count.total() == 100
+
+
+def test_a_refusal_that_tells_of_a_cost_has_that_cost(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, {"error": {"message": "no JSON"}, "usage": {"total_tokens": 321}}, 400)
+    plugin = load("return (post({ model = 'm' }))", client)
+    assert plugin.call("run") == 400
+    assert plugin.usage.tokens == 321
+
+
+def test_what_no_model_writes_costs_no_tokens(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, {"data": [{"id": f"m{n}"} for n in range(1000)]}, path="models")
+    plugin = load("return (client:_request('GET', '/models'))", client)
+    assert plugin.call("run") == 200
+    assert plugin.usage.tokens == 0
+
+
+def test_what_has_come_of_an_answer_that_is_cut_off_counts(
+    load: Load, connect: Callable[..., OpenAI], fault_server: Callable[[Script], FaultServer]
+) -> None:
+    def cut(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(fault(b"x" * 4000, length=5000))
+
+    plugin = load("post({ model = 'm' })", connect(fault_server(cut).url, max_retries=0))
+    with pytest.raises(LuaError, match="was cut off") as caught:
+        plugin.call("run")
+    assert 1000 <= plugin.usage.tokens < 1100
+    # Where the server is, the host learns alone.
+    assert "127.0.0.1" not in caught.value.message
+    assert "127.0.0.1" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(("requests", "tries"), [(20, 3), (2, 2)])
+def test_tries_that_were_lost_cost_what_they_asked_for(
+    load: Load,
+    connect: Callable[..., OpenAI],
+    fault_server: Callable[[Script], FaultServer],
+    pauses: list[float],
+    requests: int,
+    tries: int,
+) -> None:
+    def lose(connection: Connection) -> None:
+        connection.read_request()
+        if connection.number < 3:
+            connection.reset()
+        else:
+            connection.send(fault(b'{"usage": {"total_tokens": 11}}'))
+
+    client = connect(fault_server(lose).url, max_retries=4)
+    plugin = load("pcall(post, { model = 'm', max_tokens = 900 })", client, requests=requests)
+    with suppress(LimitExceeded):
+        plugin.call("run")
+    assert plugin.usage.requests == tries
+    assert 1800 <= plugin.usage.tokens < 1900
+
+
+def test_no_plugin_asks_for_more_tokens_than_are_left(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, {"usage": {"total_tokens": 400}})
+    plugin = load(
+        "for _ = 1, 2 do post({ model = 'm', max_tokens = 131072, n = 3 }) end", client, tokens=1000
+    )
+    plugin.call("run")
+    asked = [request.get_json()["max_tokens"] for request, _ in httpserver.log]
+    assert asked == [333, 200]
+
+
+@pytest.mark.parametrize("amount", ["9", True, [9]])
+def test_an_amount_is_a_number(load: Load, client: OpenAI, amount: Any) -> None:
+    plugin = load("post(...)", client)
+    with pytest.raises(LuaError, match=r"payload\.max_tokens: expected a number"):
+        plugin.call("run", {"model": "m", "max_tokens": amount})
+
+
+def broker(client: OpenAI, **limits: Any) -> Broker:
+    return Broker("plugin", client, {}, None, Limits(**limits), Totals(), print, None)
+
+
+def test_answers_that_lie_unread_fill_the_host_together(
+    client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, reply("x" * 900_000))
+    asked = broker(client, memory_mb=4, tokens=None)
+    place = "POST", f"{BASE_URL}/chat/completions", b"{}"
+    for _ in range(6):
+        read = asked.open(*place)
+        while read.read_piece():
+            pass
+    for _ in range(4):
+        asked.open(*place)
+    with pytest.raises(Stop, match="memory_mb"):
+        asked.open(*place)
+    asked.end()
+    asked.begin()
+    assert asked.open(*place).status == 200
+
+
+def test_a_stream_without_an_event_does_not_fill_the_host(
+    connect: Callable[..., OpenAI], fault_server: Callable[[Script], FaultServer]
+) -> None:
+    def pour(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(CHUNKED_STREAM)
+        with suppress(OSError):
+            for _ in range(100):
+                connection.send(chunk(b'data: {"choices": []}\n\n' * 5000))
+            for _ in range(100):
+                connection.send(chunk(b"x" * 100_000))
+
+    asked = broker(connect(fault_server(pour).url), memory_mb=2, tokens=None)
+    reading = asked.open("POST", f"{BASE_URL}/chat/completions", b'{"stream": true}')
+    came: list[int] = []
+    with pytest.raises(Stop, match="memory_mb"):
+        came.extend(map(len, iter(reading.read_piece, None)))
+    assert sum(came) > 10_000_000
+    asked.end()
 
 
 # --- Requests ---

@@ -652,6 +652,11 @@ def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
         [b"limit", b'["seconds", null, null]', b"[0, 0]"],
         [b"limit", b'["zzz", 1, 1]', b"[0, 0]"],
         [b"failed", b'["too", "few"]', b"[0, 0]"],
+        [b"failed", b'["\\ud800", null, 1, "", ""]', b"[0, 0]"],
+        [b"limit", b'["seconds", 1, 1' + b" " * 2000 + b"]", b"[0, 0]"],
+        [b"done", b"-", b"[0, 0" + b" " * 2000 + b"]"],
+        [],
+        [b""] * 1000,
         [b"what is this"],
     ],
 )

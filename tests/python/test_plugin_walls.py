@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from luaopenai import Limits, Plugin, PluginHost
+from luaopenai.host.engine import Engine
 
 LIMITS = Limits(seconds=0.5, memory_mb=16)
 
@@ -235,3 +236,22 @@ def test_large_strings_take_neither_the_hosts_memory_nor_its_time(name: str) -> 
         assert outcome in ("LimitExceeded seconds", "LimitExceeded memory_mb")
         assert rest == "alive"
     assert int(megabytes) < 150
+
+
+@pytest.mark.parametrize("isolation", ["thread"], indirect=True)
+def test_an_interrupt_at_the_end_of_a_call_leaves_no_limits_behind(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = load("while true do end", Limits(seconds=0.1))
+    disarm, interrupts = Engine.disarm, iter([False, True])
+
+    def interrupted(self: Engine) -> None:
+        # The first is at the beginning of the call, the second when a limit has ended it.
+        if next(interrupts, False):
+            raise KeyboardInterrupt
+        disarm(self)
+
+    monkeypatch.setattr(Engine, "disarm", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plugin.call("run")
+    assert plugin.call("rest") == "alive"

@@ -101,7 +101,7 @@ class _Shift:
     """Threads that leave together.
 
     Attributes:
-        jobs: what they have to do; None lets one of them go.
+        jobs: what they have to do; None lets all of them go.
         done: the tickets that may be done, and who calls back; None for a look at the clock.
         results: what came of the jobs that somebody waits for, by ticket.
         load: how many jobs are under way or wait for a thread.
@@ -136,6 +136,8 @@ class _Shift:
             self._hand_over(job, outcome)
             # What they hold may be large, and the next job far.
             del job, outcome
+        # To each of them, also to one that an interrupt has kept out of the list.
+        self.jobs.put(None)
 
     def _hand_over(self, job: Job, outcome: Outcome) -> None:
         with self.lock:
@@ -173,8 +175,7 @@ class Workers:
 
     def __del__(self) -> None:
         # Nothing that takes a lock: whoever holds it may be what is interrupted for this.
-        for _ in self._shift.threads:
-            self._shift.jobs.put(None)
+        self._shift.jobs.put(None)
 
     def submit(
         self, ticket: int, work: Callable[[], Any], give_up: Callable[[Any], object]
@@ -256,8 +257,7 @@ class Workers:
         shift, self._shift = self._shift, _Shift(self._shift.most, self._shift.crew)
         while self._awaited:
             self._drop(self._awaited.popitem()[1], shift)
-        for _ in shift.threads:
-            shift.jobs.put(None)
+        shift.jobs.put(None)
         return shift.threads
 
     def _next_done(self, timeout: float | None) -> Outcome | Callback | None:

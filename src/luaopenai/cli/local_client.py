@@ -41,7 +41,7 @@ class _TellingTransport(Transport):
         headers: Mapping[str, str],
         body: bytes | None = None,
         settings: Settings | None = None,
-        before_send: Callable[[], object] | None = None,
+        before_send: Callable[[Exception | None], object] | None = None,
     ) -> Answer:
         """Send a request."""
         answer = super().open(method, url, headers, body, settings, before_send)

@@ -410,7 +410,7 @@ class OpenAI(EndpointMethods):
         path: str,
         body: bytes | None,
         more_headers: Mapping[str, str],
-        before_send: Callable[[], object] | None = None,
+        before_send: Callable[[Exception | None], object] | None = None,
     ) -> Answer:
         """Sends a request to this client's server, with its key; see ``Transport.open``."""
         headers = {"Accept": "application/json", "Content-Type": "application/json"}

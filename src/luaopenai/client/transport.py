@@ -200,7 +200,7 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | None = None,
         settings: Settings | None = None,
-        before_send: Callable[[], object] | None = None,
+        before_send: Callable[[Exception | None], object] | None = None,
     ) -> Answer:
         """Send a request; returns once the headers of an answer are there that is no refusal.
 
@@ -210,8 +210,9 @@ class Transport:
             headers: go over the transport's own.
             body: what to send, if anything.
             settings: for this request, in place of the transport's; its pool size has no effect.
-            before_send: called each time that the request is about to be sent; what it raises
-                ends the call.
+            before_send: called each time that the request is about to be sent, with the failure of
+                the try before, None where there was none or an answer has refused it; what it
+                raises ends the call.
 
         Raises:
             ValueError: the URL or a header cannot be sent.
@@ -225,12 +226,13 @@ class Transport:
         sent.update(headers)
         deadline = Deadline(settings.total_timeout)
         retry = 0
+        failure: Exception | None = None
         check_cancelled()
         while True:
-            answer: Answer | None = None
-            failure: Exception | None = None
             if before_send is not None:
-                before_send()
+                before_send(failure)
+            answer: Answer | None = None
+            failure = None
             started = time.perf_counter()
             try:
                 raw = route.pool.urlopen(

@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 from luaopenai.bridge.errors import Causes, LuaError
 from luaopenai.client.cancel import Cancelled
 from luaopenai.client.endpoints import ENDPOINTS
-from luaopenai.client.errors import APIConnectionError
+from luaopenai.client.errors import APIConnectionError, APITimeoutError
+from luaopenai.client.failures import was_sent, was_stale
 from luaopenai.host import wire
 from luaopenai.host.errands import Errands
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 from luaopenai.host.reading import Reading
-from luaopenai.host.tokens import TokenCount, asked_tokens
+from luaopenai.host.tokens import TokenCount, asked_tokens, check_amounts, hold_to
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
@@ -32,6 +33,7 @@ BASE_URL = "https://host.invalid/v1"
 """What a plugin sees as its client's ``api_base``; the host puts its own in its place."""
 
 _log = logging.getLogger("luaopenai.plugins")
+_WRITTEN = ("/chat/completions", "/completions", "/responses")
 _STREAMS = ("/chat/completions", "/completions")
 _GUARDED = {
     "background",
@@ -111,7 +113,9 @@ class Broker:
         self._output = output
         self._folder = folder
         self._readings: list[Reading] = []
-        self.errands = Errands(self, self._check_memory)
+        self._held = 0
+        self._holding = threading.Lock()
+        self.errands = Errands(self, self.check_memory)
         self.causes = Causes()
         """What a call of the plugin that fails may have failed for."""
         self.begin()
@@ -128,7 +132,7 @@ class Broker:
 
     def begin(self) -> None:
         """Start a new call's account."""
-        self._requests = self._tokens = 0
+        self._requests = self._tokens = self._said = 0
 
     def end(self) -> None:
         """End a call: what it has left open is closed, and its cost booked."""
@@ -146,9 +150,9 @@ class Broker:
 
     def leave_to_parent(self) -> None:
         """Forgets, in a process that was forked off, what is under way in its parent."""
-        self._totals.lock = threading.Lock()
-        self._readings = []
-        self.errands = Errands(self, self._check_memory)
+        self._totals.lock, self._holding = threading.Lock(), threading.Lock()
+        self._readings, self._held = [], 0
+        self.errands = Errands(self, self.check_memory)
         self.causes = Causes()
 
     def _release(self) -> None:
@@ -158,14 +162,22 @@ class Broker:
 
     def values(self, text: bytes | None) -> list[Any]:
         """The values that the plugin sends; it shall not fill the host's memory with them."""
-        self._check_memory(wire.weight(text))
+        self.check_memory(wire.weight(text))
         return wire.decode(text)
 
-    def _check_memory(self, size: int) -> None:
+    def check_memory(self, size: int) -> None:
         """Raises ``Stop`` when so many bytes are more than the plugin may make the host hold."""
         limit, used = self.limits.memory_mb, size / 2**20
         if limit is not None and used > limit:
             raise Stop(LimitExceeded("memory_mb", limit, used, self.name))
+
+    def _hold(self, size: int) -> None:
+        """Notes that so many bytes of answers more lie here, or less; raises ``Stop``."""
+        with self._holding:
+            self._held += size
+            held = self._held
+        if size > 0:
+            self.check_memory(held)
 
     def host(self, name: str, arguments: bytes | None) -> bytes | None:
         """Calls a function of the host; raises ``ValueError`` for whatever it raises."""
@@ -192,7 +204,14 @@ class Broker:
             raise ValueError(text) from error
 
     def write(self, text: bytes) -> None:
-        """Take what the plugin prints."""
+        """Take what the plugin prints.
+
+        The plugin's own Lua counts it, too; a worker may have been broken.
+        """
+        self._said += len(text)
+        limit = self.limits.output_kb
+        if limit is not None and self._said > limit * 1024:
+            raise Stop(LimitExceeded("output_kb", limit, self._said / 1024, self.name))
         try:
             self._output(text.decode("utf-8", "replace"))
         except Exception as error:
@@ -219,7 +238,7 @@ class Broker:
         """Reads a file, unless its size alone is more than the plugin may make the host hold."""
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            self._check_memory(size)
+            self.check_memory(size)
             return file.read(size)
 
     def open(self, method: str, url: str, body: bytes | None) -> Reading:
@@ -239,46 +258,63 @@ class Broker:
         path = self._path(method, url)
         with self._totals.lock:
             self._check_room(1)
-        self._check_memory(wire.weight(body))
         begun = time.monotonic()
         try:
+            self.check_memory(wire.weight(body))
             payload = self._payload(method, path, body)
             sent = json.dumps(payload, ensure_ascii=False).encode() if payload else None
         finally:
             self.work_seconds += time.monotonic() - begun
-        count = TokenCount(len(sent or b""), asked_tokens(payload or {}))
+        asked = asked_tokens(payload or {})
+        count = TokenCount(len(sent or b""), asked, is_written=path in _WRITTEN)
         return lambda: self._send(client, method, path, sent, count)
 
     def _send(
         self, client: OpenAI, method: str, path: str, body: bytes | None, count: TokenCount
     ) -> Reading:
-        attempts = 0
+        lost = 0
+        """How many tries a server may have worked for although no answer came of them."""
+        is_under_way = False
 
-        def charge() -> None:
-            nonlocal attempts
+        def charge(failure: Exception | None) -> None:
+            nonlocal lost, is_under_way
+            is_under_way = False
+            if failure is not None and was_sent(failure) and not was_stale(failure):
+                lost += 1
             self._charge()
-            attempts += 1
+            is_under_way = True
 
         try:
             answer = client._open(method, path, body, {}, before_send=charge)
         except APIConnectionError as error:
-            _log.warning("%s: %s", self.name, error)
-            if error.was_sent:
-                self._book_tokens(attempts * count.total())
-            text = "the host cannot reach its server"
-            self.causes.note(text, error)
-            raise ValueError(text) from None
-        except Cancelled:
-            if attempts:
-                self._book_tokens(count.total())
+            lost += error.was_sent
+            raise self._network_error(error, "the host cannot reach its server") from None
+        except ValueError as error:
+            raise self._network_error(error, "the host cannot send to its server") from None
+        except (Cancelled, KeyboardInterrupt):
+            lost += is_under_way
             raise
+        finally:
+            if lost:
+                self._book_tokens(lost * count.total())
         if answer.status == 401:
             # Servers repeat parts of a key that they refuse.
             answer.close()
             raise ValueError("the server refuses the host's key (status 401)")
-        reading = Reading(answer, count, self._book_tokens, self._check, self._check_memory)
+        reading = Reading(answer, count, self._book_tokens, self._check, self._hold, self._cut_off)
         self._readings.append(reading)
         return reading
+
+    def _cut_off(self, error: APIConnectionError) -> ValueError:
+        is_late = isinstance(error, APITimeoutError)
+        how = "did not go on in time" if is_late else "was cut off"
+        return self._network_error(error, f"the answer of the host's server {how}")
+
+    def _network_error(self, error: Exception, text: str) -> ValueError:
+        """Returns what a plugin is told: where the server is, is none of its business."""
+        _log.warning("%s: %s", self.name, error)
+        self.causes.note(text, error)
+        return ValueError(text)
 
     def _path(self, method: str, url: str) -> str:
         if not url.startswith(BASE_URL + "/"):
@@ -302,6 +338,10 @@ class Broker:
         if self._models is not None and model not in self._models:
             allowed = ", ".join(sorted(self._models))
             raise ValueError(f"model {model!r} is not for this plugin; there are: {allowed}")
+        check_amounts(payload)
+        left = self._tokens_left()
+        if left is not None:
+            hold_to(payload, left)
         if payload.get("background"):
             raise ValueError("a plugin cannot ask for what goes on in the background")
         if payload.get("stream") and path in _STREAMS:
@@ -328,6 +368,12 @@ class Broker:
         # With all tokens used, the next answer is too much.
         spent = {"tokens": self._tokens, "total_tokens": self._totals.tokens}
         self._check_limits(spent, spare=1)
+
+    def _tokens_left(self) -> int | None:
+        limits = self.limits
+        with self._totals.lock:
+            spent = (limits.tokens, self._tokens), (limits.total_tokens, self._totals.tokens)
+        return min((limit - used for limit, used in spent if limit is not None), default=None)
 
     def _book_tokens(self, tokens: int) -> None:
         with self._totals.lock:

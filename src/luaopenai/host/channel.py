@@ -9,6 +9,7 @@ import time
 _COUNT = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 LARGEST = 2**28
+MOST_PARTS = 8
 
 
 class HungUpError(Exception):
@@ -30,15 +31,27 @@ class Channel:
         self._sock = sock
         self._held = bytearray()
 
-    def send(self, *parts: bytes) -> None:
-        """Sends a message; raises ``HungUpError``, or ``TooLargeError`` with nothing sent."""
+    @property
+    def holds_more(self) -> bool:
+        """Returns whether something has come already that ``receive`` has not returned."""
+        return bool(self._held)
+
+    def send(self, *parts: bytes, deadline: float | None = None) -> None:
+        """Sends a message.
+
+        Raises ``HungUpError``, ``TooLargeError`` with nothing sent, or ``TimeoutError`` past a
+        deadline on the monotonic clock.
+        """
         size = sum(map(len, parts)) + _LENGTH.size * len(parts)
         if size > LARGEST:
             raise TooLargeError(f"{size >> 20} MB are too much, at most {LARGEST >> 20} can cross")
         sizes = b"".join(_LENGTH.pack(len(part)) for part in parts)
         body = b"".join(parts)
         try:
+            self._limit_wait(deadline)
             self._sock.sendall(_COUNT.pack(len(parts), len(sizes) + len(body)) + sizes + body)
+        except TimeoutError:
+            raise
         except OSError as error:
             raise HungUpError from error
 
@@ -49,7 +62,7 @@ class Channel:
         monotonic clock.
         """
         count, size = _COUNT.unpack(self._take(_COUNT.size, deadline))
-        if size > LARGEST or count * _LENGTH.size > size:
+        if size > LARGEST or not 0 < count <= MOST_PARTS or count * _LENGTH.size > size:
             raise NonsenseError
         message = self._take(size, deadline)
         at = count * _LENGTH.size
@@ -66,12 +79,8 @@ class Channel:
 
     def _take(self, size: int, deadline: float | None) -> bytes:
         while len(self._held) < size:
-            if deadline is not None:
-                wait = deadline - time.monotonic()
-                if wait <= 0:
-                    raise TimeoutError
-                self._sock.settimeout(wait)
             try:
+                self._limit_wait(deadline)
                 piece = self._sock.recv(max(65536, size - len(self._held)))
             except TimeoutError:
                 raise
@@ -83,3 +92,11 @@ class Channel:
         taken = bytes(self._held[:size])
         del self._held[:size]
         return taken
+
+    def _limit_wait(self, deadline: float | None) -> None:
+        wait = None if deadline is None else deadline - time.monotonic()
+        if wait is not None and wait <= 0:
+            raise TimeoutError
+        # Not where nothing changes: a worker that is locked up may not.
+        if wait != self._sock.gettimeout():
+            self._sock.settimeout(wait)

@@ -279,8 +279,17 @@ class Engine(Runtime):
         assert limit is not None
         return Alarm(lambda: self.clock() - self._begun > limit, hook.fire)
 
+    def disarm(self) -> None:
+        """Lifts the limits of a call that is over; an interrupt may have kept it from that."""
+        self._lift_cap()
+        if self._alarm is not None:
+            watchdog.forget(self._alarm)
+        self._boot[b"sethook"]()
+
     def _limited(self, function: Any, *args: Any) -> Any:
         limits = self._limits
+        self.disarm()
+        self._pending = None
         self._begun = begun = self.clock()
         self._sandbox[b"arm"](
             math.inf if limits.seconds is None else begun + limits.seconds,
@@ -295,7 +304,7 @@ class Engine(Runtime):
             pass
         finally:
             # Armed, it would end the next call by this one's deadline, before that has begun.
-            self._disarm()
+            self.disarm()
         if results is None:
             self._pending = self._pending or self._interrupt()
         spent = self.clock() - begun
@@ -323,12 +332,6 @@ class Engine(Runtime):
         if self._alarm is not None:
             watchdog.watch(self._alarm)
         self._set_cap(crossing)
-
-    def _disarm(self) -> None:
-        self._lift_cap()
-        if self._alarm is not None:
-            watchdog.forget(self._alarm)
-        self._boot[b"sethook"]()
 
     def _fail(self, *failure: Any) -> None:
         *_, is_memory = failure

@@ -27,8 +27,11 @@ _START = "import sys; sys.path[:] = {path!r}; from luaopenai.host.worker import 
 _INHERITS = hasattr(os, "fork")
 """Whether this system lets a new process inherit a socket under its number, as POSIX does."""
 
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""What a Python may need to start at all."""
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ", "TZDIR")
+"""What a Python may need to start at all, and to tell the time as its host does."""
+
+_FIRST_FREE = 3
+"""The file descriptors below are a process's standard streams."""
 
 
 class WorkerProcess:
@@ -40,7 +43,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         if _INHERITS:
-            ours, theirs = socket.socketpair()
+            ours, theirs = map(_above_standard, socket.socketpair())
             with theirs:
                 try:
                     self._process = _start_process(theirs.fileno())
@@ -88,6 +91,20 @@ class WorkerProcess:
     def close(self) -> None:
         """Kills the process and forgets it."""
         self._release()
+
+
+def _above_standard(line: socket.socket) -> socket.socket:
+    """Returns a socket under another number where its own is one of a standard stream's.
+
+    A host that has closed its streams, as daemons do, gets these for what it opens next.
+    """
+    held = []
+    while line.fileno() < _FIRST_FREE:
+        held.append(line)
+        line = line.dup()
+    for lower in held:
+        lower.close()
+    return line
 
 
 _living: WeakSet[WorkerProcess] = WeakSet()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import signal
 import time
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from typing import Any
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled, current_call
 from luaopenai.host import wire
-from luaopenai.host.broker import Broker, plugin_error
+from luaopenai.host.broker import Broker, Stop, plugin_error
 from luaopenai.host.channel import HungUpError, NonsenseError, TooLargeError
 from luaopenai.host.desk import Desk
 from luaopenai.host.launch import START_SECONDS, WorkerProcess
@@ -23,6 +24,14 @@ from luaopenai.host.worker import OUT_OF_MEMORY, PANICKED, READY, pack, unpack
 
 GRACE_SECONDS = 0.5
 """How long past its time a plugin may take to notice, before it is killed."""
+
+_SHORT = 1024
+"""Bytes that no message about a limit, or of what was used, comes to."""
+
+_NAME_BYTES = 64
+"""About how many a name takes in Python beside its letters."""
+
+_NAMES = re.compile(rb"[A-Za-z_]\w*(\n[A-Za-z_]\w*)*", re.ASCII)
 
 _log = logging.getLogger("luaopenai.plugins")
 
@@ -78,31 +87,46 @@ class ProcessIsolation:
             self._worker = WorkerProcess()
         except OSError as error:
             raise plugin_error(broker.name, f"can have no process: {error.strerror}") from None
-        found = self._exchange(b"load", json.dumps(settings).encode(), self._source)
-        return found.decode().split("\n") if found else []
+        try:
+            found = self._exchange(b"load", json.dumps(settings).encode(), self._source)
+            return self._exported(found)
+        except Stop as stop:
+            self.close()
+            raise stop.exceeded from None
+
+    def _exported(self, names: bytes | None) -> list[str]:
+        """Reads the names of the plugin's functions, a line each."""
+        if not names:
+            return []
+        self._broker.check_memory(len(names) + _NAME_BYTES * names.count(b"\n"))
+        if not _NAMES.fullmatch(names):
+            self.close()
+            raise self._speaks_nonsense()
+        return names.decode().split("\n")
 
     def _exchange(self, *message: bytes) -> bytes | None:
         """Send the worker to work, and serve it until it is done."""
         worker = self._worker
         assert worker is not None
-        done = False
+        done, is_started = False, message[0] != b"load"
         try:
             worker.channel.send(*message)
-            if message[0] == b"load":
+            if not is_started:
                 self._await_ready(worker)
+                is_started = True
             result = self._serve(worker)
             done = True
             return result
         except HungUpError:
             check_cancelled()
-            raise self._lost(worker) from None
+            raise self._lost(worker, is_started=is_started) from None
         except TooLargeError as error:
             done = True
             raise plugin_error(
                 self._broker.name, f"cannot be given its arguments: {error}"
             ) from None
         except NonsenseError:
-            raise plugin_error(self._broker.name, "has a process that sends nonsense") from None
+            raise self._speaks_nonsense() from None
         except (LuaError, LimitExceeded) as error:
             done = message[0] != b"load" and not isinstance(error, _Killed)
             if isinstance(error, _Killed):
@@ -114,6 +138,9 @@ class ProcessIsolation:
                 call.detach()
             if not done:
                 self.close()
+
+    def _speaks_nonsense(self) -> LuaError:
+        return plugin_error(self._broker.name, "has a process that sends nonsense")
 
     def _await_ready(self, worker: WorkerProcess) -> None:
         """Waits until the plugin's file is about to run: only from then on its seconds count."""
@@ -139,8 +166,10 @@ class ProcessIsolation:
             try:
                 kind, *parts = worker.channel.receive(deadline)
             except TimeoutError:
-                assert limit is not None
-                raise _Killed(LimitExceeded("seconds", limit, limit, self._broker.name)) from None
+                raise self._late() from None
+            if worker.channel.holds_more:
+                # What an answer takes is free: a worker that does not wait for it never ended.
+                raise NonsenseError
             if kind in (b"done", b"failed", b"limit"):
                 try:
                     return self._finish(kind, *parts)
@@ -149,15 +178,36 @@ class ProcessIsolation:
             begun, worked = time.monotonic(), self._broker.work_seconds
             outcome, *answer = desk.serve(kind, parts)
             worked = self._broker.work_seconds - worked
-            took = repr(worked).encode()
-            try:
-                worker.channel.send(outcome, took, *answer)
-            except TooLargeError as error:
-                worker.channel.send(b"error", took, str(error).encode())
             if deadline is not None:
                 deadline += time.monotonic() - begun - worked
+            begun = time.monotonic()
+            self._answer(worker, deadline, outcome, repr(worked).encode(), *answer)
+            if deadline is not None:
+                deadline += time.monotonic() - begun
+
+    def _answer(
+        self,
+        worker: WorkerProcess,
+        deadline: float | None,
+        outcome: bytes,
+        took: bytes,
+        *rest: bytes,
+    ) -> None:
+        try:
+            worker.channel.send(outcome, took, *rest, deadline=deadline)
+        except TooLargeError as error:
+            worker.channel.send(b"error", took, str(error).encode(), deadline=deadline)
+        except TimeoutError:
+            raise self._late() from None
+
+    def _late(self) -> _Killed:
+        limit = self._broker.limits.seconds
+        assert limit is not None
+        return _Killed(LimitExceeded("seconds", limit, limit, self._broker.name))
 
     def _finish(self, kind: bytes, result: bytes, used: bytes) -> bytes | None:
+        if len(used) > _SHORT or (kind == b"limit" and len(result) > _SHORT):
+            raise NonsenseError
         seconds, peak = map(_amount, json.loads(used))
         usage = self._broker.usage
         usage.seconds += seconds
@@ -169,6 +219,7 @@ class ProcessIsolation:
             limit = getattr(self._broker.limits, str(what), None)
             exceeded = LimitExceeded(what, _amount(limit), _amount(used_up), self._broker.name)
             raise _Killed(exceeded) if exceeded.kind == "memory_mb" else exceeded
+        self._broker.check_memory(wire.weight(result))
         raise self._failed(*json.loads(result))
 
     def _failed(self, message: Any, chunk: Any, line: Any, traceback: Any, value: Any) -> LuaError:
@@ -176,15 +227,21 @@ class ProcessIsolation:
         texts = (message, traceback, value, chunk or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(line, int | None):
             raise TypeError("an error has a message, a place, a traceback and a value")
+        for text in texts:
+            # Raises for halves of surrogate pairs, which could not be printed.
+            text.encode()
         # The worker has written characters that Lua had as they are with up to six for each byte.
         if len(value) > 6 * wire.LARGEST_ERROR_VALUE:
             raise ValueError("the value of an error is too large")
         (found,) = wire.decode(value.encode()) or [None]
         return LuaError(message, chunk, line, traceback, found, self._broker.name)
 
-    def _lost(self, worker: WorkerProcess) -> Exception:
+    def _lost(self, worker: WorkerProcess, *, is_started: bool) -> Exception:
         """Returns what became of a worker that is gone."""
         how = worker.end()
+        if not is_started:
+            # No limit of the plugin's has ended it.
+            return plugin_error(self._broker.name, f"has a process that cannot start: {how}")
         limit = self._broker.limits.memory_mb
         if limit is not None and worker.status in _OUT_OF_MEMORY:
             return LimitExceeded("memory_mb", limit, limit, self._broker.name)

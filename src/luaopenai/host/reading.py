@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.sse import Decoder
 from luaopenai.host.tokens import TokenCount
 
@@ -25,7 +26,9 @@ class Reading:
         count: counts its tokens.
         book: is given the tokens, once.
         check: raises ``Stop`` when they are too many.
-        check_size: raises ``Stop`` when an answer of so many bytes would fill the host.
+        hold: told how many bytes more the host holds for the plugin, or less; raises ``Stop`` when
+            they would fill it.
+        fail: makes of the network's failure what the plugin is told.
     """
 
     def __init__(
@@ -34,7 +37,8 @@ class Reading:
         count: TokenCount,
         book: Callable[[int], object],
         check: Callable[[], object],
-        check_size: Callable[[int], object],
+        hold: Callable[[int], object],
+        fail: Callable[[APIConnectionError], Exception],
     ) -> None:
         self.status = answer.status
         self.reason = answer.reason
@@ -47,54 +51,75 @@ class Reading:
         self._tokens = count
         self._book = book
         self._check = check
+        self._fail = fail
+        self._hold = hold
+        self._held = 0
         self._is_open = True
         self._lock = threading.Lock()
         self._is_stream = "text/event-stream" in answer.headers.get("content-type", "")
         self._decoder = Decoder(self._count_event)
         self._whole: bytes | None = None
         if not self._is_stream:
-            self._read_whole(check_size)
+            self._read_whole()
 
     def read_piece(self) -> bytes | None:
         """Returns the next piece, None at the end."""
         if not self._is_stream:
             piece, self._whole = self._whole, None
+            self._let_go()
             return piece or None
         if not self._is_open:
             raise ValueError("this answer is closed")
-        piece = self._answer.read_piece()
+        try:
+            piece = self._answer.read_piece()
+        except APIConnectionError as error:
+            raise self._fail(error) from None
         if piece:
+            # The decoder keeps what is no whole event yet.
+            self._keep(len(piece))
             self._decoder.feed(piece)
             return piece
         self._decoder.close()
+        self._tokens.end()
         self._finish()
         self._check()
         return None
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Lets go of the connection, and of what has come."""
+        self._whole = None
+        self._let_go()
         if self._is_open:
             self._finish()
             self._answer.close()
 
-    def _read_whole(self, check_size: Callable[[int], object]) -> None:
+    def _keep(self, size: int) -> None:
+        self._held += size
+        self._hold(size)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, 0
+        self._hold(-held)
+
+    def _read_whole(self) -> None:
         """Reads all of an answer: whether or not the plugin does, it costs what its end says."""
-        pieces, size = [], 0
+        pieces = []
         try:
             for piece in self._answer:
                 pieces.append(piece)
-                size += len(piece)
-                check_size(size)
+                self._tokens.add_bytes(len(piece))
+                self._keep(len(piece))
             self._whole = b"".join(pieces)
-            if self.status >= 400:
-                self._tokens.add_refusal()
-            else:
-                self._tokens.add_answer(_decoded(self._whole), size)
+            take = self._tokens.add_refusal if self.status >= 400 else self._tokens.add_answer
+            take(_decoded(self._whole))
+            self._finish()
+            self._check()
+        except APIConnectionError as error:
+            self.close()
+            raise self._fail(error) from None
         except BaseException:
             self.close()
             raise
-        self._finish()
-        self._check()
 
     def _finish(self) -> None:
         with self._lock:
@@ -107,6 +132,7 @@ class Reading:
         event = _decoded(data)
         if event is None:
             return False
+        self._let_go()
         self._tokens.add_event(event)
         return True
 

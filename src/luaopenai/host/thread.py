@@ -58,6 +58,7 @@ class ThreadIsolation:
 
     def _book(self, engine: Engine) -> None:
         """Note what was used; a state that keeps too much memory is given up for a new one."""
+        engine.disarm()
         usage = self._broker.usage
         usage.seconds += engine.seconds
         engine.seconds = 0.0

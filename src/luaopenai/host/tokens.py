@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,14 +16,30 @@ _ANSWER_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _COUNTS = ("n", "best_of")
 _MOST_ANSWERS = 128
 _PARTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+_LABELS = {"id", "index", "name", "role", "type"}
 _MOST = 2**53
 
 
 def asked_tokens(payload: Mapping[str, Any]) -> int:
     """Returns the most tokens that a request lets the model write; 0 where it does not say."""
     limits = [_whole(payload.get(name)) for name in _ANSWER_LIMITS]
-    counts = [_whole(payload.get(name)) for name in _COUNTS]
-    return min(max(limits), LONGEST_ANSWER) * min(max(1, *counts), _MOST_ANSWERS)
+    return min(max(limits), LONGEST_ANSWER) * min(_answers(payload), _MOST_ANSWERS)
+
+
+def check_amounts(payload: Mapping[str, Any]) -> None:
+    """Raises ``ValueError`` for an amount that some servers could read and this host could not."""
+    for name in (*_ANSWER_LIMITS, *_COUNTS):
+        value = payload.get(name)
+        if value is not None and not _is_number(value):
+            raise ValueError(f"payload.{name}: expected a number")
+
+
+def hold_to(payload: dict[str, Any], most: int) -> None:
+    """Lowers what a request lets the model write to so many tokens, or one for each answer."""
+    each = max(1, most // _answers(payload))
+    for name in _ANSWER_LIMITS:
+        if _whole(payload.get(name)) > each:
+            payload[name] = each
 
 
 def told_tokens(event: Any) -> int | None:
@@ -38,7 +55,8 @@ def told_tokens(event: Any) -> int | None:
         return None
     parts = [_whole(usage.get(name)) for name in _PARTS]
     total = max(_whole(usage.get("total_tokens")), sum(parts))
-    return total if total or any(name in usage for name in ("total_tokens", *_PARTS)) else None
+    counts = (usage.get(name) for name in ("total_tokens", *_PARTS))
+    return total if any(map(_is_number, counts)) else None
 
 
 class TokenCount:
@@ -50,42 +68,92 @@ class TokenCount:
     Args:
         request: the size of the request's body in bytes.
         asked: the most tokens that it lets the model write, 0 where that is unknown.
+        is_written: whether a model writes the answer; others cost nothing.
     """
 
-    def __init__(self, request: int, asked: int) -> None:
+    def __init__(self, request: int, asked: int, *, is_written: bool = True) -> None:
         self._prompt = request // BYTES_OF_A_TOKEN
         self._asked = asked
+        self._is_written = is_written
         self._came = 0
         self._told: int | None = None
+        self._told_so_far: int | None = None
 
     def add_event(self, event: Any) -> None:
-        """Counts an event of a stream: as one token, unless it tells the cost."""
-        self._came += 1
-        self._tell(event)
+        """Counts an event of a stream, by what is written in it, unless it tells the cost."""
+        self._came += max(1, _written(event) // BYTES_OF_A_TOKEN)
+        told = told_tokens(event)
+        if told is None:
+            return
+        if _is_under_way(event):
+            self._told_so_far = max(self._told_so_far or 0, told)
+        else:
+            self._told = max(self._told or 0, told)
 
-    def add_answer(self, answer: Any, size: int) -> None:
-        """Counts a whole answer of so many bytes."""
-        self._came += size // BYTES_OF_A_TOKEN
-        self._tell(answer)
+    def add_bytes(self, size: int) -> None:
+        """Counts so many bytes of an answer that is no stream."""
+        if self._is_written:
+            self._came += size // BYTES_OF_A_TOKEN
 
-    def add_refusal(self) -> None:
-        """Counts an answer for which no model has worked."""
-        self._told = self._told or 0
+    def add_answer(self, answer: Any) -> None:
+        """Takes what a whole answer says."""
+        self._told = told_tokens(answer)
+
+    def add_refusal(self, answer: Any) -> None:
+        """Takes what a refusal says: no model has worked for it, unless it tells of a cost."""
+        self._told = told_tokens(answer) or 0
+
+    def end(self) -> None:
+        """Takes the end of a stream: what was told before is all."""
+        if self._told is None:
+            self._told = self._told_so_far
 
     def total(self) -> int:
         """Returns the tokens to book."""
         if self._told is not None:
             return self._told
-        return self._prompt + max(self._asked, self._came)
+        return max(self._told_so_far or 0, self._prompt + max(self._asked, self._came))
 
-    def _tell(self, event: Any) -> None:
-        told = told_tokens(event)
-        if told is not None:
-            self._told = max(self._told or 0, told)
+
+def _is_under_way(event: Any) -> bool:
+    """Whether an event is one of those in the midst, where some servers tell the cost so far."""
+    choices = event.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return False
+    return not any(isinstance(one, dict) and one.get("finish_reason") for one in choices)
+
+
+def _written(event: Any) -> int:
+    """Returns how many characters the model has written in an event, about."""
+    if not isinstance(event, dict):
+        return 0
+    choices = event.get("choices")
+    parts = [event.get("delta")]
+    for choice in choices if isinstance(choices, list) else []:
+        if isinstance(choice, dict):
+            parts += [choice.get("text"), choice.get("delta")]
+    return sum(map(_characters, parts))
+
+
+def _characters(value: Any) -> int:
+    """Returns the length of all texts in a piece, but for those that say what it is."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    if isinstance(value, dict):
+        return sum(_characters(item) for name, item in value.items() if name not in _LABELS)
+    return 0
+
+
+def _answers(payload: Mapping[str, Any]) -> int:
+    return max(1, *(_whole(payload.get(name)) for name in _COUNTS))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _whole(value: Any) -> int:
     """Returns a number of tokens or answers; 0 for what is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MOST:
-        return 0
-    return int(value)
+    return int(value) if _is_number(value) and 0 <= value < _MOST else 0

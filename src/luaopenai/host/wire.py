@@ -11,6 +11,10 @@ LARGEST_ERROR_VALUE = 65536
 
 _BYTES, _PAIRS = "\0b", "\0p"
 _MARK = b'"\\u0000'
+_WIDE_IN_ASCII = b"\\ud", b"\\uD"
+_WIDE = *_WIDE_IN_ASCII, b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4"
+"""What a character beyond 16 bits begins with: in UTF-8, or as halves in JSON."""
+
 _EXACT = 2**53
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -42,10 +46,17 @@ def decode(text: bytes | None) -> list[Any]:
 
 
 def weight(text: bytes | None) -> int:
-    """About how many bytes the values of such a text take in Python."""
+    """About how many bytes the values of such a text take in Python, at least.
+
+    One character beyond 16 bits makes all of a Python string take four bytes for each.
+    """
     if not text:
         return 0
-    return len(text) + 64 * (text.count(b"{") + text.count(b"[")) + 8 * text.count(b",")
+    is_ascii = text.isascii()
+    signs = _WIDE_IN_ASCII if is_ascii else _WIDE
+    width = 4 if any(sign in text for sign in signs) else 1 if is_ascii else 2
+    tables, items, names = text.count(b"{") + text.count(b"["), text.count(b","), text.count(b":")
+    return width * len(text) + 64 * tables + 32 * items + 64 * names
 
 
 def _number(text: str) -> int | float:
