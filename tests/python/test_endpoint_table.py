@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from luaopenai import AsyncOpenAI, OpenAI
-from luaopenai.client.endpoints import ENDPOINTS
+from luaopenai.client.endpoints import METHODS
 from luaopenai.client.methods import BY_HAND
 from luaopenai.client.multipart import choose_boundary, join, parts
 from luaopenai.client.urls import add_query
@@ -22,7 +23,7 @@ from support import exactly
 from support.forms import read_form
 
 ROOT = Path(__file__).parents[2]
-MADE = [name for name in ENDPOINTS if name not in BY_HAND]
+MADE = [name for name in METHODS if name not in BY_HAND]
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
@@ -36,6 +37,10 @@ class Recorder(OpenAI):
     """A client that keeps what it would send."""
 
     def _request(self, method: str, path: str, payload: Any, more_headers: Any, *_: Any) -> Any:
+        self.form: list[str] | None = None
+        if isinstance(payload, bytes):
+            names = re.findall(rb'form-data; name="([^"]+)"', payload)
+            self.form, payload = [name.decode() for name in names], None
         sent: list[Any] = [method, path] if payload is None else [method, path, payload]
         self.sent: Any = sent, more_headers.get("OpenAI-Beta")
 
@@ -50,6 +55,7 @@ def test_a_method_sends_or_refuses(case: dict[str, Any]) -> None:
     else:
         getattr(client, name)(*arguments, **case.get("options", {}))
         assert client.sent == (case["sends"], case.get("beta"))
+        assert client.form == case.get("form")
 
 
 def test_every_endpoint_has_a_case() -> None:

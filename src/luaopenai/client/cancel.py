@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -77,6 +78,12 @@ class Call:
 def current_call() -> Call | None:
     """The call that this thread is in, if it can be cancelled."""
     return getattr(_local, "call", None)
+
+
+def pause(seconds: float) -> None:
+    """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
+    call = current_call()
+    (call.pause if call else time.sleep)(max(0.0, seconds))
 
 
 def check_cancelled() -> None:
