@@ -58,6 +58,7 @@ def _type_of(name: str, endpoint: Endpoint) -> Types:
 def python_stub() -> str:
     """The text of methods.pyi."""
     lines = [
+        "# ruff: noqa: E501",
         f'"""{_MADE}: the types of the methods that methods.py makes."""',
         "",
         "import os",
@@ -106,7 +107,10 @@ def _python_method(
         parameters.append("**opts: Any")
     head = f"    def {name}({', '.join(parameters)}) -> {result}:"
     if len(head) > 100:
-        head = f"    def {name}(\n        {', '.join(parameters)}\n    ) -> {result}:"
+        inner = ", ".join(parameters)
+        if len(inner) > 92:
+            inner = ",\n        ".join(parameters) + ","
+        head = f"    def {name}(\n        {inner}\n    ) -> {result}:"
     return [
         head,
         f'        """{endpoint.summary}',

@@ -98,6 +98,27 @@ def test_what_is_in_a_file_is_bytes_though_it_may_look_like_json_but_not_a_failu
     assert client.file_content("b").body == {"error": "gone"}
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "request_line"),
+    [
+        ("create_audio_transcription", [("a.mp3", b"A"), "m"], "POST /v1/audio/transcriptions"),
+        ("generate_image", [], "POST /v1/images/generations"),
+        ("retrieve_response", ["r"], "GET /v1/responses/r"),
+    ],
+)
+def test_what_can_be_streamed_is_an_iterator_of_events(
+    client: OpenAI, httpserver: HTTPServer, name: str, arguments: list[Any], request_line: str
+) -> None:
+    method, path = request_line.split()
+    stream = httpserver.expect_request(path, method=method)
+    stream.respond_with_data(
+        'data: {"n": 1}\n\ndata: {"n": 2}\n\n', content_type="text/event-stream"
+    )
+    assert list(getattr(client, name)(*arguments, stream=True)) == [{"n": 1}, {"n": 2}]
+    request = httpserver.log[-1][0]
+    assert b"true" in request.get_data() + request.query_string
+
+
 def test_a_method_has_a_signature_and_says_what_it_does() -> None:
     signature = inspect.signature(OpenAI("key").image_edit)
     assert str(signature) == "(image, prompt, **opts)"

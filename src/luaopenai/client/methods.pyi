@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Made by `make stubs` from client/endpoints.py: the types of the methods that methods.py makes."""
 
 import os
