@@ -6,7 +6,8 @@ local client = openai.new(os.getenv("OPENAI_API_KEY"))
 
 local function check(status, body)
   if status ~= 200 then
-    error(("status %d: %s"):format(status, type(body) == "table" and cjson.encode(body) or tostring(body)))
+    local message = type(body) == "table" and body.error and body.error.message or body
+    error("status " .. status .. ": " .. tostring(message))
   end
   return body
 end

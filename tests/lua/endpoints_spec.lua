@@ -66,6 +66,22 @@ describe("An endpoint's method", function()
     end)
   end
 
+  it("is there from the start, to be read, listed and replaced in the class", function()
+    local listed = {}
+    for name, value in pairs(openai.OpenAI.__base) do
+      listed[name] = type(value)
+    end
+    for _, case in ipairs(vectors("endpoints")) do
+      assert.equal("function", listed[case.call[1]])
+    end
+    local own = openai.OpenAI.__base.retrieve_batch
+    openai.OpenAI.__base.retrieve_batch = function()
+      return "replaced"
+    end
+    assert.equal("replaced", openai.new("key"):retrieve_batch("b"))
+    openai.OpenAI.__base.retrieve_batch = own
+  end)
+
   it("leaves the caller's tables as they are", function()
     local client = openai.new("key")
     function client._request()

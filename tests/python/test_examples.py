@@ -276,6 +276,7 @@ def test_the_note_keeper_passes_over_a_plugin_that_fails(
 # --- In the sandbox ---
 
 OUT_OF_BOUNDS = {
+    "batch": "multipart is not for plugins",
     "images": "POST /images/generations is not for plugins",
     "responses_session": "DELETE /responses/r1 is not for plugins",
     "summaries": "attempt to call field 'popen' (a nil value)",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from luaopenai import APITimeoutError, AsyncOpenAI, NotFoundError, OpenAI
+from luaopenai import APITimeoutError, AsyncOpenAI, NotFoundError, OpenAI, PluginHost
 from luaopenai.client import cancel, polling
 from support import exactly
 
@@ -183,6 +183,31 @@ def test_an_answer_without_a_status_needs_done(client: OpenAI, httpserver: HTTPS
     text = "wait_for: the answer of retrieve_model has no status; done is to say when it is over"
     with pytest.raises(ValueError, match=exactly(text)):
         client.wait_for("retrieve_model", "m")
+
+
+# --- Plugins ---
+
+UNTIL_THERE_ARE = """
+return { run = function(count)
+  local polls = 0
+  require("openai").new():wait_for("list_models", {
+    interval = 0.001,
+    done = function(body) return #body.data == count end,
+    on_poll = function() polls = polls + 1 end,
+  })
+  return polls
+end }
+"""
+
+
+@pytest.mark.parametrize("isolation", ["process", "thread"])
+def test_a_plugin_may_wait_for_what_it_may_ask_whatever_pause_is_asked_for(
+    client: OpenAI, httpserver: HTTPServer, isolation: Any
+) -> None:
+    pages = [{"data": [{"id": "m"}] * count} for count in range(3)]
+    serve(httpserver, pages, "/v1/models", Retry_After="Sun, 06 Nov 1994 08:49:37 GMT")
+    with PluginHost(client=client, isolation=isolation) as host:
+        assert host.load_string(UNTIL_THERE_ARE).call("run", 2) == 3
 
 
 # --- Being cancelled ---
