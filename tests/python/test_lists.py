@@ -57,6 +57,12 @@ def test_each_takes_ids_and_an_earlier_name(client: OpenAI, httpserver: HTTPServ
     assert list(client.each("conversation_items", "conv_1", limit=5)) == ITEMS
 
 
+def test_each_takes_a_query_with_a_name(client: OpenAI, httpserver: HTTPServer) -> None:
+    serve_pages(httpserver, "/v1/containers")
+    assert list(client.each("list_containers", name="x", limit=5)) == ITEMS
+    assert asked(httpserver) == ["limit=5&name=x"]
+
+
 def test_each_asks_for_a_page_only_when_its_first_item_is_due(
     client: OpenAI, httpserver: HTTPServer
 ) -> None:

@@ -244,11 +244,11 @@ class AsyncOpenAI(AsyncEndpointMethods):
         work = self._client.create_response
         return AsyncCall(work, input, stream_callback=stream_callback, **opts)
 
-    def each(self, name: str, *ids: Any, **query: Any) -> AsyncIterator[Any]:
+    def each(self, name: str, /, *ids: Any, **query: Any) -> AsyncIterator[Any]:
         """Yields every item of a list, page after page; see ``OpenAI.each``."""
         return _items(self._client._pages(find_list(name), name, ids, query))
 
-    async def wait_for(self, name: str, *ids: Any, **options: Any) -> Any:
+    async def wait_for(self, name: str, /, *ids: Any, **options: Any) -> Any:
         """Asks again and again until something is done; see ``OpenAI.wait_for``."""
         return await in_thread(partial(self._client.wait_for, name, *ids, **options))
 

@@ -343,7 +343,7 @@ class OpenAI(EndpointMethods):
         answer = self._send("create_response", {"input": input, **opts}, stream_callback)
         return answer
 
-    def each(self, name: str, *ids: Any, **query: Any) -> Iterator[Any]:
+    def each(self, name: str, /, *ids: Any, **query: Any) -> Iterator[Any]:
         """Yields every item of a list, page after page, each page when its first item is due.
 
         ``for batch in client.each("list_batches", limit=100)``
@@ -376,6 +376,7 @@ class OpenAI(EndpointMethods):
     def wait_for(
         self,
         name: str,
+        /,
         *ids: Any,
         done: Callable[[Any], object] | None = None,
         interval: float | None = None,
