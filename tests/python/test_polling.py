@@ -185,6 +185,16 @@ def test_an_answer_without_a_status_needs_done(client: OpenAI, httpserver: HTTPS
         client.wait_for("retrieve_model", "m")
 
 
+def test_a_pause_that_no_clock_can_hold_is_no_error(
+    client: OpenAI, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(httpserver, batches("queued", "completed"), Retry_After="1e300")
+    slept: list[float] = []
+    monkeypatch.setattr("luaopenai.client.cancel.time.sleep", slept.append)
+    client.wait_for("retrieve_batch", "b")
+    assert slept == [1e9]
+
+
 # --- Plugins ---
 
 UNTIL_THERE_ARE = """

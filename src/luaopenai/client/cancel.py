@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+_LONGEST = 1e9
+"""Seconds of a pause: more than anyone waits, less than the clocks can hold."""
 _local = threading.local()
 
 
@@ -83,7 +85,7 @@ def current_call() -> Call | None:
 def pause(seconds: float) -> None:
     """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
     call = current_call()
-    (call.pause if call else time.sleep)(max(0.0, seconds))
+    (call.pause if call else time.sleep)(min(max(0.0, seconds), _LONGEST))
 
 
 def check_cancelled() -> None:
