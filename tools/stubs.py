@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from luaopenai.client.endpoints import ENDPOINTS, Endpoint
+from luaopenai.client.endpoints import ENDPOINTS, METHODS, Endpoint
 from luaopenai.client.methods import BY_HAND, parameter_names
 
 ROOT = Path(__file__).parents[1]
@@ -25,24 +25,40 @@ class Types(NamedTuple):
 
 _STRING = Types("str", "string")
 _FILE = Types("FileInput", "openai.FileInput")
+_STRINGS = Types("list[str]", "string[]")
+_TABLE = Types("dict[str, Any]", "table<string, any>")
+_TABLES = Types("list[dict[str, Any]]", "table[]")
 _TYPES = {
-    "input": Types("str | list[Any]", "string|table"),
-    "prompt": Types("str | list[str]", "string|string[]"),
-    "items": Types("list[dict[str, Any]]", "table[]"),
-    "file": _FILE,
+    "attributes": _TABLE,
+    "bytes": Types("int", "integer"),
+    "data_source": _TABLE,
+    "data_source_config": _TABLE,
+    "event_types": _STRINGS,
+    "grader": _TABLE,
     "image": Types("FileInput | list[FileInput]", "openai.FileInput|openai.FileInput[]"),
+    "input": Types("str | list[Any]", "string|table"),
+    "items": _TABLES,
+    "metadata": Types("dict[str, str]", "table<string, string>"),
+    "part_ids": _STRINGS,
+    "project_ids": _STRINGS,
+    "prompt": Types("str | list[str]", "string|string[]"),
+    "query": Types("str | list[str]", "string|string[]"),
+    "questions": _TABLES,
+    "testing_criteria": _TABLES,
+    "voice": Types("str | dict[str, str]", "string|{id: string}"),
 }
 
 
 def _type_of(name: str, endpoint: Endpoint) -> Types:
     if name == "prompt" and endpoint.argument != "prompt":
         return _STRING
-    return _TYPES.get(name, _STRING)
+    return _TYPES.get(name, _FILE if name in endpoint.files else _STRING)
 
 
 def python_stub() -> str:
     """The text of methods.pyi."""
     lines = [
+        "# ruff: noqa: E501",
         f'"""{_MADE}: the types of the methods that methods.py makes."""',
         "",
         "import os",
@@ -69,7 +85,7 @@ def python_stub() -> str:
         ("AsyncEndpointMethods", "Plain", f"AsyncCall[Async{stream}, dict[str, Any]]"),
     ):
         lines += ["", f"class {owner}:"]
-        for name, endpoint in ENDPOINTS.items():
+        for name, endpoint in METHODS.items():
             if name in BY_HAND:
                 continue
             if endpoint.streams:
@@ -91,7 +107,10 @@ def _python_method(
         parameters.append("**opts: Any")
     head = f"    def {name}({', '.join(parameters)}) -> {result}:"
     if len(head) > 100:
-        head = f"    def {name}(\n        {', '.join(parameters)}\n    ) -> {result}:"
+        inner = ", ".join(parameters)
+        if len(inner) > 92:
+            inner = ",\n        ".join(parameters) + ","
+        head = f"    def {name}(\n        {inner}\n    ) -> {result}:"
     return [
         head,
         f'        """{endpoint.summary}',
@@ -110,7 +129,7 @@ def lua_annotations() -> str:
     lines = [
         "---@meta _",
         f"-- {_MADE}: what editors know of the client's methods.",
-        "-- luacheck: ignore 212 241",
+        "-- luacheck: ignore 212 241 631",
         "",
         "---@class openai.File",
         "---@field filename string",
@@ -122,7 +141,7 @@ def lua_annotations() -> str:
         "---@class OpenAI",
         "local OpenAI = {}",
     ]
-    for name, endpoint in ENDPOINTS.items():
+    for name, endpoint in METHODS.items():
         if name not in BY_HAND:
             lines += _lua_method(name, endpoint)
     return "\n".join(lines) + "\n"
@@ -132,31 +151,31 @@ def _lua_method(name: str, endpoint: Endpoint) -> list[str]:
     summary = endpoint.summary.replace("``", "`")
     lines = ["", f"---{summary} `{endpoint.method} {endpoint.path}`"]
     names = _lua_names(endpoint)
-    for parameter in names:
-        if parameter == "params":
-            fields = ", ".join(f"{n}: {_type_of(n, endpoint).lua}" for n in endpoint.required)
-            kind = f"{{{fields}, [string]: any}}" if fields else "table<string, any>"
-        elif parameter in ("opts", "query"):
-            kind = "table<string, any>"
-        else:
-            kind = _type_of(parameter, endpoint).lua
-        optional = "?" if parameter in ("opts", "query") else ""
-        lines.append(f"---@param {parameter}{optional} {kind}")
+    for parameter in _own_names(endpoint):
+        lines.append(f"---@param {parameter} {_type_of(parameter, endpoint).lua}")
+    if names[-1:] == ["params"]:
+        fields = ", ".join(f"{n}: {_type_of(n, endpoint).lua}" for n in endpoint.required)
+        kind = f"{{{fields}, [string]: any}}" if fields else "table<string, any>"
+        lines.append(f"---@param params {kind}")
+    elif endpoint.options:
+        lines.append(f"---@param {names[-1]}? table<string, any>")
     body = "string|table body" if endpoint.binary else "any body"
     lines.append(f"---@return integer status, {body}, openai.Headers headers")
     lines.append(f"function OpenAI:{name}({', '.join(names)}) end")
     return lines
 
 
+def _own_names(endpoint: Endpoint) -> list[str]:
+    """The names of what a Lua method takes before its options."""
+    return [*endpoint.ids, *([endpoint.argument] if endpoint.argument else [])]
+
+
 def _lua_names(endpoint: Endpoint) -> list[str]:
-    names = [*endpoint.ids]
-    if endpoint.argument:
-        names.append(endpoint.argument)
+    names = _own_names(endpoint)
     if endpoint.options == "query":
         names.append("query")
     elif endpoint.options:
-        is_whole = not endpoint.argument and not endpoint.ids
-        names.append("params" if is_whole and _is_needed(endpoint) else "opts")
+        names.append("params" if not endpoint.argument and _is_needed(endpoint) else "opts")
     return names
 
 
@@ -179,8 +198,10 @@ def reference_table() -> str:
 def _row(name: str, endpoint: Endpoint, summary: str) -> str:
     is_by_hand = name == "chat" or name in BY_HAND
     lua = [*_lua_names(endpoint), *(["cb"] if is_by_hand else [])]
-    if lua == ["params"] and endpoint.required:
-        lua_call = f"{name}{{{', '.join(f'{field}=' for field in endpoint.required)}, …}}"
+    if lua[-1:] == ["params"] and endpoint.required:
+        params = f"{{{', '.join(f'{field}=' for field in endpoint.required)}, …}}"
+        ids = ", ".join(endpoint.ids)
+        lua_call = f"{name}({ids}, {params})" if ids else f"{name}{params}"
     else:
         lua_call = f"{name}({', '.join(lua)})"
     python = parameter_names(endpoint)
@@ -192,16 +213,18 @@ def _row(name: str, endpoint: Endpoint, summary: str) -> str:
     defaults += [f"`{field}: {value}`" for field, value in endpoint.headers.items()]
     said = summary + (f" {'; '.join(defaults)}" if defaults else "")
     call = f"{name}({', '.join(python)})"
+    if endpoint.aliases:
+        said += f" Earlier: {', '.join(f'`{alias}`' for alias in endpoint.aliases)}."
     return f"| `{lua_call}` | `{call}` | `{endpoint.method} {path}` | {said} |"
 
 
-_TABLE = (f"<!-- {_MADE}. -->\n", "<!-- end -->\n")
+_MARKS = (f"<!-- {_MADE}. -->\n", "<!-- end -->\n")
 
 
 def _with_table(text: str) -> str:
-    before, _, rest = text.partition(_TABLE[0])
-    after = rest.partition(_TABLE[1])[2]
-    return f"{before}{_TABLE[0]}{reference_table()}{_TABLE[1]}{after}"
+    before, _, rest = text.partition(_MARKS[0])
+    after = rest.partition(_MARKS[1])[2]
+    return f"{before}{_MARKS[0]}{reference_table()}{_MARKS[1]}{after}"
 
 
 def files() -> dict[Path, str]:

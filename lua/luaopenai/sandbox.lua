@@ -532,6 +532,8 @@ local function seal()
   end
   bridge.bundled("socket.http")
   bridge.bundled("ssl.https")
+  bridge.bundled("openai.lists")
+  bridge.bundled("openai.polling")
   load_tasks()
   for name in pairs(package.loaded) do
     if not REQUIRABLE[name] then

@@ -151,16 +151,24 @@ local function send(self, endpoint, path, payload)
   return self:_request(endpoint.method, path)
 end
 
+local known_endpoints = {}
+
+-- The endpoint of a method, which Python tells when the method is first called: all of them would slow every start.
+local function endpoint_of(name)
+  local endpoint = known_endpoints[name] or bridge.endpoint(name)
+  known_endpoints[name] = endpoint
+  return endpoint
+end
+
 -- Calls an endpoint with its ids, its argument and the caller's options, each where it has them.
 ---@param self OpenAI
 ---@return integer status, any body, openai.Headers headers
-local function call(self, endpoint, first, second, third)
-  local path, argument, opts = endpoint.path, first, second
-  local ids = endpoint.ids and #endpoint.ids
-  if ids == 1 then
-    path, argument, opts = bridge.fill_path(path, first), second, third
-  elseif ids then
-    path, argument, opts = bridge.fill_path(path, first, second), third, nil
+local function call(self, endpoint, ...)
+  local path, argument, opts = endpoint.path, ...
+  if endpoint.ids then
+    local count = #endpoint.ids
+    path = bridge.fill_path(path, unpack({ ... }, 1, count))
+    argument, opts = select(count + 1, ...)
   end
   if not endpoint.argument then
     argument, opts = nil, argument
@@ -242,7 +250,7 @@ function methods:create_chat_completion(messages, opts, callback)
     messages = setmetatable({}, json.array_mt)
   end
   bridge.check_messages(json.encode(messages, "messages"))
-  return call_streaming(self, constants.endpoints.create_chat_completion, messages, opts, callback)
+  return call_streaming(self, endpoint_of("create_chat_completion"), messages, opts, callback)
 end
 
 ---`POST /responses`. In a stream (`opts.stream`), the callback is given every event.
@@ -252,16 +260,43 @@ end
 ---@return integer status, any body, openai.Headers headers
 function methods:create_response(input, opts, callback)
   check_self(self, "create_response")
-  return call_streaming(self, constants.endpoints.create_response, input, opts, callback)
+  return call_streaming(self, endpoint_of("create_response"), input, opts, callback)
 end
 
 -- Those above are for what can be streamed to a callback; openai/endpoints.lua tells editors of these.
-for name, endpoint in pairs(constants.endpoints) do
+for name in constants.methods:gmatch("%S+") do
   methods[name] = methods[name]
-    or function(self, first, second, third)
+    or function(self, ...)
       check_self(self, name)
-      return call(self, endpoint, first, second, third)
+      return call(self, endpoint_of(name), ...)
     end
+end
+
+---Iterates over the items of a list, page after page, each page when its first item is due:
+---`for batch in client:each("list_batches", { limit = 100 }) do`. Raises what says which method got which bad status.
+---@param name string the method that lists
+---@param ... any its ids, and then its query
+---@return fun(): any
+function methods:each(name, ...)
+  check_self(self, "each")
+  return bridge.bundled("openai.lists").each(self, name, ...)
+end
+
+---@class openai.WaitOptions what else is in it goes into the query
+---@field done? fun(body: any): any whether this is what to wait for; when left out, a `status` that is final is
+---@field interval? number seconds before the second time, 1 when left out; the pauses grow by half, up to 30
+---@field timeout? number seconds to wait in all; as long as it takes when left out
+---@field on_poll? fun(body: any) is given each body
+
+---Asks again and again until something is done that the server does in the background; in a task, the others go on:
+---`local batch = client:wait_for("retrieve_batch", batch_id, { timeout = 3600 })`. Raises what says which method got
+---which bad status, or that the time is over.
+---@param name string the method to ask by, a `GET`
+---@param ... any its ids, and then `openai.WaitOptions`
+---@return any body
+function methods:wait_for(name, ...)
+  check_self(self, "wait_for")
+  return bridge.bundled("openai.polling").wait_for(self, name, ...)
 end
 
 ---Any other endpoint.

@@ -16,10 +16,20 @@ local function arguments_of(case)
   return unpack(arguments, 1, count)
 end
 
+-- The names of a form's fields, in their order.
+local function form_names(body)
+  local names = {}
+  for name in body:gmatch('form%-data; name="([^"]+)"') do
+    names[#names + 1] = name
+  end
+  return names
+end
+
 local function call(case)
   local client, sent = openai.new("key"), {}
   function client._request(_, method, path, payload, headers)
-    sent = { method, path, payload }
+    local form = type(payload) == "string" and form_names(payload) or nil
+    sent = { method, path, not form and payload or nil, form = form }
     sent.beta = headers and headers["OpenAI-Beta"]
     return 200, {}
   end
@@ -39,7 +49,8 @@ describe("An endpoint's method", function()
       it(("sends %s %s"):format(cjson.encode(case.call), table.concat(case.sends, " ", 1, 2)), function()
         local sent = call(case)
         assert.equal(case.beta, sent.beta)
-        sent.beta = nil
+        assert.same(case.form, sent.form)
+        sent.beta, sent.form = nil, nil
         assert.same(case.sends, sent)
       end)
     end
@@ -54,6 +65,22 @@ describe("An endpoint's method", function()
       end
     end)
   end
+
+  it("is there from the start, to be read, listed and replaced in the class", function()
+    local listed = {}
+    for name, value in pairs(openai.OpenAI.__base) do
+      listed[name] = type(value)
+    end
+    for _, case in ipairs(vectors("endpoints")) do
+      assert.equal("function", listed[case.call[1]])
+    end
+    local own = openai.OpenAI.__base.retrieve_batch
+    openai.OpenAI.__base.retrieve_batch = function()
+      return "replaced"
+    end
+    assert.equal("replaced", openai.new("key"):retrieve_batch("b"))
+    openai.OpenAI.__base.retrieve_batch = own
+  end)
 
   it("leaves the caller's tables as they are", function()
     local client = openai.new("key")

@@ -131,8 +131,8 @@ describe_with_server("an upload", function()
       { file = { content = "x" }, purpose = "batch", model = "m" },
       "file: expected a filename and its content",
     },
-    ["a table in a field"] = {
-      { file = { name = "a", content = "b" }, purpose = { kind = "batch" }, model = "m" },
+    ["a list in a list"] = {
+      { file = { name = "a", content = "b" }, purpose = { { "batch" } }, model = "m" },
       "purpose: a form takes text, numbers, booleans and files",
     },
   }

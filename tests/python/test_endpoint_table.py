@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from luaopenai import AsyncOpenAI, OpenAI
-from luaopenai.client.endpoints import ENDPOINTS
+from luaopenai.client.endpoints import METHODS
 from luaopenai.client.methods import BY_HAND
 from luaopenai.client.multipart import choose_boundary, join, parts
 from luaopenai.client.urls import add_query
@@ -22,7 +23,7 @@ from support import exactly
 from support.forms import read_form
 
 ROOT = Path(__file__).parents[2]
-MADE = [name for name in ENDPOINTS if name not in BY_HAND]
+MADE = [name for name in METHODS if name not in BY_HAND]
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
@@ -36,6 +37,10 @@ class Recorder(OpenAI):
     """A client that keeps what it would send."""
 
     def _request(self, method: str, path: str, payload: Any, more_headers: Any, *_: Any) -> Any:
+        self.form: list[str] | None = None
+        if isinstance(payload, bytes):
+            names = re.findall(rb'form-data; name="([^"]+)"', payload)
+            self.form, payload = [name.decode() for name in names], None
         sent: list[Any] = [method, path] if payload is None else [method, path, payload]
         self.sent: Any = sent, more_headers.get("OpenAI-Beta")
 
@@ -50,6 +55,7 @@ def test_a_method_sends_or_refuses(case: dict[str, Any]) -> None:
     else:
         getattr(client, name)(*arguments, **case.get("options", {}))
         assert client.sent == (case["sends"], case.get("beta"))
+        assert client.form == case.get("form")
 
 
 def test_every_endpoint_has_a_case() -> None:
@@ -90,6 +96,27 @@ def test_what_is_in_a_file_is_bytes_though_it_may_look_like_json_but_not_a_failu
     httpserver.expect_request("/v1/files/b/content").respond_with_json({"error": "gone"}, 404)
     assert client.file_content("a").body == b"[1]"
     assert client.file_content("b").body == {"error": "gone"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "request_line"),
+    [
+        ("create_audio_transcription", [("a.mp3", b"A"), "m"], "POST /v1/audio/transcriptions"),
+        ("generate_image", [], "POST /v1/images/generations"),
+        ("retrieve_response", ["r"], "GET /v1/responses/r"),
+    ],
+)
+def test_what_can_be_streamed_is_an_iterator_of_events(
+    client: OpenAI, httpserver: HTTPServer, name: str, arguments: list[Any], request_line: str
+) -> None:
+    method, path = request_line.split()
+    stream = httpserver.expect_request(path, method=method)
+    stream.respond_with_data(
+        'data: {"n": 1}\n\ndata: {"n": 2}\n\n', content_type="text/event-stream"
+    )
+    assert list(getattr(client, name)(*arguments, stream=True)) == [{"n": 1}, {"n": 2}]
+    request = httpserver.log[-1][0]
+    assert b"true" in request.get_data() + request.query_string
 
 
 def test_a_method_has_a_signature_and_says_what_it_does() -> None:

@@ -20,7 +20,7 @@ from luaopenai.local import LocalServer
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.lua"))
 COMPANIES = {"gemini": "Gemini", "openrouter": "OpenRouter"}
-BEYOND_THE_MODEL = {"images", "responses_session", "upload", "vision", *COMPANIES}
+BEYOND_THE_MODEL = {"batch", "images", "responses_session", "upload", "vision", *COMPANIES}
 
 
 def run_example(
@@ -197,6 +197,35 @@ def test_upload_sends_reads_back_and_deletes(httpserver: HTTPServer, base_url: s
     assert content in httpserver.log[0][0].get_data()
 
 
+def test_batch_uploads_waits_and_prints_the_answers(httpserver: HTTPServer, base_url: str) -> None:
+    batch = {"id": "batch_1", "status": "validating"}
+    done = {**batch, "status": "completed", "output_file_id": "file-2"}
+    answers = [
+        {"custom_id": f"question-{number}", "response": {"status_code": 200, "body": reply(text)}}
+        for number, text in ((1, "Paris."), (2, "Rome."))
+    ]
+    lines = "".join(json.dumps(line) + "\n" for line in answers)
+    answer(httpserver, "POST", "/files", {"id": "file-1"})
+    answer(httpserver, "POST", "/batches", batch)
+    waiting = httpserver.expect_ordered_request("/v1/batches/batch_1")
+    waiting.respond_with_json(batch, headers={"openai-poll-after-ms": "1"})
+    answer(httpserver, "GET", "/batches/batch_1", done)
+    answer(httpserver, "GET", "/files/file-2/content", lines.encode())
+    answer(httpserver, "GET", "/batches", {"data": [done], "has_more": True, "last_id": "batch_1"})
+    answer(httpserver, "GET", "/batches", {"data": [{"id": "batch_0"}], "has_more": False})
+    assert output_of("batch", base_url).splitlines() == [
+        "batch_1: validating",
+        "batch_1: completed",
+        "question-1: Paris.",
+        "question-2: Rome.",
+        "there is batch_1",
+        "there is batch_0",
+    ]
+    sent = httpserver.log[0][0].get_data()
+    assert b"What is the capital of Italy?" in sent
+    assert httpserver.log[-1][0].args["after"] == "batch_1"
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_each_example_fails_with_the_status_when_the_server_refuses(
     httpserver: HTTPServer, base_url: str, name: str, tmp_path: Path
@@ -247,6 +276,7 @@ def test_the_note_keeper_passes_over_a_plugin_that_fails(
 # --- In the sandbox ---
 
 OUT_OF_BOUNDS = {
+    "batch": "multipart is not for plugins",
     "images": "POST /images/generations is not for plugins",
     "responses_session": "DELETE /responses/r1 is not for plugins",
     "summaries": "attempt to call field 'popen' (a nil value)",

@@ -107,6 +107,23 @@ def test_ctrl_c_ends_a_script_that_waits_for_a_server() -> None:
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
+def test_ctrl_c_ends_a_script_that_waits_for_a_job() -> None:
+    code = """
+    local client = require("openai").new()
+    function client.retrieve_batch() return 200, { status = "in_progress" }, {} end
+    client:wait_for("retrieve_batch", "b", {
+      interval = 3600, on_poll = function() io.stderr:write("ready") end
+    })
+    io.write("went on")
+    """
+    with piped([*RUN, "-e", code]) as process:
+        assert process.stderr is not None
+        assert process.stderr.read(5) == b"ready"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("options", [[], ["--sandbox"]], ids=["plain", "sandbox"])
 def test_ctrl_c_at_any_moment_of_the_start_ends_the_command_without_a_word(
     options: list[str], tmp_path: Path

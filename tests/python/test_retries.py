@@ -142,7 +142,15 @@ def test_a_method_that_http_calls_idempotent_is_repeatable(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/chat/completions", "/completions", "/embeddings", "/moderations?api-version=1"]
+    "path",
+    [
+        "/chat/completions",
+        "/completions",
+        "/embeddings",
+        "/moderations?api-version=1",
+        "/vector_stores/vs_1/search",
+        "/responses/input_tokens",
+    ],
 )
 def test_a_post_that_leaves_nothing_behind_is_repeatable(path: str) -> None:
     assert retries.is_repeatable("POST", HOST + path)
@@ -156,6 +164,10 @@ def test_a_post_that_leaves_nothing_behind_is_repeatable(path: str) -> None:
         "/files",
         "/images/generations",
         "/audio/transcriptions",
+        "/vector_stores/vs_1/files",
+        "/vector_stores/search",
+        "/vector_stores/a/b/search",
+        "/chat/completions/chatcmpl_1",
         "/batches?endpoint=/v1/chat/completions",
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from luaopenai.client.endpoints import SETTING_NAMES
+from luaopenai.client.servers import SETTING_NAMES
 from luaopenai.client.settings import Settings, read_settings
 from support import exactly
 

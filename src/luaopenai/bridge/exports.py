@@ -43,9 +43,10 @@ class Exports(Network):
 
     def _gather_constants(self) -> dict[str, object]:
         from luaopenai.client.chat import OWN_OPTIONS
-        from luaopenai.client.endpoints import (
+        from luaopenai.client.endpoints import METHODS
+        from luaopenai.client.responses import OWN_OPTIONS as OWN_RESPONSE_OPTIONS
+        from luaopenai.client.servers import (
             CONFIG_NAMES,
-            ENDPOINTS,
             PROVIDERS,
             SETTING_NAMES,
             environment_accounts,
@@ -53,7 +54,6 @@ class Exports(Network):
             environment_model,
             read_base_url,
         )
-        from luaopenai.client.responses import OWN_OPTIONS as OWN_RESPONSE_OPTIONS
 
         given = self._defaults.base_url
         return {
@@ -74,19 +74,93 @@ class Exports(Network):
                 }
                 for name, provider in PROVIDERS.items()
             },
-            "endpoints": {name: _constants_of(endpoint) for name, endpoint in ENDPOINTS.items()},
+            "methods": " ".join(METHODS),
         }
+
+    def endpoint(self, name: bytes) -> object:
+        """The endpoint of a client's method, as a Lua table."""
+        from luaopenai.client.endpoints import METHODS
+
+        return self._values.to_lua(_constants_of(METHODS[name.decode()]))
+
+    def find_list(self, name: bytes) -> tuple[object, ...]:
+        """How many ids a method takes that lists, and the field that asks for its next page."""
+        from luaopenai.client.lists import find_list
+
+        endpoint = find_list(name.decode("utf-8", "replace"))
+        return len(endpoint.ids), endpoint.pages
+
+    def read_page(
+        self, name: bytes, status: int, text: bytes, last: bytes | None
+    ) -> tuple[object, ...]:
+        """What the next page is asked for by; or nothing and why the answer is no page.
+
+        Args:
+            name: the method's.
+            status: the answer's.
+            text: its body as JSON; a page's may be without all items but the last.
+            last: what this page was asked for by.
+        """
+        from luaopenai.client.errors import APIError
+        from luaopenai.client.lists import check_page, next_cursor
+        from luaopenai.client.payload import decode
+
+        body = decode(text)
+        try:
+            check_page(status, body)
+            return next_cursor(status, body, _text(last)), None
+        except APIError as error:
+            return None, f"{name.decode()}: {error}"
+
+    def find_polled(self, name: bytes) -> int:
+        """How many ids a method takes that may be polled; raises for one that may not."""
+        from luaopenai.client.polling import find_polled
+
+        return len(find_polled(name.decode("utf-8", "replace")).ids)
+
+    def check_seconds(self, name: bytes, value: object) -> None:
+        """Raise unless an option is a number of seconds."""
+        from luaopenai.client.polling import check_seconds
+
+        check_seconds(name.decode(), value)
+
+    def poll_failure(self, name: bytes, status: int, text: bytes) -> str | None:
+        """Why a body, given as JSON, is no success, or nothing."""
+        from luaopenai.client.completions import bad_status, is_success
+        from luaopenai.client.payload import decode
+
+        return (
+            None if is_success(status) else f"{name.decode()}: {bad_status(status, decode(text))}"
+        )
+
+    def is_final(self, name: bytes, status: bytes | None) -> bool:
+        """Whether a status does not change any more."""
+        from luaopenai.client.polling import is_final
+
+        return is_final(name.decode(), _text(status))
+
+    def next_pause(self, polls: int, interval: float | None, headers: bytes) -> float:
+        """Seconds before the next poll; the last answer's headers are given as JSON."""
+        from luaopenai.client.polling import next_pause
+
+        return next_pause(polls, interval, _loads(headers, "headers") or {})
+
+    def too_late(self, name: bytes, timeout: float, status: bytes | None) -> str:
+        """What to say when the time to wait is over."""
+        from luaopenai.client.polling import too_late
+
+        return too_late(name.decode(), timeout, _text(status))
 
     def account_headers(self, organization: object, project: object) -> object:
         """The headers that name an organization and a project."""
-        from luaopenai.client.endpoints import account_headers
+        from luaopenai.client.servers import account_headers
 
         named = self._values.to_python(organization), self._values.to_python(project)
         return self._values.to_lua(account_headers(*named))
 
     def read_base_url(self, url: bytes, name: bytes) -> str:
         """A base URL as the client keeps it; raises where its scheme is missing."""
-        from luaopenai.client.endpoints import read_base_url
+        from luaopenai.client.servers import read_base_url
 
         return read_base_url(url.decode("utf-8", "replace"), name.decode())
 
@@ -94,7 +168,7 @@ class Exports(Network):
         """Tell on standard error of an unknown setting whose name is close to a known one."""
         import sys
 
-        from luaopenai.client.endpoints import near_miss
+        from luaopenai.client.servers import near_miss
 
         text = name.decode("utf-8", "replace")
         meant = near_miss(text)
@@ -365,7 +439,7 @@ class Exports(Network):
 
 
 def _constants_of(endpoint: Endpoint) -> dict[str, object]:
-    """An endpoint for Lua: few values, since each costs every script's start."""
+    """An endpoint for Lua: only what it has."""
     names = ("argument", "binary", "chat_model", "files", "options", "required", "ids")
     given = {name: getattr(endpoint, name) for name in names if getattr(endpoint, name)}
     if endpoint.defaults:
@@ -373,6 +447,10 @@ def _constants_of(endpoint: Endpoint) -> dict[str, object]:
     if endpoint.headers:
         given["headers"] = dict(endpoint.headers)
     return {"method": endpoint.method, "path": endpoint.path, **given}
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
 
 
 def _loads(text: bytes, where: str) -> Any:

@@ -144,7 +144,7 @@ def _check(options: Options) -> None:
     if "--base-url" in options.values and "--local" in options.flags:
         raise UsageError("--base-url and --local exclude each other")
     if "--base-url" in options.values:
-        from luaopenai.client.endpoints import read_base_url
+        from luaopenai.client.servers import read_base_url
 
         try:
             read_base_url(options.values["--base-url"], "--base-url")
@@ -155,8 +155,8 @@ def _check(options: Options) -> None:
 def _make_client(options: Options, base_url: str | None) -> OpenAI:
     """The client for a script in the sandbox: of the company whose server it is to speak to."""
     from luaopenai.client import compat
-    from luaopenai.client.endpoints import PROVIDERS
     from luaopenai.client.openai import OpenAI
+    from luaopenai.client.servers import PROVIDERS
     from luaopenai.host.setup import find_company
 
     company = find_company(base_url) if base_url else None

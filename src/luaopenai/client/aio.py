@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -18,6 +18,7 @@ from luaopenai.client.async_iterators import AsyncReplyStream, AsyncStream, for_
 from luaopenai.client.cancel import Call
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk
+from luaopenai.client.lists import find_list
 from luaopenai.client.methods import AsyncEndpointMethods
 from luaopenai.client.openai import OpenAI, Response
 from luaopenai.client.responses import ResponseObject, ResponsesChatSession, TextChunk
@@ -114,6 +115,12 @@ class AsyncCall(Generic[Result, Piece]):
             self.result = await task
         finally:
             task.cancel()
+
+
+async def _items(pages: Iterator[list[Any]]) -> AsyncIterator[Any]:
+    while (page := await in_thread(partial(next, pages, None))) is not None:
+        for item in page:
+            yield item
 
 
 Event = dict[str, Any]
@@ -236,6 +243,14 @@ class AsyncOpenAI(AsyncEndpointMethods):
         """``POST /responses``; iterated, it gives the events."""
         work = self._client.create_response
         return AsyncCall(work, input, stream_callback=stream_callback, **opts)
+
+    def each(self, name: str, /, *ids: Any, **query: Any) -> AsyncIterator[Any]:
+        """Yields every item of a list, page after page; see ``OpenAI.each``."""
+        return _items(self._client._pages(find_list(name), name, ids, query))
+
+    async def wait_for(self, name: str, /, *ids: Any, **options: Any) -> Any:
+        """Asks again and again until something is done; see ``OpenAI.wait_for``."""
+        return await in_thread(partial(self._client.wait_for, name, *ids, **options))
 
     def _begin(self, name: str, *args: Any, **opts: Any) -> Plain:
         return AsyncCall(getattr(self._client, name), *args, **opts)

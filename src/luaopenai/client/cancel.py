@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
+_LONGEST = 1e9
+"""Seconds of a pause: more than anyone waits, less than the clocks can hold."""
 _local = threading.local()
 
 
@@ -77,6 +80,12 @@ class Call:
 def current_call() -> Call | None:
     """The call that this thread is in, if it can be cancelled."""
     return getattr(_local, "call", None)
+
+
+def pause(seconds: float) -> None:
+    """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
+    call = current_call()
+    (call.pause if call else time.sleep)(min(max(0.0, seconds), _LONGEST))
 
 
 def check_cancelled() -> None:

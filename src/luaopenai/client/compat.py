@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from luaopenai.client.endpoints import PROVIDERS
 from luaopenai.client.openai import OpenAI
+from luaopenai.client.servers import PROVIDERS
 
 
 class Anthropic(OpenAI):

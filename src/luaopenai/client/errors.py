@@ -117,7 +117,8 @@ class APIConnectionError(OpenAIError):
 
     Attributes:
         was_sent: whether the server may have seen the request.
-        body: the text that had come by then, where a session's stream was cut off; else None.
+        body: the text that had come by then, where a session's stream was cut off; the last body,
+            where ``wait_for`` was out of time; else None.
     """
 
     was_sent = True
@@ -125,7 +126,10 @@ class APIConnectionError(OpenAIError):
 
 
 class APITimeoutError(APIConnectionError):
-    """Time ran out before there was a connection, or before the next part of the answer came."""
+    """Time ran out before there was a connection, or before the next part of the answer came.
+
+    Or before what ``wait_for`` waits for was done.
+    """
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {

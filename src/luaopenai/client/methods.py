@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import Parameter, Signature
 from typing import Any
 
-from luaopenai.client.endpoints import ENDPOINTS, Endpoint
+from luaopenai.client.endpoints import METHODS, Endpoint
 
 BY_HAND = ("create_chat_completion", "create_response")
 """The endpoints for which clients have methods of their own, since these take callbacks."""
@@ -39,9 +39,7 @@ def _signature(endpoint: Endpoint) -> Signature:
     return Signature(parameters)
 
 
-def _add_methods(name: str, endpoint: Endpoint) -> None:
-    signature = _signature(endpoint)
-
+def _sender(name: str, signature: Signature) -> Any:
     def send(self: EndpointMethods, *args: Any, **opts: Any) -> Any:
         try:
             fields = signature.bind(self, *args, **opts).arguments
@@ -51,17 +49,39 @@ def _add_methods(name: str, endpoint: Endpoint) -> None:
         further = fields.pop("opts", {})
         return self._send(name, {**fields, **further})
 
+    return send
+
+
+def _beginner(name: str, _: Signature) -> Any:
     def begin(self: AsyncEndpointMethods, *args: Any, **opts: Any) -> Any:
         return self._begin(name, *args, **opts)
 
-    for owner, method in ((EndpointMethods, send), (AsyncEndpointMethods, begin)):
-        method.__name__ = name
-        method.__qualname__ = f"{owner.__name__}.{name}"
+    return begin
+
+
+class _Method:
+    """Stands for a method until it is first asked for, and is then replaced by it.
+
+    Signatures take 10 µs each, and most programs use a few of the methods.
+    """
+
+    def __init__(self, owner: type, name: str, make: Any) -> None:
+        self._owner = owner
+        self._name = name
+        self._make = make
+
+    def __get__(self, instance: object, kind: type) -> Any:
+        endpoint, signature = METHODS[self._name], _signature(METHODS[self._name])
+        method = self._make(self._name, signature)
+        method.__name__ = self._name
+        method.__qualname__ = f"{self._owner.__name__}.{self._name}"
         method.__doc__ = f"{endpoint.summary}\n\n``{endpoint.method} {endpoint.path}``"
-        method.__signature__ = signature  # type: ignore[attr-defined]
-        setattr(owner, name, method)
+        method.__signature__ = signature
+        setattr(self._owner, self._name, method)
+        return method if instance is None else method.__get__(instance, kind)
 
 
-for _name, _endpoint in ENDPOINTS.items():
+for _name in METHODS:
     if _name not in BY_HAND:
-        _add_methods(_name, _endpoint)
+        setattr(EndpointMethods, _name, _Method(EndpointMethods, _name, _sender))
+        setattr(AsyncEndpointMethods, _name, _Method(AsyncEndpointMethods, _name, _beginner))

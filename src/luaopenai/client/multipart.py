@@ -32,8 +32,9 @@ def encode(fields: Mapping[str, Any], files: Collection[str] = ()) -> tuple[byte
 
     Args:
         fields: values by name. A file is ``{"filename": NAME, "content": BYTES}``, which may have
-            a ``content_type``. A list becomes several ``name[]``. Other values are text, numbers
-            and booleans; None is left out.
+            a ``content_type``. A list becomes several ``name[]``, another table a
+            ``name[key]`` for each of its keys. Other values are text, numbers and booleans; None
+            is left out.
         files: the names of fields whose value is a file. There it may also be a path, a pair of
             name and content, or an open binary file.
 
@@ -79,8 +80,17 @@ def _parts(name: str, value: Any, files: Collection[str]) -> Iterator[Part]:
     if isinstance(value, list) or (isinstance(value, tuple) and name not in files):
         for item in value:
             yield _part(f"{name}[]", item, name, name in files)
+    elif isinstance(value, Mapping) and value and not _is_file(value, name in files):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError(f"{name}: {NO_NAMES}")
+        for key in sorted(value):
+            yield from _parts(f"{name}[{key}]", value[key], ())
     else:
         yield _part(name, value, name, name in files)
+
+
+def _is_file(value: Mapping[str, Any], may_be: bool) -> bool:
+    return "content" in value or "filename" in value or (may_be and "name" in value)
 
 
 def _part(name: str, value: Any, field: str, is_file: bool) -> Part:

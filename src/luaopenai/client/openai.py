@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
 
 from luaopenai.client import multipart
@@ -15,29 +16,38 @@ from luaopenai.client.arguments import (
     check_texts,
 )
 from luaopenai.client.callbacks import two_arguments
+from luaopenai.client.cancel import pause
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk, bad_status, is_success, read_chunk
-from luaopenai.client.endpoints import (
-    ENDPOINTS,
-    Provider,
-    account_headers,
-    endpoint_url,
-    environment_accounts,
-    environment_base_url,
-    environment_model,
-    fill_payload,
-    read_base_url,
-)
+from luaopenai.client.deadlines import Deadline
+from luaopenai.client.endpoints import METHODS, Endpoint, fill_payload
+from luaopenai.client.errors import APITimeoutError
 from luaopenai.client.failures import public_url
 from luaopenai.client.iterators import Body, Event, Stream, chunk_stream
+from luaopenai.client.lists import check_page, find_list, next_cursor
 from luaopenai.client.messages import check_messages
 from luaopenai.client.methods import EndpointMethods
 from luaopenai.client.payload import decode, encode
+from luaopenai.client.polling import (
+    check_seconds,
+    find_polled,
+    is_final,
+    next_pause,
+    too_late,
+)
 from luaopenai.client.responses import ResponsesChatSession
+from luaopenai.client.servers import (
+    Provider,
+    account_headers,
+    environment_accounts,
+    environment_base_url,
+    environment_model,
+    read_base_url,
+)
 from luaopenai.client.settings import Timeout, read_settings
 from luaopenai.client.streams import EventCallback, deliver_events
 from luaopenai.client.transport import Answer, Transport
-from luaopenai.client.urls import add_query, fill_path
+from luaopenai.client.urls import add_query, endpoint_url, fill_path
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
@@ -333,35 +343,121 @@ class OpenAI(EndpointMethods):
         answer = self._send("create_response", {"input": input, **opts}, stream_callback)
         return answer
 
+    def each(self, name: str, /, *ids: Any, **query: Any) -> Iterator[Any]:
+        """Yields every item of a list, page after page, each page when its first item is due.
+
+        ``for batch in client.each("list_batches", limit=100)``
+
+        Args:
+            name: the method that lists.
+            ids: what it takes.
+            query: what it takes further.
+
+        Raises:
+            ValueError: the method does not list.
+            APIError: a page's status is no success (``APIStatusError``), or it is no page.
+        """
+        return chain.from_iterable(self._pages(find_list(name), name, ids, query))
+
+    def _pages(
+        self, endpoint: Endpoint, name: str, ids: tuple[Any, ...], query: dict[str, Any]
+    ) -> Iterator[list[Any]]:
+        assert endpoint.pages is not None
+        cursor = query.get(endpoint.pages)
+        while True:
+            answer: Response = getattr(self, name)(*ids, **query)
+            check_page(*answer)
+            yield answer.body["data"]
+            cursor = next_cursor(answer.status, answer.body, cursor)
+            if cursor is None:
+                return
+            query = {**query, endpoint.pages: cursor}
+
+    def wait_for(
+        self,
+        name: str,
+        /,
+        *ids: Any,
+        done: Callable[[Any], object] | None = None,
+        interval: float | None = None,
+        timeout: float | None = None,
+        on_poll: Callable[[Any], object] | None = None,
+        **query: Any,
+    ) -> Any:
+        """Asks again and again until something is done that the server does in the background.
+
+        ``batch = client.wait_for("retrieve_batch", batch_id, timeout=3600)``
+
+        Args:
+            name: the method to ask by; a ``GET``.
+            ids: what it takes.
+            done: is given the decoded body, and says whether it is what the caller waits for;
+                when None, a body whose ``status`` does not change any more, whether it is a
+                success (``completed``) or not (``failed``).
+            interval: seconds before the second time, 1 when None. The pauses grow by half each
+                time, up to 30 seconds; a server that names a pause is obeyed.
+            timeout: seconds to wait in all; None for as long as it takes.
+            on_poll: is given each body.
+            query: what the method takes further.
+
+        Returns:
+            The body that was done.
+
+        Raises:
+            ValueError: the method is no ``GET``; or there is no ``done``, and the body has no
+                status.
+            APIStatusError: an answer's status is no success.
+            APITimeoutError: the time is over; its ``body`` is the last one.
+        """
+        find_polled(name)
+        check_seconds("interval", interval)
+        check_seconds("timeout", timeout)
+        deadline = Deadline(timeout)
+        for polls in count(1):
+            answer: Response = getattr(self, name)(*ids, **query)
+            body = answer.raise_for_status().body
+            if on_poll is not None:
+                on_poll(body)
+            status = body.get("status") if isinstance(body, dict) else None
+            if done(body) if done is not None else is_final(name, status):
+                break
+            if timeout is not None and deadline.is_over:
+                error = APITimeoutError(too_late(name, timeout, status))
+                error.body = body
+                raise error
+            pause(min(next_pause(polls, interval, answer.headers), deadline.left()))
+        return body
+
     def _send(
         self, name: str, fields: dict[str, Any], callback: EventCallback | None = None
     ) -> Any:
         """Send a request of the table's.
 
         Args:
-            name: the endpoint's.
+            name: the method's.
             fields: the path's ids, and the fields of the payload, form or query.
-            callback: asks for a stream and is given its events; without one, a true ``stream`` in
-                the payload asks for a ``Stream``.
+            callback: asks for a stream and is given its events; without one, a true ``stream``
+                among the fields asks for a ``Stream``.
         """
         check_callback(callback)
-        endpoint = ENDPOINTS[name]
+        endpoint = METHODS[name]
         path = fill_path(endpoint.path, fields) if endpoint.ids else endpoint.path
         fields = {key: value for key, value in fields.items() if key not in endpoint.ids}
+        headers: Mapping[str, str] = endpoint.headers
+        payload: dict[str, Any] | bytes | None = None
         if endpoint.options == "query":
-            path, fields = add_query(path, fields), {}
-        payload = fill_payload(endpoint, self.default_model, fields)
+            path = add_query(path, fields)
+        else:
+            fields = fill_payload(endpoint, self.default_model, fields)
+            if callback is not None:
+                fields["stream"] = True
+            payload = fields or None
         if endpoint.options == "form":
-            body, content_type = multipart.encode(payload, endpoint.files)
-            headers = {**endpoint.headers, "Content-Type": content_type}
-            return self._request(endpoint.method, path, body, headers)
-        if callback is not None:
-            payload["stream"] = True
-        elif payload.get("stream"):
-            return self._stream(endpoint.method, path, payload, endpoint.headers)
-        return self._request(
-            endpoint.method, path, payload or None, endpoint.headers, callback, endpoint.binary
-        )
+            payload, content_type = multipart.encode(fields, endpoint.files)
+            headers = {**headers, "Content-Type": content_type}
+        if callback is None and fields.get("stream"):
+            return self._stream(endpoint.method, path, payload, headers)
+        return self._request(endpoint.method, path, payload, headers, callback, endpoint.binary)
 
     def _request(
         self,

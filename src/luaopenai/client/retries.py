@@ -6,14 +6,13 @@ without an answer that refuses them, those are not sent twice.
 
 from __future__ import annotations
 
-import math
 import random
-import time
+import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from luaopenai.client.endpoints import ENDPOINTS
+from luaopenai.client.pauses import told_pause
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
@@ -28,18 +27,23 @@ KEEP_ALIVE_MARGIN = 1.0
 time to arrive."""
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
+_PLACEHOLDER = re.compile(r"{\w+}")
 # They change nothing that a later request could see.
-_SAFE_POSTS = tuple(
-    endpoint.path
-    for endpoint in ENDPOINTS.values()
-    if endpoint.method == "POST" and endpoint.repeatable
+_SAFE_POSTS = re.compile(
+    "(?:{})\\Z".format(
+        "|".join(
+            _PLACEHOLDER.sub("[^/]+", endpoint.path)
+            for endpoint in ENDPOINTS.values()
+            if endpoint.method == "POST" and endpoint.repeatable
+        )
+    )
 )
 
 
 def is_repeatable(method: str, url: str) -> bool:
     """Whether a request may be sent again when nobody knows what became of it."""
     if method == "POST":
-        return urlsplit(url).path.endswith(_SAFE_POSTS)
+        return _SAFE_POSTS.search(urlsplit(url).path) is not None
     return method in _SAFE_METHODS
 
 
@@ -78,22 +82,8 @@ def pause(retry: int, headers: Mapping[str, str] | None = None) -> float | None:
             date) are obeyed up to two minutes. None at all, zero, a date that has passed, or
             what is no time, leave the pause to the back-off.
     """
-    told = _told(headers or {})
+    told = told_pause(headers or {})
     if told is not None and told > 0:
         return told if told <= LONGEST_RETRY_AFTER else None
     doubled = FIRST_PAUSE * 2.0 ** min(retry, 64)
     return min(doubled, LONGEST_PAUSE) * (1 - 0.25 * random.random())
-
-
-def _told(headers: Mapping[str, str]) -> float | None:
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(seconds):
-            return seconds
-    try:
-        return parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time()
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None

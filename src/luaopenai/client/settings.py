@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from luaopenai.client.endpoints import SETTING_NAMES
+from luaopenai.client.servers import SETTING_NAMES
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 600.0

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from luaopenai._version import __version__
-from luaopenai.client import retries
+from luaopenai.client import cancel, retries
 from luaopenai.client.cancel import check_cancelled, current_call
 from luaopenai.client.deadlines import Deadline, TotalTimeoutError
 from luaopenai.client.errors import APIConnectionError
@@ -272,8 +272,7 @@ class Transport:
                 return answer
             if answer:
                 answer.discard()
-            call = current_call()
-            (call.pause if call else time.sleep)(pause)
+            cancel.pause(pause)
             retry += 1
 
     def close(self) -> None:

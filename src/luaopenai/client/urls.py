@@ -9,6 +9,20 @@ from urllib.parse import quote
 from luaopenai.client.messages import kind_of
 
 
+def endpoint_url(base_url: str, path: str) -> str:
+    """Returns the URL of a path below a base URL.
+
+    The key goes along: so whatever the path is, the server is the base URL's own. Raises
+    ``ValueError``.
+    """
+    if not path.startswith("/"):
+        raise ValueError(f'path: expected one that begins with /, got "{path}"')
+    url = base_url + path
+    if not base_url.partition("//")[2] and "//" in url:
+        raise ValueError(f'path: "{path}" leads to another server than the base URL')
+    return url
+
+
 def placeholders(path: str) -> list[str]:
     """The names of the ``{placeholders}`` in a path."""
     return [part.partition("}")[0] for part in path.split("{")[1:]]

@@ -15,7 +15,7 @@ from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.network import length, pause
 from luaopenai.bridge.runtime import LIBRARY, LuaStateError, Runtime
 from luaopenai.bridge.waits import Waits
-from luaopenai.client.endpoints import PROVIDERS
+from luaopenai.client.servers import PROVIDERS
 from luaopenai.host import wire
 from luaopenai.host.broker import BASE_URL, Stop, plugin_error
 from luaopenai.host.limits import LimitExceeded, Limits
@@ -45,25 +45,33 @@ _EXPORTED = {
     "check_input",
     "check_message",
     "check_messages",
+    "check_seconds",
     "check_text",
     "check_tool_call",
     "chunk_reader",
     "close",
     "constants",
+    "endpoint",
     "explain",
     "fill_path",
+    "find_list",
+    "find_polled",
     "host",
     "is_binary",
+    "is_final",
     "mended",
     "missing",
     "module",
     "next_done",
+    "next_pause",
     "now",
     "open",
     "output_images",
     "output_text",
+    "poll_failure",
     "read",
     "read_base_url",
+    "read_page",
     "read_reply",
     "read_stream",
     "response_event_reader",
@@ -73,6 +81,7 @@ _EXPORTED = {
     "sse",
     "stream_fault",
     "take",
+    "too_late",
     "write",
 }
 """All that a plugin's Lua, ours included, can make Python do."""
@@ -86,9 +95,12 @@ _NEEDED = (
     "luaopenai.client.chat",
     "luaopenai.client.endpoints",
     "luaopenai.client.errors",
+    "luaopenai.client.lists",
     "luaopenai.client.messages",
     "luaopenai.client.payload",
+    "luaopenai.client.polling",
     "luaopenai.client.responses",
+    "luaopenai.client.servers",
     "luaopenai.client.sse",
     "luaopenai.client.streams",
     "luaopenai.client.urls",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from luaopenai.client.endpoints import PROVIDERS
+from luaopenai.client.servers import PROVIDERS
 from luaopenai.host import wire
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """A small OpenAI-like HTTP server on the loopback interface, for tests that want real requests.
 
 A chat completion repeats the last message, and a response its input; the model's name asks for
-another answer (see ``ChatModels``). ``/v1/mirror`` sends the body back as it came. ``GET /_last``
-tells of the request before it. The paths outside ``/v1`` are for tests of plain HTTP (see
-``PlainPaths``).
+another answer (see ``ChatModels``). There is one batch, which is completed, and one file.
+``/v1/mirror`` sends the body back as it came. ``GET /_last`` tells of the request before it. The
+paths outside ``/v1`` are for tests of plain HTTP (see ``PlainPaths``).
 """
 
 from __future__ import annotations
@@ -87,6 +87,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/mirror":
             kind = self.headers.get("Content-Type", "")
             self.whole(body, kind=kind, headers={"X-Request-Id": "req_mirror"})
+        elif self.path.startswith("/v1/batches"):
+            batch = {"id": "batch_echo", "status": "completed", "output_file_id": "file-echo"}
+            is_list = self.command == "GET" and "/batch_echo" not in self.path
+            found = {"object": "list", "data": [batch]} if is_list else batch
+            self.json({**found, "request": request})
+        elif self.path == "/v1/files":
+            self.json({"id": "file-echo", "object": "echo", "request": request})
         elif self.path.startswith("/v1/"):
             self.json({"object": "echo", "request": request})
         else:
