@@ -52,7 +52,9 @@ describe("a message's content", function()
   local refused = {
     ["messages[1].content[2].type: expected a string, got nothing"] = { parts[1], { text = "no type" } },
     ["messages[1].content[1].text: expected a string, got nothing"] = { { type = "text" } },
-    ["messages[1].content[1].image_url: expected a URL or a table with url"] = { { type = "image_url", image_url = 5 } },
+    ["messages[1].content[1].image_url: expected a URL or a table with url"] = {
+      { type = "image_url", image_url = 5 },
+    },
     ["messages[1].content[1]: expected a table with type, got a string"] = { "just text" },
     ["messages[1].content: expected a string, null or a list of parts, got a number"] = 5,
   }
