@@ -283,7 +283,7 @@ local spare = buffer.new()
 
 ---@param value any
 ---@param settings table see cjson.instance
----@return string? text nil on failure
+---@return string? text nil on failure; alone when it is there, as scripts print what `cjson.safe` returns
 ---@return string? error
 return function(value, settings)
   local out = spare or buffer.new()
@@ -294,5 +294,6 @@ return function(value, settings)
   if settings.encode_keep_buffer then
     spare = out:reset()
   end
-  return text, message
+  if text then return text end
+  return nil, message
 end

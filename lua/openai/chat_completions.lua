@@ -21,7 +21,7 @@ end
 ---@class openai.ContentPart
 ---@field type string `text`, `image_url` and others
 ---@field text? string
----@field image_url? {url: string, detail?: string}
+---@field image_url? {url: string, detail?: string}|string
 
 ---@class openai.FunctionCall
 ---@field name string

@@ -190,9 +190,12 @@ end
 
 -- Calls an endpoint that can be streamed.
 ---@param self OpenAI
-local function call_streaming(self, endpoint, argument, opts, callback)
+local function call_streaming(self, endpoint, argument, opts, callback, needs_callback)
   check_opts(opts)
-  local filter = opts and opts.stream and bridge.bundled("openai.sse").create_stream_filter(callback) or nil
+  local filter
+  if opts and opts.stream and (callback ~= nil or needs_callback) then
+    filter = bridge.bundled("openai.sse").create_stream_filter(callback)
+  end
   return self:_request(endpoint.method, endpoint.path, payload_of(self, endpoint, argument, opts), nil, filter)
 end
 
@@ -250,10 +253,10 @@ function methods:create_chat_completion(messages, opts, callback)
     messages = setmetatable({}, json.array_mt)
   end
   bridge.check_messages(json.encode(messages, "messages"))
-  return call_streaming(self, endpoint_of("create_chat_completion"), messages, opts, callback)
+  return call_streaming(self, endpoint_of("create_chat_completion"), messages, opts, callback, true)
 end
 
----`POST /responses`. In a stream (`opts.stream`), the callback is given every event.
+---`POST /responses`. In a stream (`opts.stream`), the callback is given every event; without one, the body is its text.
 ---@param input string|table[]
 ---@param opts? openai.ResponseOptions
 ---@param callback? openai.EventCallback

@@ -94,6 +94,9 @@ end
 
 local read_event
 
+-- The callback of a stream that only its text is wanted of.
+local function ignore() end
+
 -- Takes a stream's events; what they come to is to be found in the first result.
 local function stream_reader(callback)
   read_event = read_event or bridge.wrap(bridge.response_event_reader())
@@ -134,7 +137,7 @@ end
 ---Creates a response with the parameters given.
 ---@param input string|table[]
 ---@param opts? openai.ResponseOptions over the session's own
----@param callback? openai.TextCallback asks for a stream
+---@param callback? openai.TextCallback asks for a stream, as `stream = true` in the options does
 ---@return openai.ResponseObject|string|nil response for a stream, its text
 ---@return any failure
 ---@return any body
@@ -142,12 +145,12 @@ function methods:create_response(input, opts, callback)
   session.check_self(self, "create_response")
   session.check(nil, opts)
   bridge.check_input(json.encode(input, "input"))
+  local parameters = request_parameters(self, opts, callback)
   local stream, on_event
-  if callback then
-    stream, on_event = stream_reader(callback)
+  if parameters.stream then
+    stream, on_event = stream_reader(callback or ignore)
   end
-  local status, body =
-    session.ask(self.client, "create_response", input, request_parameters(self, opts, callback), on_event)
+  local status, body = session.ask(self.client, "create_response", input, parameters, on_event)
   if not status then
     return nil, body, stream and table.concat(stream.texts)
   end

@@ -475,6 +475,12 @@ for name, implementation in pairs(implementations) do
       assert.is_false(safe.decode("false"))
     end)
 
+    it("returns the text or the value alone, so that print shows no more", function()
+      assert.equal(1, select("#", safe.encode({ 1 })))
+      assert.equal(1, select("#", safe.encode({ {}, "text" })))
+      assert.equal(1, select("#", safe.decode("[1]")))
+    end)
+
     it("returns nil and the error, without a position", function()
       assert.same({ nil, "Expected value but found T_END at character 2" }, { safe.decode("[") })
       assert.same({ nil, "Cannot serialise function: type not supported" }, { safe.encode(print) })

@@ -36,6 +36,13 @@ describe("a message's content", function()
     assert.same(parts, http.requests[1].body.messages[1].content)
   end)
 
+  it("may name an image by its URL alone, as the first vision example of lua-openai does", function()
+    local client, http = client_of("A fox.")
+    local by_url = { { type = "image_url", image_url = "https://example.org/fox.png" } }
+    client:chat({ { role = "user", content = by_url } })
+    assert.same(by_url, http.requests[1].body.messages[1].content)
+  end)
+
   it("goes out as null where it is null", function()
     local client, http = client_of("Hi")
     client:chat({ { role = "assistant", content = cjson.null } })
@@ -45,7 +52,9 @@ describe("a message's content", function()
   local refused = {
     ["messages[1].content[2].type: expected a string, got nothing"] = { parts[1], { text = "no type" } },
     ["messages[1].content[1].text: expected a string, got nothing"] = { { type = "text" } },
-    ["messages[1].content[1].image_url: expected a table with url"] = { { type = "image_url", image_url = "x.png" } },
+    ["messages[1].content[1].image_url: expected a URL or a table with url"] = {
+      { type = "image_url", image_url = 5 },
+    },
     ["messages[1].content[1]: expected a table with type, got a string"] = { "just text" },
     ["messages[1].content: expected a string, null or a list of parts, got a number"] = 5,
   }

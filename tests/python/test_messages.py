@@ -27,6 +27,7 @@ def test_the_roles_are_those_of_the_api() -> None:
         {"role": "user", "content": []},
         {"role": "user", "content": [{"type": "text", "text": "x"}]},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": "data:,"}]},
         {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
         {"role": "user", "content": ({"type": "text", "text": "x"},)},
         {"role": "user", "content": "x", "anything": "else"},
@@ -95,12 +96,12 @@ ROLE_LIST = "system, developer, user, assistant, function, tool"
             "message.content[0].text: expected a string, got nothing",
         ),
         (
-            {"role": "user", "content": [{"type": "image_url", "image_url": "http://x"}]},
-            "message.content[0].image_url: expected a table with url",
+            {"role": "user", "content": [{"type": "image_url"}]},
+            "message.content[0].image_url: expected a URL or a table with url",
         ),
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {}}]},
-            "message.content[0].image_url: expected a table with url",
+            "message.content[0].image_url: expected a URL or a table with url",
         ),
     ],
     ids=repr,

@@ -134,8 +134,9 @@ def _check_part(part: object, where: str) -> None:
         raise ValueError(f"{where}.text: expected a string, got {kind_of(part.get('text'))}")
     if kind == "image_url":
         image = part.get("image_url")
-        if not isinstance(image, dict) or not isinstance(image.get("url"), str):
-            raise ValueError(f"{where}.image_url: expected a table with url")
+        url = image.get("url") if isinstance(image, dict) else image
+        if not isinstance(url, str):
+            raise ValueError(f"{where}.image_url: expected a URL or a table with url")
 
 
 def _is_string(value: object) -> bool:
