@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Request
 from requests.adapters import HTTPAdapter
@@ -15,7 +16,7 @@ from urllib3.exceptions import LocationParseError
 
 from luaopenai.client.failures import public_url
 from luaopenai.client.pools import POOL_CLASSES
-from luaopenai.client.routes import close_pools
+from luaopenai.client.routes import close_pools, host_header
 
 Trust = Callable[[bool | str], ssl.SSLContext]
 
@@ -38,7 +39,7 @@ class OddRoutes:
     def find(
         self, url: str, proxy: str | None, verify: bool | str
     ) -> tuple[Any, str, Mapping[str, str]]:
-        """A pool, the request's target and a proxy's headers; see ``Routes.find``."""
+        """A pool, the request's target, and headers; see ``Routes.find``."""
         prepared = _prepare(url)
         proxies = {"all": proxy} if proxy else get_environ_proxies(url)
         through = select_proxy(url, proxies)
@@ -52,8 +53,10 @@ class OddRoutes:
         except RequestException as error:
             raise ValueError(f"{public_url(url)}: {error}") from None
         target = adapter.request_url(prepared, proxies)
-        is_forwarded = through and target.startswith("http:")
-        return pool, target, adapter.proxy_headers(through) if through and is_forwarded else {}
+        if through and target.startswith("http:"):
+            host = {"Host": urlsplit(target).netloc}
+            return pool, target, {**host, **adapter.proxy_headers(through)}
+        return pool, target, host_header(pool.scheme or "http", pool.host, pool.port)
 
     def close(self) -> None:
         """Close the connections to proxies that are not in use."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from urllib3 import PoolManager
+from urllib3.connection import port_by_scheme
 from urllib3.exceptions import SSLError
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -34,7 +35,13 @@ _ORDINARY = re.compile(
 
 
 class Route(NamedTuple):
-    """How a URL is reached: a pool of connections, the request's target, a proxy's headers."""
+    """How a URL is reached.
+
+    Attributes:
+        pool: of connections.
+        target: what the request's first line asks for.
+        headers: ``Host``, and those for a proxy.
+    """
 
     pool: Any
     target: str
@@ -92,7 +99,8 @@ class Routes:
         options = {"ssl_context": self._trust(verify)} if parts[1] == "https" else {}
         pool = self._manager.connection_from_host(parts[2], port, parts[1], options)
         target = parts[4]
-        return Route(pool, target if target.startswith("/") else f"/{target}", {})
+        host = host_header(parts[1], parts[2], port)
+        return Route(pool, target if target.startswith("/") else f"/{target}", host)
 
     def _find_odd(self, url: str, proxy: str | None, verify: bool | str) -> Route:
         if self._odd is None:
@@ -107,6 +115,13 @@ class Routes:
         if trust is None:
             trust = self._trusts[verify] = _read_certificates(verify)
         return trust
+
+
+def host_header(scheme: str, host: str, port: int | None) -> dict[str, str]:
+    """The ``Host`` header, which names a port only where it is not the scheme's own."""
+    is_usual = port in (None, port_by_scheme[scheme])
+    name = f"[{host}]" if ":" in host else host.rstrip(".")
+    return {"Host": name if is_usual else f"{name}:{port}"}
 
 
 def close_pools(manager: PoolManager) -> None:
