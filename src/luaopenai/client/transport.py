@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from http.client import IncompleteRead
 from typing import Any
@@ -77,6 +78,23 @@ class Answer:
         """Bytes so far: of the body, or of a stream's last line."""
         self._is_whole = not self._ends_with_the_connection()
         self._tail = b""
+        self._ahead: deque[bytes | APIConnectionError] = deque()
+        """What ``read_ahead`` has read, or how that failed."""
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether ``read_piece`` will not wait."""
+        return bool(self._ahead)
+
+    def read_ahead(self) -> None:
+        """Wait for the first piece of the body, and read on while nothing more is waited for."""
+        pieces: list[bytes | APIConnectionError] = []
+        try:
+            while not pieces or (pieces[-1] and self._raw.closed):
+                pieces.append(self.read_piece())
+        except APIConnectionError as error:
+            pieces.append(error)
+        self._ahead.extend(pieces)
 
     def _ends_with_the_connection(self) -> bool:
         """Whether HTTP itself cannot tell the end of this event stream from a cut."""
@@ -92,6 +110,14 @@ class Answer:
         if self._forks != _forks:
             where = public_url(self._url)
             raise APIConnectionError(f"the answer belongs to the process before the fork: {where}")
+        if self._ahead:
+            piece = self._ahead.popleft()
+            if isinstance(piece, bytes):
+                return piece
+            raise piece
+        return self._receive()
+
+    def _receive(self) -> bytes:
         call = current_call()
         if call is not None and self._raw.connection is not None:
             call.attach(self._hang_up)
@@ -147,6 +173,7 @@ class Answer:
 
     def close(self) -> None:
         """Let go of the connection; one whose body was not read to the end is closed."""
+        self._ahead.clear()
         self._raw.close()
         self._raw.release_conn()
 
