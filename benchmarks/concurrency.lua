@@ -37,6 +37,15 @@ end
 
 local cases = {}
 
+-- Chats a second.
+function cases.rate(count, limit)
+  local function brisk()
+    assert(client:chat(question, { model = "brisk" }) == 200)
+  end
+  openai.gather(copies(brisk, limit), { limit = limit })
+  return count / timed(openai.gather, copies(brisk, count), { limit = limit })
+end
+
 function cases.chats(count, limit)
   openai.gather({ chat })
   local before = peak()

@@ -6,6 +6,7 @@ The cost of a single call outside of tasks is measured against an earlier checko
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from luaopenai import Limits, OpenAI, PluginHost, Runtime
 _SCRIPT = str(Path(__file__).with_suffix(".lua"))
 _COMMAND = [sys.executable, "-m", "luaopenai", "run", _SCRIPT]
 _TURNS = 12
+_ROUNDS = 3
 
 _TASKS = """
 local openai = require("openai")
@@ -45,6 +47,30 @@ local question = {{ {{ role = "user", content = "Hi" }} }}
 local function chat() assert(client:chat(question, {{ model = "slow" }}) == 200) end
 return {{ chats = function(times) openai.gather(copies(chat, times)) end }}
 """
+_OFFICIAL = """
+import asyncio, sys, time
+from openai import AsyncOpenAI
+
+url, count, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+question = [{"role": "user", "content": "Hi"}]
+
+
+async def main():
+    client = AsyncOpenAI(api_key="key", base_url=url)
+    places = asyncio.Semaphore(limit)
+
+    async def chat():
+        async with places:
+            await client.chat.completions.create(model="brisk", messages=question)
+
+    await asyncio.gather(*(chat() for _ in range(limit)))
+    start = time.perf_counter()
+    await asyncio.gather(*(chat() for _ in range(count)))
+    print(count / (time.perf_counter() - start))
+
+
+asyncio.run(main())
+"""
 
 
 def main() -> None:
@@ -60,6 +86,10 @@ def main() -> None:
                 f"≤ {aim} s",
             )
             _row("memory for each that waits", f"{memory / 1e3:.0f} KB", "≤ 200 KB")
+        ours, theirs = compare_rates(url)
+        _row("chats of 100 ms a second, limit 400", f"{ours:,.0f}", "≥ 2,000")
+        if theirs:
+            _row("the same by `openai`'s async client", f"{theirs:,.0f}", "")
         seconds, middle, slowest, events = _run("streams", url, 100)
         assert events == 100 * EVENTS
         _row(f"100 streams of {EVENTS} events, one every 5 ms", f"{seconds:.2f} s", "≤ 2.5 s")
@@ -86,6 +116,19 @@ def compare_single(url: str, before: Path) -> float:
         seconds = {side: median(_run("single", url, 15, 60, checkout=side)) for side in sides}
         ratios.append(seconds[None] / seconds[before])
     return median(ratios)
+
+
+def compare_rates(url: str) -> tuple[float, float | None]:
+    """Chats a second of ours and, where it is installed, of ``openai``; the best of rounds."""
+    is_there = importlib.util.find_spec("openai") is not None
+    ours, theirs = [], []
+    for _ in range(_ROUNDS):
+        ours += _run("rate", url, 4000, 400)
+        if is_there:
+            command = [sys.executable, "-c", _OFFICIAL, url, "2000", "400"]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            theirs.append(float(done.stdout))
+    return max(ours), max(theirs, default=None)
 
 
 def time_host_functions() -> tuple[float, float, float]:

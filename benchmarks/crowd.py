@@ -1,8 +1,8 @@
 """A server of many slow chats, in a process of its own, that costs as little as can be.
 
 ``python -m benchmarks.crowd`` prints its port and serves until it is ended. The model ``slow``
-answers a chat after ``WAIT`` seconds, others at once; a stream brings ``EVENTS`` events, one every
-``PACE`` seconds, each of which tells in ``sent`` when it was.
+answers a chat after ``WAIT`` seconds, ``brisk`` after ``SHORT_WAIT``, others at once; a stream
+brings ``EVENTS`` events, one every ``PACE`` seconds, each of which tells in ``sent`` when it was.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import time
 
 WAIT = 0.25
+SHORT_WAIT = 0.1
 EVENTS = 200
 PACE = 0.005
 
@@ -43,11 +44,15 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             if b'"stream":true' in body:
                 await _stream(writer)
             else:
-                await asyncio.sleep(WAIT if b'"slow"' in body else 0)
+                await asyncio.sleep(_wait(body))
                 writer.write(_ANSWER)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
+
+
+def _wait(body: bytes) -> float:
+    return WAIT if b'"slow"' in body else SHORT_WAIT if b'"brisk"' in body else 0
 
 
 async def _stream(writer: asyncio.StreamWriter) -> None:

@@ -8,17 +8,20 @@ local wait = {}
 ---@return (fun(ticket: integer): ...)?
 function wait.suspender() end
 
--- Suspends until a ticket is done, where there is one.
-local function wait_for(suspend, ok, ticket)
+-- Suspends until a ticket is done; without one there is a failure, or the result is there already.
+local function wait_for(suspend, ok, ticket, ...)
   if not ok then
     return false, ticket
+  elseif not ticket then
+    return true, ...
   end
   return suspend(ticket)
 end
 
 ---A function that waits, of one that blocks and one that returns a ticket; both say first whether they succeeded.
+---Where nothing has to be waited for, the second returns nil and then what the first would.
 ---@param block fun(...): boolean, ...
----@param begin fun(...): boolean, integer
+---@param begin fun(...): boolean, integer?, ...
 ---@return fun(...): boolean, ...
 function wait.waiting(block, begin)
   return function(...)

@@ -1024,7 +1024,6 @@ def test_what_urllib3_logs_of_our_requests_shows_no_key(
         client = OpenAI(SECRET, address, query={"key": SECRET}, proxy=proxied, max_retries=0)
         client.models()
     assert '"GET /v1/models HTTP/1.1" 200' in caplog.text
-    assert "Failed to parse headers" in caplog.text
     assert SECRET not in caplog.text
 
 

@@ -46,7 +46,7 @@ def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock by which connections rest, in seconds; its last value holds."""
     readings = [1000.0]
-    monkeypatch.setattr("luaopenai.client.pools.monotonic", lambda: readings[-1])
+    monkeypatch.setattr("luaopenai.client.connections.monotonic", lambda: readings[-1])
     return readings
 
 

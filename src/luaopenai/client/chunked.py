@@ -2,7 +2,8 @@
 
 The standard library reads each chunk with calls of its own, and urllib3 adds more: 10 µs an event
 where a server sends one event a chunk. Here all chunks that a read of the socket brought come
-out as one piece.
+out as one piece. It reads headers as if they were an e-mail's, in 100 µs; here that is left for
+those that are not plain lines.
 """
 
 from __future__ import annotations
@@ -10,15 +11,28 @@ from __future__ import annotations
 import io
 import re
 import socket
-from http.client import HTTPException, HTTPResponse, IncompleteRead, parse_headers
+from http.client import (
+    HTTPException,
+    HTTPResponse,
+    IncompleteRead,
+    LineTooLong,
+    UnknownProtocol,
+    parse_headers,
+)
 from typing import Any
+
+from urllib3 import HTTPHeaderDict
 
 from luaopenai.client.deadlines import Deadline, TimedFile
 
 _READ = 65536
 _LONGEST_LINE = 65536
 _MOST_INTERIM = 32
+_MOST_HEADERS = 100
 _SWITCHING_PROTOCOLS = 101
+_WITHOUT_BODY = {_SWITCHING_PROTOCOLS, 204, 304}
+_HEADER = re.compile(rb"([\w!#$%&'*+.^`|~-]+):[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
+_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
@@ -45,23 +59,41 @@ class ChunkedResponse(HTTPResponse):
 
     def begin(self) -> None:
         """Read the status and the headers."""
-        super().begin()
-        if self.status == _SWITCHING_PROTOCOLS:
-            # What follows is no HTTP.
-            self.will_close = True
+        version, self.status, reason = self._read_status()
+        self.code, self.reason = self.status, reason.strip()
+        if not version.startswith(("HTTP/1.", "HTTP/0.9")):
+            raise UnknownProtocol(version)
+        self.version = 10 if version in ("HTTP/1.0", "HTTP/0.9") else 11
+        headers = _read_headers(self.fp)
+        self.headers = self.msg = headers  # type: ignore[assignment]
+        coding, length = (_first(headers, name) for name in ("transfer-encoding", "content-length"))
+        self.chunked = coding is not None and coding.lower() == "chunked"
+        self.length = None if self.chunked else _read_length(length)
+        if self.status in _WITHOUT_BODY or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.length = 0
+        is_framed = self.chunked or self.length is not None
+        # After 101 (switching protocols), what follows is no HTTP.
+        self.will_close = (
+            self._check_close()  # type: ignore[attr-defined]
+            or not is_framed
+            or self.status == _SWITCHING_PROTOCOLS
+        )
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MOST_INTERIM):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if status >= 200 or status == _SWITCHING_PROTOCOLS:
                 return version, status, reason
-            parse_headers(self.fp)
+            _read_headers(self.fp)
         raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
     def read1(self, n: int = -1) -> bytes:
         """What has arrived of the body; empty at its end."""
         if not self.chunked or self.fp is None:
-            return super().read1(n)
+            piece = super().read1(n)
+            if self.length == 0:
+                self.close()
+            return piece
         if self.length == 0:  # HEAD's answer, and others that have no body whatever they say.
             return b""
         while True:
@@ -109,6 +141,41 @@ class ChunkedResponse(HTTPResponse):
         fp, self.fp = self.fp, None  # type: ignore[assignment]
         fp.close()
         return stop
+
+
+def _read_headers(file: Any) -> HTTPHeaderDict:
+    """Headers, up to the blank line after them."""
+    headers, lines, is_plain = HTTPHeaderDict(), [], True
+    while True:
+        line = file.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise LineTooLong("header line")
+        if line in (b"\r\n", b"\n", b""):
+            break
+        lines.append(line)
+        if len(lines) > _MOST_HEADERS:
+            raise HTTPException(f"more than {_MOST_HEADERS} headers")
+        plain = _HEADER.fullmatch(line)
+        if plain:
+            headers.add(plain[1].decode("ascii"), plain[2].decode("latin-1"))
+        else:
+            is_plain = False
+    if is_plain:
+        return headers
+    message = parse_headers(io.BytesIO(b"".join([*lines, b"\r\n"])))
+    return HTTPHeaderDict((name, _FOLD.sub(" ", text)) for name, text in message.items())
+
+
+def _first(headers: HTTPHeaderDict, name: str) -> str | None:
+    return next(iter(headers.getlist(name)), None)
+
+
+def _read_length(text: str | None) -> int | None:
+    try:
+        length = int(text or "")
+    except ValueError:
+        return None
+    return length if length >= 0 else None
 
 
 def _size(line: bytes, before: bytes) -> int:

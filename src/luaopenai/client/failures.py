@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from luaopenai.client.connections import KeptConnectionLostError
 from luaopenai.client.deadlines import TotalTimeoutError
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
-from luaopenai.client.pools import KeptConnectionLostError
 from luaopenai.client.settings import Settings
 
 

@@ -1,30 +1,19 @@
-"""Connections that read chunked bodies fast, and the pools that choose which one a request gets."""
+"""Pools of kept connections, which choose the one that a request gets."""
 
 from __future__ import annotations
 
 import logging
-import re
-import socket
 import threading
 from collections import deque
-from functools import partial
 from queue import Empty, Full
-from time import monotonic
 from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from luaopenai.client.cancel import current_call
-from luaopenai.client.chunked import ChunkedResponse
+from luaopenai.client.connections import Connection, TLSConnection
 from luaopenai.client.deadlines import Deadline
-from luaopenai.client.retries import is_repeatable, is_surely_kept
-
-_ANNOUNCED = re.compile(r"(?:^|[,;\s])timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
-
-
-class KeptConnectionLostError(ConnectionResetError):
-    """A connection that had served before brought no answer: it may have ended long ago."""
+from luaopenai.client.retries import is_repeatable
 
 
 class _Request(threading.local):
@@ -36,65 +25,6 @@ class _Request(threading.local):
 
 
 _request = _Request()
-
-
-class _Connection(HTTPConnection):
-    _has_served = False
-    _idle_since = 0.0
-    _last_headers: Any = None
-
-    def connect(self) -> None:
-        self._has_served = False
-        super().connect()
-        self._let_end()
-
-    def request(self, *args: Any, **options: Any) -> None:
-        self._let_end()
-        super().request(*args, **options)
-
-    def getresponse(self) -> Any:
-        # Where the server closes the connection after this answer, it is forgotten by then.
-        hang_up = partial(self.sock.shutdown, socket.SHUT_RDWR)
-        try:
-            answer: Any = super().getresponse()
-        except ConnectionError as error:
-            if self._has_served:
-                raise KeptConnectionLostError from error
-            raise
-        self._has_served = True
-        self._last_headers = answer.headers
-        answer.hang_up = hang_up
-        return answer
-
-    @property
-    def response_class(self) -> Any:  # type: ignore[override]
-        """What reads an answer: also that of a proxy, before there is a tunnel."""
-        deadline = _request.deadline
-        return partial(ChunkedResponse, deadline=deadline) if deadline else ChunkedResponse
-
-    @property
-    def is_surely_kept(self) -> bool:
-        """Whether it may carry what must not be lost with it."""
-        content_type = self._last_headers.get("content-type", "")
-        return is_surely_kept(
-            monotonic() - self._idle_since,
-            after_stream=content_type.startswith("text/event-stream"),
-            announced=_announced(self._last_headers.get("keep-alive")),
-        )
-
-    def rest(self) -> None:
-        """Note that the connection is idle from now on."""
-        self._idle_since = monotonic()
-
-    def _let_end(self) -> None:
-        """Let a cancel of the current call end this connection."""
-        call = current_call()
-        if call is not None and self.sock is not None:
-            call.attach(partial(self.sock.shutdown, socket.SHUT_RDWR))
-
-
-class _TLSConnection(_Connection, HTTPSConnection):
-    pass
 
 
 class _Idle:
@@ -125,7 +55,7 @@ class _Idle:
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = Connection
     QueueCls: Any = _Idle
 
     def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:
@@ -140,9 +70,12 @@ class _Pool(HTTPConnectionPool):
             _request.is_under_way = False
 
     def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = self._choose() if self.pool is not None else super()._get_conn(timeout)
+        connection.deadline = _request.deadline
+        return connection
+
+    def _choose(self) -> Any:
         idle: Any = self.pool
-        if idle is None:
-            return super()._get_conn(timeout)
         doubtful = []
         try:
             while True:
@@ -179,16 +112,11 @@ class _Pool(HTTPConnectionPool):
 
 
 class _TLSPool(_Pool, HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
+    ConnectionCls = TLSConnection
 
 
 POOL_CLASSES: dict[str, Any] = {"http": _Pool, "https": _TLSPool}
 """For ``PoolManager.pool_classes_by_scheme``."""
-
-
-def _announced(keep_alive: str | None) -> float | None:
-    found = _ANNOUNCED.search(keep_alive) if keep_alive else None
-    return float(found[1]) if found else None
 
 
 def _hide_queries(record: logging.LogRecord) -> bool:

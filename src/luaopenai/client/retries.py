@@ -26,6 +26,7 @@ KEEP_ALIVE_MARGIN = 1.0
 """Seconds before the end that a server has announced for an idle connection: a request takes
 time to arrive."""
 
+_ANNOUNCED = re.compile(r"(?:^|[,;\s])timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 _PLACEHOLDER = re.compile(r"{\w+}")
 # They change nothing that a later request could see.
@@ -61,6 +62,12 @@ def is_surely_kept(idle: float, *, after_stream: bool, announced: float | None) 
     if after_stream and idle < STREAM_REST:
         return False
     return announced is None or idle < announced - KEEP_ALIVE_MARGIN
+
+
+def announced_rest(keep_alive: str | None) -> float | None:
+    """Seconds after which a server closes an idle connection, if its ``Keep-Alive`` header says."""
+    found = _ANNOUNCED.search(keep_alive) if keep_alive else None
+    return float(found[1]) if found else None
 
 
 def is_refusal(status: int, headers: Mapping[str, str]) -> bool:

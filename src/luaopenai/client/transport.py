@@ -1,4 +1,4 @@
-"""The only file that sends: HTTP over the pooled connections of a ``requests`` session."""
+"""The only file that sends: HTTP over urllib3's connections, which are kept for later requests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import logging
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from http.client import IncompleteRead
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 
 from luaopenai._version import __version__
 from luaopenai.client import cancel, retries
@@ -29,7 +27,7 @@ from luaopenai.client.failures import (
     was_stale,
     without_frames,
 )
-from luaopenai.client.pools import POOL_CLASSES
+from luaopenai.client.routes import Route, Routes
 from luaopenai.client.settings import Settings, read_settings
 from luaopenai.client.sse import has_end
 
@@ -45,7 +43,6 @@ _MEGABYTE = 1 << 20
 _PIECE = 1 << 18
 _DRAINED = 1 << 16  # bytes of a refused answer that are read, so that its connection can stay
 _DRAIN_SECONDS = 1.0
-_ROUTES = 256
 _TAIL = 64  # bytes: an end of a stream may be cut in two
 
 _log = logging.getLogger("luaopenai")
@@ -81,6 +78,23 @@ class Answer:
         """Bytes so far: of the body, or of a stream's last line."""
         self._is_whole = not self._ends_with_the_connection()
         self._tail = b""
+        self._ahead: deque[bytes | APIConnectionError] = deque()
+        """What ``read_ahead`` has read, or how that failed."""
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether ``read_piece`` will not wait."""
+        return bool(self._ahead)
+
+    def read_ahead(self) -> None:
+        """Wait for the first piece of the body, and read on while nothing more is waited for."""
+        pieces: list[bytes | APIConnectionError] = []
+        try:
+            while not pieces or (pieces[-1] and self._raw.closed):
+                pieces.append(self.read_piece())
+        except APIConnectionError as error:
+            pieces.append(error)
+        self._ahead.extend(pieces)
 
     def _ends_with_the_connection(self) -> bool:
         """Whether HTTP itself cannot tell the end of this event stream from a cut."""
@@ -96,6 +110,14 @@ class Answer:
         if self._forks != _forks:
             where = public_url(self._url)
             raise APIConnectionError(f"the answer belongs to the process before the fork: {where}")
+        if self._ahead:
+            piece = self._ahead.popleft()
+            if isinstance(piece, bytes):
+                return piece
+            raise piece
+        return self._receive()
+
+    def _receive(self) -> bytes:
         call = current_call()
         if call is not None and self._raw.connection is not None:
             call.attach(self._hang_up)
@@ -151,6 +173,7 @@ class Answer:
 
     def close(self) -> None:
         """Let go of the connection; one whose body was not read to the end is closed."""
+        self._ahead.clear()
         self._raw.close()
         self._raw.release_conn()
 
@@ -188,10 +211,7 @@ class Transport:
     def _begin(self) -> None:
         """Begin without connections."""
         self._forks = _forks
-        self._session = requests.Session()
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_maxsize=self.settings.pool_size))
-        self._routes: dict[tuple[object, ...], _Route] = {}
+        self._routes = Routes(self.settings.pool_size)
 
     def open(
         self,
@@ -221,10 +241,10 @@ class Transport:
         """
         _check_headers(headers)
         settings = settings or self.settings
-        route = self._route(url, settings)
+        deadline = Deadline(settings.total_timeout)
+        route = self._route(url, settings, deadline)
         sent = urllib3.HTTPHeaderDict({**_HEADERS, **route.headers})
         sent.update(headers)
-        deadline = Deadline(settings.total_timeout)
         retry = 0
         failure: Exception | None = None
         check_cancelled()
@@ -277,70 +297,17 @@ class Transport:
 
     def close(self) -> None:
         """Close every connection that is not in use."""
-        self._routes.clear()
-        self._session.close()
+        self._routes.close()
 
-    def _route(self, url: str, settings: Settings) -> _Route:
+    def _route(self, url: str, settings: Settings, deadline: Deadline) -> Route:
         if self._forks != _forks:
             # Connections are the parent's after a fork. Letting go of them closes this process's
             # descriptors, and says nothing to the servers, not even over TLS.
             self._begin()
-        key = (url, settings.proxy, settings.verify)
-        route = self._routes.get(key)
-        if route is None:
-            if len(self._routes) >= _ROUTES:
-                self._routes.clear()
-            route = self._routes[key] = self._find_route(url, settings)
-        return route
-
-    def _find_route(self, url: str, settings: Settings) -> _Route:
         try:
-            prepared = requests.Request("GET", url).prepare()
-            adapter = self._session.get_adapter(url)
-        except requests.exceptions.RequestException:
-            raise ValueError(f"not a URL that can be sent to: {public_url(url)}") from None
-        assert isinstance(adapter, _Adapter)
-        proxies = {"all": settings.proxy} if settings.proxy else get_environ_proxies(url)
-        try:
-            pool = adapter.get_connection_with_tls_context(
-                prepared, settings.verify, proxies=proxies
-            )
-        except urllib3.exceptions.LocationParseError:
-            # Its text repeats what may be a password.
-            raise ValueError(f"proxy: not a URL, on the way to {public_url(url)}") from None
-        except (requests.exceptions.RequestException, OSError) as error:
-            raise ValueError(f"{public_url(url)}: {error}") from None
-        target = adapter.request_url(prepared, proxies)
-        proxy = requests.utils.select_proxy(url, proxies)
-        through = adapter.proxy_headers(proxy) if proxy and target.startswith("http:") else {}
-        return _Route(pool, target, through)
-
-
-class _Route(NamedTuple):
-    """How a URL is reached: a pool of connections, the request's target, a proxy's headers."""
-
-    pool: Any
-    target: str
-    headers: Mapping[str, str]
-
-
-class _Adapter(HTTPAdapter):
-    """Requests' pools, with connections of our own kind."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = POOL_CLASSES
-        return manager
-
-    def close(self) -> None:
-        for manager in (self.poolmanager, *self.proxy_manager.values()):
-            for key in manager.pools.keys():  # noqa: SIM118 (it is no mapping of the usual kind)
-                manager.pools[key].close()
-        super().close()
+            return self._routes.find(url, settings.proxy, settings.verify)
+        except urllib3.exceptions.SSLError as error:
+            raise _connection_error(error, url, settings, deadline) from None
 
 
 def _timeout(settings: Settings, deadline: Deadline) -> urllib3.Timeout:
