@@ -5,7 +5,9 @@ local ffi = require("ffi")
 local instances = bridge.bundled("cjson.instance")
 
 ffi.cdef("size_t strspn(const char *text, const char *accepted);")
-local C, find, tonumber = ffi.C, string.find, tonumber
+local C, byte, find, tonumber = ffi.C, string.byte, string.find, tonumber
+
+local OPEN = 123
 
 local ascii = {}
 for code = 1, 127 do
@@ -75,7 +77,7 @@ end
 ---@param text string what a server sent
 ---@return any # the decoded value, or the text where it is not JSON
 function json.decode_or_text(text)
-  if text:find("^[%s:]*%l+:") then
+  if byte(text, 1) ~= OPEN and text:find("^[%s:]*%l+:") then
     return text -- An event stream, which may be long.
   end
   -- In ASCII, only an escape can be odd: one of half a character.

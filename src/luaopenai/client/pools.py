@@ -20,6 +20,8 @@ from luaopenai.client.chunked import ChunkedResponse
 from luaopenai.client.deadlines import Deadline
 from luaopenai.client.retries import is_repeatable, is_surely_kept
 
+_PACKET = 16384
+"""Bytes of a request that go out at once: two packets wake the server, and cost a call, twice."""
 _ANNOUNCED = re.compile(r"(?:^|[,;\s])timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
 
 
@@ -42,6 +44,8 @@ class _Connection(HTTPConnection):
     _has_served = False
     _idle_since = 0.0
     _last_headers: Any = None
+    _unsent: bytes | None = None
+    """The part of a request that waits for the rest; None where nothing is to wait."""
 
     def connect(self) -> None:
         self._has_served = False
@@ -49,8 +53,28 @@ class _Connection(HTTPConnection):
         self._let_end()
 
     def request(self, *args: Any, **options: Any) -> None:
+        """Send a request, head and body together where they are short."""
         self._let_end()
-        super().request(*args, **options)
+        self._unsent = b""
+        try:
+            super().request(*args, **options)
+            self._send_unsent()
+        finally:
+            self._unsent = None
+
+    def send(self, data: Any) -> None:
+        """Send a part of a request, or keep it for the next part."""
+        if self._unsent is not None and len(self._unsent) + len(data) <= _PACKET:
+            self._unsent += data
+        else:
+            self._send_unsent()
+            super().send(data)
+
+    def _send_unsent(self) -> None:
+        # To send may open a connection through a proxy first, whose own request must not wait.
+        unsent, self._unsent = self._unsent, None
+        if unsent:
+            super().send(unsent)
 
     def getresponse(self) -> Any:
         # Where the server closes the connection after this answer, it is forgotten by then.
