@@ -10,11 +10,21 @@ local null, array_mt, is_utf8 = json.null, json.array_mt, json.is_utf8
 local DEEPEST = 32
 local ROLES = { system = true, developer = true, user = true, assistant = true, ["function"] = true, tool = true }
 
+-- Texts that most messages have: to look one up costs a fraction of looking through it.
+local KNOWN = { content = true, name = true, role = true, text = true, type = true, tool_call_id = true }
+for role in pairs(ROLES) do
+  KNOWN[role] = true
+end
+
+local function is_text_sendable(text)
+  return KNOWN[text] or is_utf8(text)
+end
+
 -- Whether JSON can carry a value for sure; tables with metatables of others' and deep ones are left to Python.
 local function is_sendable(value, depth)
   local kind = type(value)
   if kind == "string" then
-    return is_utf8(value)
+    return is_text_sendable(value)
   elseif kind == "number" then
     return value > -huge and value < huge
   elseif kind == "boolean" or value == null then
@@ -34,7 +44,7 @@ local function is_sendable(value, depth)
         return false
       end
       count = count + 1
-    elseif type(key) ~= "string" or not is_utf8(key) then
+    elseif type(key) ~= "string" or not is_text_sendable(key) then
       return false
     end
     if not is_sendable(item, depth + 1) then
