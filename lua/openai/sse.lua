@@ -3,6 +3,7 @@
 
 local _, bridge = ...
 local json = bridge.bundled("openai.json")
+local longest_event = bridge.constants().longest_event
 
 local byte, concat, find, gsub, sub = string.byte, table.concat, string.find, string.gsub, string.sub
 
@@ -214,7 +215,7 @@ function sse.create_stream_filter(callback)
     error("Must provide chunk_callback function when streaming response", 0)
   end
   local read, take_ready = event_reader()
-  local feed, close = cutter(read, bridge.constants().longest_event)
+  local feed, close = cutter(read, longest_event)
 
   local function filter(...)
     local piece = ...
