@@ -48,18 +48,21 @@ def luaopenai_tasks() -> tuple[Callable[[str], Any], dict[str, Task]]:
     def session_stream(client: OpenAI) -> tuple[int, None]:
         chunks = 0
 
-        def count(*_: object) -> None:
+        def count(chunk: Any, _: object) -> None:
             nonlocal chunks
-            chunks += 1
+            chunks += bool(chunk["content"])
 
         reply = client.new_chat_session().send("Say hello.", count)
         return len(reply) + chunks, None
 
     def latency(client: OpenAI) -> tuple[int, float]:
         delays: list[float] = []
-        client.new_chat_session().send(
-            "Say hello.", lambda chunk, _: delays.append(time.time() - float(chunk["content"]))
-        )
+
+        def note(chunk: Any, _: object) -> None:
+            if chunk["content"]:
+                delays.append(time.time() - float(chunk["content"]))
+
+        client.new_chat_session().send("Say hello.", note)
         return len(delays), median(delays)
 
     def embedding(client: OpenAI) -> tuple[int, None]:

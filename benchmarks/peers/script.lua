@@ -37,8 +37,10 @@ end
 
 function tasks.session_stream(client)
   local chunks = 0
-  local reply = client:new_chat_session():send("Say hello.", function()
-    chunks = chunks + 1
+  local reply = client:new_chat_session():send("Say hello.", function(chunk)
+    if chunk.content ~= "" then
+      chunks = chunks + 1
+    end
   end)
   return #reply + chunks
 end
@@ -47,7 +49,9 @@ end
 function tasks.latency(client)
   local delays = {}
   client:new_chat_session():send("Say hello.", function(chunk)
-    delays[#delays + 1] = gettime() - tonumber(chunk.content)
+    if chunk.content ~= "" then
+      delays[#delays + 1] = gettime() - tonumber(chunk.content)
+    end
   end)
   table.sort(delays)
   return #delays, delays[math.ceil(#delays / 2)]

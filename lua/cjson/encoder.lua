@@ -141,12 +141,13 @@ local function put_key(out, key, settings)
   local kind = type(key)
   if kind == "string" then
     put_string(out, key, settings)
-  elseif kind == "number" then
+  elseif kind == "number" and settings.encode_number_keys then
     out:put('"')
     put_number(out, key, settings)
     out:put('"')
   else
-    fail(kind, "table key must be a number or string")
+    local allowed = settings.encode_number_keys and "a number or string" or "a string"
+    fail(kind, "table key must be " .. allowed)
   end
 end
 

@@ -35,6 +35,8 @@ local getinfo = debug.getinfo
 --- both array elements and other keys, which lua-cjson makes an object
 ---@field encode_exact_numbers fun(exact?: boolean|string): boolean luaopenai's own: true writes as many digits as it
 --- takes to read back the same number, whatever the precision
+---@field encode_number_keys fun(allow?: boolean|string): boolean luaopenai's own: false refuses numbers as names of
+--- fields, which lua-cjson makes strings
 ---@field _NAME string
 ---@field _VERSION string of the lua-cjson release whose behaviour this is
 
@@ -116,6 +118,7 @@ local SETTINGS = {
   encode_indent = { { key = "encode_indent", default = "", check = text } },
   decode_allow_comment = { { key = "decode_allow_comment", default = false, check = boolean } },
   encode_exact_numbers = { { key = "encode_exact_numbers", default = false, check = boolean } },
+  encode_number_keys = { { key = "encode_number_keys", default = true, check = boolean } },
   encode_mixed_tables = { { key = "encode_mixed_tables", default = true, check = boolean } },
 }
 

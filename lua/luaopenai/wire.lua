@@ -6,6 +6,7 @@ cjson.decode_array_with_array_mt(true)
 cjson.encode_exact_numbers(true)
 cjson.encode_invalid_numbers(true)
 cjson.encode_mixed_tables(false)
+cjson.encode_number_keys(false)
 cjson.encode_sparse_array(false, 1, 0)
 
 local null, array_mt = cjson.null, cjson.array_mt

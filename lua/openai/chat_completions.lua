@@ -2,7 +2,9 @@
 
 local _, bridge = ...
 local class = bridge.bundled("openai.class")
+local events = bridge.bundled("openai.events")
 local json = bridge.bundled("openai.json")
+local messages = bridge.bundled("openai.messages")
 local session = bridge.bundled("openai.session")
 
 local own_options = {}
@@ -68,30 +70,6 @@ end
 ---@class ChatSession.SendOptions: openai.ChatOptions
 ---@field stream_callback? openai.ChunkCallback asks for a stream
 
-local read_chunk
-
----The chunk in a raw event of a stream, or nil: it takes exactly one choice, with a delta.
----@param event table
----@return openai.Chunk?
-local function parse_completion_chunk(event)
-  read_chunk = read_chunk or bridge.wrap(bridge.chunk_reader())
-  local content, index, more, is_content_empty = read_chunk(json.encode_received(event, "event"))
-  if not content then
-    return nil
-  end
-  local chunk = { content = content, index = index }
-  if more then
-    for field, value in pairs(json.decode(more)) do
-      chunk[field] = value
-    end
-  end
-  return session.chunk(chunk, is_content_empty)
-end
-
-local function check_message(message, where)
-  bridge.check_message(json.encode(message, where), where)
-end
-
 ---@class ChatSession
 ---@field client OpenAI
 ---@field opts ChatSession.Options
@@ -129,7 +107,7 @@ function methods:append_message(...)
   local count = select("#", ...)
   for number = 1, count do
     local message = (select(number, ...))
-    check_message(message, count > 1 and ("messages[%d]"):format(number) or "message")
+    messages.check(message, count > 1 and ("messages[%d]"):format(number) or "message")
     table.insert(self.messages, message)
   end
 end
@@ -167,20 +145,59 @@ local function request_parameters(self, opts, callback)
   return parameters
 end
 
-local function keep(self, append_response, message_json, is_plain, whole)
-  local message = json.decode(message_json)
+-- Appends a reply to the history; returns its text when it is that and no more, else `whole` or the message itself.
+local function keep(self, append_response, message, is_plain, whole)
   if append_response then
     self:append_message(message)
   end
   return is_plain and message.content or whole or message
 end
 
-local function text_of(chunks)
-  local texts = {}
-  for _, chunk in ipairs(chunks) do
-    texts[#texts + 1] = type(chunk.content) == "string" and chunk.content or nil
+-- Takes note of the chunks of a stream: their texts, and as JSON what else they bring, before a callback can change it.
+local function new_stream()
+  return { count = 0, texts = {}, pieces = {}, is_content_empty = false }
+end
+
+local function add_chunk(stream, chunk)
+  if type(chunk) ~= "table" then
+    return
   end
-  return table.concat(texts)
+  stream.count = stream.count + 1
+  if type(chunk.content) == "string" then
+    stream.texts[#stream.texts + 1] = chunk.content
+  end
+  stream.is_content_empty = stream.is_content_empty or session.is_content_empty(chunk)
+  if chunk.tool_calls or chunk.function_call or chunk.refusal then
+    local piece = { tool_calls = chunk.tool_calls, function_call = chunk.function_call, refusal = chunk.refusal }
+    stream.pieces[#stream.pieces + 1] = json.encode_received(piece, "chunk")
+  end
+end
+
+-- What a stream came to; like what `keep` takes, or nil, what failed and the text so far. The body is read only where
+-- the chunks do not tell all.
+local function read_stream(stream, body)
+  local raw = type(body) == "string" and (stream.count == 0 or body:find('"error"', 1, true)) and body or ""
+  local text, pieces = table.concat(stream.texts), "[" .. table.concat(stream.pieces, ",") .. "]"
+  local message, is_plain_or_failure, so_far =
+    bridge.read_stream(stream.count > 0 and text or nil, pieces, stream.is_content_empty, raw)
+  if not message then
+    return nil, is_plain_or_failure, so_far
+  end
+  return json.decode(message), is_plain_or_failure
+end
+
+-- What an answer that is no stream came to: the history's message, whether it is text only, and the whole message; or
+-- nil and what failed.
+local function read_reply(status, body)
+  local text = status == 200 and events.plain_reply(body)
+  if text then
+    return { role = "assistant", content = text }, true
+  end
+  local message, is_plain_or_failure, whole = bridge.read_reply(status, json.encode_received(body, "body"))
+  if not message then
+    return nil, is_plain_or_failure
+  end
+  return json.decode(message), is_plain_or_failure, whole and json.decode(whole) or body.choices[1].message
 end
 
 ---Returns the model's reply to the history as it stands.
@@ -192,45 +209,38 @@ end
 function methods:generate_response(append_response, opts_or_callback)
   session.check_self(self, "generate_response")
   local opts, callback = session.options(opts_or_callback)
-  local chunks = setmetatable({}, json.array_mt)
+  local stream = callback and new_stream()
   local function collect(chunk, event)
-    chunks[#chunks + 1] = chunk
+    add_chunk(stream, chunk)
     return callback(chunk, event)
   end
 
   local parameters = request_parameters(self, opts, callback)
-  local status, body = session.ask(self.client, "chat", self.messages, parameters, callback and collect)
+  local status, body = session.ask(self.client, "chat", self.messages, parameters, stream and collect)
   if not status then
-    return nil, body, callback and text_of(chunks)
+    return nil, body, stream and table.concat(stream.texts)
   end
   self.last_response = body
   append_response = append_response ~= false
   -- What a test puts in the place of `chat` may return a stream without having called anyone back, and a server that
   -- knows no streams answers without one.
-  if not callback or status ~= 200 or (#chunks == 0 and type(body) == "table") then
-    local message, is_plain_or_failure, whole = bridge.read_reply(status, json.encode_received(body, "body"))
+  if stream and status == 200 and (stream.count > 0 or type(body) ~= "table") then
+    local message, is_plain_or_failure, text = read_stream(stream, body)
     if not message then
-      return nil, is_plain_or_failure, body
+      return nil, is_plain_or_failure, text
     end
-    whole = whole and json.decode(whole) or body.choices[1].message
-    return keep(self, append_response, message, is_plain_or_failure, whole), body
+    return keep(self, append_response, message, is_plain_or_failure), body
   end
-  local message, is_plain_or_failure, text = bridge.read_stream(
-    json.encode_received(chunks, "chunks"),
-    session.has_empty_content(chunks),
-    type(body) == "string" and body or ""
-  )
+  local message, is_plain_or_failure, whole = read_reply(status, body)
   if not message then
-    return nil, is_plain_or_failure, text
+    return nil, is_plain_or_failure, body
   end
-  return keep(self, append_response, message, is_plain_or_failure), body
+  return keep(self, append_response, message, is_plain_or_failure, whole), body
 end
 
 local function check(checker, what)
   return require("tableshape").types.custom(function(value)
-    local ok, failure = pcall(function()
-      checker(json.encode(value, what), what)
-    end)
+    local ok, failure = pcall(checker, value, what)
     return ok or nil, failure
   end)
 end
@@ -238,10 +248,12 @@ end
 -- Made when they are asked for: few scripts do, and all would wait for tableshape.
 local checks = {
   test_message = function()
-    return check(bridge.check_message, "message")
+    return check(messages.check, "message")
   end,
   tool_call_shape = function()
-    return check(bridge.check_tool_call, "tool_call")
+    return check(function(value, what)
+      bridge.check_tool_call(json.encode(value, what), what)
+    end, "tool_call")
   end,
 }
 
@@ -259,7 +271,7 @@ local ChatSession = class("ChatSession", methods, init)
 ---@field tool_call_shape tableshape.BaseType checks a tool call
 local chat_completions = setmetatable({
   ChatSession = ChatSession,
-  parse_completion_chunk = parse_completion_chunk,
+  parse_completion_chunk = events.read_chunk,
 }, {
   __index = function(module, name)
     local make = checks[name]

@@ -16,7 +16,15 @@ local wait = bridge.bundled("openai.wait")
 ---@class openai.HttpModule LuaSocket's generic interface
 ---@field request fun(request: openai.HttpRequest): integer?, integer|string, openai.Headers?, string?
 
+-- The bodies whose sources nobody has read from yet.
+local whole = setmetatable({}, { __mode = "k" })
+
+-- All that a source gives: at once where it is one of `http.source`, and no script has put its own in its place.
 local function drain(source)
+  local body = whole[source]
+  if body then
+    return body
+  end
   local pieces = {}
   while true do
     local piece, message = source()
@@ -38,6 +46,11 @@ local function as_source(number)
   end
 end
 
+-- NUL stands between names and values here; in its place comes what Python refuses too, by name.
+local function without_nul(text)
+  return text:find("\0", 1, true) and text:gsub("%z", "\n") or text
+end
+
 -- Names and values in turn, behind one another: a table would cost more to hand over than all the rest.
 local function flatten(headers)
   local fields = {}
@@ -46,13 +59,25 @@ local function flatten(headers)
     if type(value) == "table" or type(value) == "function" then
       return nil, ("headers: %s: expected a string, got %s"):format(name, type(value))
     end
-    -- NUL stands between them here; in its place comes what Python refuses too, by name.
-    fields[#fields + 1], fields[#fields + 2] = tostring(name):gsub("%z", "\n"), (text:gsub("%z", "\n"))
+    fields[#fields + 1], fields[#fields + 2] = without_nul(tostring(name)), without_nul(text)
   end
   return table.concat(fields, "\0")
 end
 
 local http = {}
+
+---A body as an ltn12 source, which gives it in pieces to others' modules and whole to ours.
+---@param body string
+---@return ltn12.Source
+function http.source(body)
+  local pieces = ltn12.source.string(body)
+  local function source()
+    whole[source] = nil
+    return pieces()
+  end
+  whole[source] = body
+  return source
+end
 
 ---Sends a request, and asks where the body shall go once the headers are there.
 ---@param request openai.HttpRequest

@@ -3,6 +3,7 @@
 local _, bridge = ...
 local class = bridge.bundled("openai.class")
 local json = bridge.bundled("openai.json")
+local check_messages = bridge.bundled("openai.messages").check_all
 local request = bridge.bundled("openai.request")
 local wait = bridge.bundled("openai.wait")
 local constants = bridge.constants()
@@ -252,7 +253,7 @@ function methods:create_chat_completion(messages, opts, callback)
   if type(messages) == "table" and next(messages) == nil then
     messages = setmetatable({}, json.array_mt)
   end
-  bridge.check_messages(json.encode(messages, "messages"))
+  check_messages(messages)
   return call_streaming(self, endpoint_of("create_chat_completion"), messages, opts, callback, true)
 end
 

@@ -2,6 +2,7 @@
 
 local _, bridge = ...
 local json = bridge.bundled("openai.json")
+local http = bridge.bundled("openai.http")
 local ltn12 = bridge.bundled("ltn12")
 local socket_url = bridge.bundled("socket.url")
 local is_stopped = bridge.bundled("openai.sse").is_stopped
@@ -40,10 +41,20 @@ local function add_headers(headers, more)
   end
 end
 
+local last_base, last_host
+
+-- The host in a base URL, with the port where one is given. Most scripts have one base URL.
+local function host_of(base)
+  if base ~= last_base then
+    local server = socket_url.parse(base) or {}
+    last_base, last_host = base, server.host and server.port and server.host .. ":" .. server.port or server.host
+  end
+  return last_host
+end
+
 local function request_headers(client, body, more_headers)
-  local server = socket_url.parse(client.api_base) or {}
   local headers = {
-    ["Host"] = server.host and server.port and server.host .. ":" .. server.port or server.host,
+    ["Host"] = host_of(client.api_base),
     ["Accept"] = "application/json",
     ["Content-Type"] = "application/json",
     ["Content-Length"] = body and #body,
@@ -95,7 +106,9 @@ end
 
 local function encode_payload(payload)
   local text = json.encode(payload, "payload")
-  bridge.check_text(text, "payload")
+  if not json.is_utf8(text) then
+    bridge.check_text(text, "payload")
+  end
   return text
 end
 
@@ -126,13 +139,16 @@ local function collector(stream_fn)
   return sink, finish
 end
 
+local JSON_TYPE = "application/json"
+
 -- A body for the caller: as it came where it is sound, a picture or a file, else decoded where it is JSON.
 local function read_body(text, headers, is_file)
   if is_file then
     return text
   end
   local content_type = type(headers) == "table" and headers["content-type"]
-  if content_type and bridge.is_binary(content_type) then
+  local is_json = content_type and content_type:sub(1, #JSON_TYPE) == JSON_TYPE
+  if content_type and not is_json and bridge.is_binary(content_type) then
     return text
   end
   return json.decode_or_text(text)
@@ -175,7 +191,7 @@ function request.send(client, method, path, payload, more_headers, stream_fn, is
     url = request_url(client, path),
     method = method,
     headers = request_headers(client, body, more_headers),
-    source = body and ltn12.source.string(body),
+    source = body and http.source(body),
     sink = sink,
     settings = request_settings(client.config),
   })
@@ -206,7 +222,7 @@ function request.http_module(client)
   if provider then
     return require(provider)
   end
-  return replaced("ssl.https") or replaced("socket.http") or bridge.bundled("openai.http")
+  return replaced("ssl.https") or replaced("socket.http") or http
 end
 
 ---Takes from a configuration what a client keeps in fields of its own.

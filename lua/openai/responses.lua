@@ -2,7 +2,9 @@
 
 local _, bridge = ...
 local class = bridge.bundled("openai.class")
+local events = bridge.bundled("openai.events")
 local json = bridge.bundled("openai.json")
+local check_input = bridge.bundled("openai.messages").check_input
 local session = bridge.bundled("openai.session")
 
 local own_options = {}
@@ -20,7 +22,7 @@ local response_methods = {}
 
 ---@return string # all `output_text` parts, joined
 function response_methods:get_output_text()
-  return bridge.output_text(json.encode_received(self, "response"))
+  return events.output_text(self)
 end
 
 ---@return {b64_json: string}[] # the generated images
@@ -92,18 +94,23 @@ local function request_parameters(self, opts, callback)
   return parameters
 end
 
-local read_event
+local function read_event(event)
+  local text = events.text_delta(event)
+  if text then
+    return "text", text
+  end
+  return bridge.read_response_event(json.encode_received(event, "event"))
+end
 
 -- The callback of a stream that only its text is wanted of.
 local function ignore() end
 
 -- Takes a stream's events; what they come to is to be found in the first result.
 local function stream_reader(callback)
-  read_event = read_event or bridge.wrap(bridge.response_event_reader())
   local stream = { texts = {}, refusals = {} }
   return stream,
     function(event)
-      local kind, value = read_event(json.encode_received(event, "event"))
+      local kind, value = read_event(event)
       stream.has_events = true
       if kind == "text" then
         table.insert(stream.texts, value)
@@ -144,7 +151,7 @@ end
 function methods:create_response(input, opts, callback)
   session.check_self(self, "create_response")
   session.check(nil, opts)
-  bridge.check_input(json.encode(input, "input"))
+  check_input(input)
   local parameters = request_parameters(self, opts, callback)
   local stream, on_event
   if parameters.stream then
@@ -166,7 +173,8 @@ function methods:create_response(input, opts, callback)
       return table.concat(stream.texts), body
     end
   end
-  local failure = bridge.response_failure(status, json.encode_received(response, "body"))
+  local failure = not (status == 200 and events.is_plain_response(response))
+    and bridge.response_failure(status, json.encode_received(response, "body"))
   if failure then
     return nil, failure, stream and status == 200 and response or body
   end

@@ -20,16 +20,11 @@ function session.chunk(chunk, is_content_empty)
   return setmetatable(chunk, is_content_empty and empty_chunk_mt or chunk_mt)
 end
 
----Whether any of the chunks comes from an event whose content has no text.
----@param chunks table[]
+---Whether a chunk comes from an event whose content has no text.
+---@param chunk table
 ---@return boolean
-function session.has_empty_content(chunks)
-  for _, chunk in ipairs(chunks) do
-    if getmetatable(chunk) == empty_chunk_mt then
-      return true
-    end
-  end
-  return false
+function session.is_content_empty(chunk)
+  return getmetatable(chunk) == empty_chunk_mt
 end
 
 ---A function, or a table that can be called, stands for `{stream_callback = it}`.

@@ -535,6 +535,28 @@ describe("A streamed reply", function()
     assert.same(message, session:last_message())
   end)
 
+  it("is what the server sent, whatever the callback makes of its chunks and events", function()
+    local call = { index = 0, id = "a", type = "function", ["function"] = { name = "f", arguments = "{" } }
+    local rest = { index = 0, ["function"] = { arguments = "}" } }
+    local session = session_over_http(nil, stream_of(
+      { content = "Good" },
+      { tool_calls = { call } },
+      { tool_calls = { rest } }
+    ))
+    local arguments = ""
+    local reply = session:send("Go", function(chunk, event)
+      local piece = chunk.tool_calls and chunk.tool_calls[1]
+      if piece then
+        arguments = arguments .. piece["function"].arguments
+        piece["function"].arguments = arguments
+      end
+      chunk.content, event.choices[1].delta.content = "Bad", "Bad"
+    end)
+    assert.equal("Good", reply.content)
+    assert.equal("{}", reply.tool_calls[1]["function"].arguments)
+    assert.equal("{}", arguments)
+  end)
+
   it("returns the server's refusal as a failure", function()
     local session, fake = session_over_http(nil, { error = { message = "No", code = "no" } })
     fake.answer.status = 401

@@ -175,6 +175,7 @@ local OUR_SETTINGS = {
   decode_allow_comment = { false, { true, true }, { "yes", "invalid option 'yes'" } },
   encode_exact_numbers = { false, { true, true }, { {}, "string expected, got table" } },
   encode_mixed_tables = { true, { false, false }, { 0, "invalid option '0'" } },
+  encode_number_keys = { true, { false, false }, { 0, "invalid option '0'" } },
 }
 
 local function setting_behaviours(cjson, settings)
@@ -699,6 +700,15 @@ describe("ours, as OpenResty's lua-cjson", function()
       assert.equal("Cannot serialise table: mixed array and object keys", failure(json.encode, mixed))
     end
     assert.equal('[{"a":1},[2],{"1.5":3},{}]', json.encode({ { a = 1 }, { 2 }, { [1.5] = 3 }, {} }))
+  end)
+
+  it("refuses numbers as names of fields when told to", function()
+    local json = cjson.new()
+    json.encode_number_keys(false)
+    for _, named in ipairs({ { [0] = 1 }, { [1.5] = 2 }, { a = { [-1] = 3 } } }) do
+      assert.equal("Cannot serialise number: table key must be a string", failure(json.encode, named))
+    end
+    assert.equal('[[1,2],{"a":1}]', json.encode({ { 1, 2 }, { a = 1 } }))
   end)
 
   it("writes numbers with as few digits as read back the same when told to", function()

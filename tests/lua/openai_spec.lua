@@ -2,6 +2,7 @@
 
 local cjson = require("cjson")
 local openai = require("openai")
+local ltn12 = require("ltn12")
 local extend = require("support.moonscript")
 local fake_http = require("support.fake_http")
 local fresh = require("support.fresh")
@@ -656,6 +657,26 @@ describe_with_server("A client on a real server", function()
     assert.equal("Bearer sk-secret", request.headers.authorization)
     assert.equal("application/json", request.headers["content-type"])
     assert.same({ model = "gpt-5.4", messages = HELLO }, cjson.decode(request.body))
+  end)
+
+  it("sends all of a body, also where a script has read some of its source", function()
+    local client, pieces = server.client(), {}
+    local ours = client:get_http()
+    function client.get_http()
+      return {
+        request = function(request)
+          local source = request.source
+          pieces[1] = source()
+          request.source = ltn12.source.cat(ltn12.source.string(pieces[1]), source)
+          return ours.request(request)
+        end,
+      }
+    end
+    client:chat({ { role = "user", content = ("x"):rep(3 * ltn12.BLOCKSIZE) } })
+    assert.equal(ltn12.BLOCKSIZE, #pieces[1])
+    local sent = server.last_request()
+    assert.equal(tonumber(sent.headers["content-length"]), #sent.body)
+    assert.equal(3 * ltn12.BLOCKSIZE, #cjson.decode(sent.body).messages[1].content)
   end)
 
   it("reads embeddings and models", function()

@@ -190,6 +190,8 @@ def test_a_limit_is_a_number_from_0() -> None:
         [1, [2, {"a": []}]],
         {"a": None, "b": [None, 1]},
         {1: "one", 5: "five"},
+        {0: "zero"},
+        {-1: "minus one", 1.5: "between"},
         {b"\xff": 1},
         [b"\x00\xff", "text"],
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -55,6 +56,27 @@ def ask_for_a_stream(client: OpenAI) -> None:
 
 
 # --- Connections that the server is about to close ---
+
+
+@pytest.mark.parametrize(("size", "packets"), [(10, 1), (100_000, 2)], ids=["short", "long"])
+def test_a_requests_head_and_body_go_out_together_where_they_are_short(
+    fault_server: StartServer, monkeypatch: pytest.MonkeyPatch, size: int, packets: int
+) -> None:
+    sent: list[bytes] = []
+    send = socket.socket.sendall
+
+    def note(self: socket.socket, data: bytes) -> None:
+        sent.append(data)
+        send(self, data)
+
+    server = fault_server(keep_alive([answer()] * 2))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        monkeypatch.setattr(socket.socket, "sendall", note)
+        client.moderation("x" * size)
+    ours = [data for data in sent if not data.startswith(b"HTTP")]
+    assert len(ours) == packets
+    assert b"".join(ours) == server.requests[-1]
 
 
 def say_and_hang_up_on_the_next(said: bytes) -> Script:

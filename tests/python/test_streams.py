@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luaopenai import APIConnectionError
-from luaopenai.client.lenient import read_body
+from luaopenai.client.lenient import read_body, write
 from luaopenai.client.streams import EventReader, deliver_events
 
 Event = dict[str, Any]
@@ -20,14 +20,14 @@ Event = dict[str, Any]
 
 def read(*pieces: bytes) -> list[Event]:
     """The events in a stream's pieces; their JSON texts must say the same."""
-    found: list[tuple[Event, bytes]] = []
-    reader = EventReader(lambda event, text: found.append((event, text)))
+    found: list[Event] = []
+    reader = EventReader(found.append)
     for piece in pieces:
         reader.feed(piece)
     reader.close()
-    for event, text in found:
-        assert str(json.loads(text.decode(), strict=False)) == str(event)
-    return [event for event, _ in found]
+    for event in found:
+        assert str(json.loads(write(event), strict=False)) == str(event)
+    return found
 
 
 def stream(*events: str) -> bytes:
@@ -79,7 +79,7 @@ def test_a_half_that_nothing_follows_is_replaced() -> None:
 
 def test_an_event_waits_for_a_second_half_no_longer_than_for_64_events() -> None:
     found: list[Event] = []
-    reader = EventReader(lambda event, _: found.append(event))
+    reader = EventReader(found.append)
     reader.feed(stream(delta(r"\ud83d"), *["{}"] * 62))
     assert found == []
     reader.feed(stream("{}"))

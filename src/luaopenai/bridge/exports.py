@@ -54,6 +54,7 @@ class Exports(Network):
             environment_model,
             read_base_url,
         )
+        from luaopenai.client.sse import LONGEST_EVENT
 
         given = self._defaults.base_url
         return {
@@ -64,6 +65,7 @@ class Exports(Network):
             "account_headers": environment_accounts(),
             "setting_names": SETTING_NAMES,
             "config_names": CONFIG_NAMES,
+            "longest_event": LONGEST_EVENT,
             "own_options": OWN_OPTIONS,
             "own_response_options": OWN_RESPONSE_OPTIONS,
             "providers": {
@@ -230,8 +232,16 @@ class Exports(Network):
 
     def check_text(self, text: bytes, where: bytes) -> None:
         """Raise unless the JSON text is UTF-8."""
-        if not _is_utf8(text):
+        if not self.is_utf8(text):
             _loads(text, where.decode())
+
+    def is_utf8(self, text: bytes) -> bool:
+        """Returns whether bytes are UTF-8."""
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def explain(self, value: object, where: bytes) -> str:
         """Why a Lua value cannot be sent as JSON."""
@@ -265,33 +275,13 @@ class Exports(Network):
             encode(message) if is_changed else None,
         )
 
-    def chunk_reader(self) -> Callable[[bytes], tuple[object, ...]]:
-        """A function that takes a stream's event as JSON.
+    def read_stream(
+        self, text: bytes | None, pieces: bytes, is_content_empty: bool, body: bytes
+    ) -> tuple[object, ...]:
+        """Returns what a chat completion's stream comes to.
 
-        It returns a chunk's content and index, what else it has (as JSON) and whether its content
-        is empty though it is there; nothing for an event that is no chunk.
-        """
-        from luaopenai.client.completions import read_chunk
-        from luaopenai.client.lenient import scan, write
-
-        def read(text: bytes) -> tuple[object, ...]:
-            try:
-                chunk = read_chunk(scan(text.decode("utf-8", "replace"), 0)[0])
-            except RecursionError:
-                return ()
-            if chunk is None:
-                return ()
-            content, index = chunk["content"].encode(), chunk["index"]
-            if content and len(chunk) == 2:
-                return content, index
-            more = {field: chunk[field] for field in chunk if field not in ("content", "index")}
-            return content, index, write(more), chunk.is_content_empty
-
-        return read
-
-    def read_stream(self, chunks: bytes, is_content_empty: bool, body: bytes) -> tuple[object, ...]:
-        """What a chat completion's stream comes to, from its chunks as JSON and its raw text.
-
+        Takes the text of its chunks, nil where it had none, what else they have brought as JSON,
+        and its raw text, which may be left out where the chunks tell all.
         Returns ``None, MESSAGE, TEXT SO FAR`` for a failure, else the history's message as JSON
         and whether it is text only.
         """
@@ -299,11 +289,12 @@ class Exports(Network):
         from luaopenai.client.errors import APIError
         from luaopenai.client.payload import decode, encode
 
-        pieces = decode(chunks) or ()
+        chunks = []
+        if text is not None:
+            chunks = [{"content": text.decode("utf-8", "replace")}, *decode(pieces)]
+        raw = body.decode("utf-8", "replace")
         try:
-            message = streams.read_reply(
-                200, pieces, body.decode("utf-8", "replace"), is_content_empty
-            )
+            message = streams.read_reply(200, chunks, raw, is_content_empty)
         except APIError as error:
             return None, str(error), error.body
         return encode(completions.history_message(message)), completions.is_plain(message)
@@ -328,21 +319,15 @@ class Exports(Network):
             return _lua_words(error)
         return None
 
-    def response_event_reader(self) -> Callable[[bytes], tuple[object, ...]]:
-        """A function that takes an event of a Responses stream as JSON.
-
-        It returns what the event brings: its kind and its text.
-        """
+    def read_response_event(self, text: bytes) -> tuple[object, ...]:
+        """Returns the kind and the text of what an event of a Responses stream brings."""
         from luaopenai.client.lenient import scan
         from luaopenai.client.responses import read_event
 
-        def read(text: bytes) -> tuple[object, ...]:
-            try:
-                return read_event(scan(text.decode("utf-8", "replace"), 0)[0])
-            except RecursionError:
-                return ()
-
-        return read
+        try:
+            return read_event(scan(text.decode("utf-8", "replace"), 0)[0])
+        except RecursionError:
+            return ()
 
     def stream_fault(self, body: object, text: bytes, refusal: bytes, is_over: bool) -> str | None:
         """Why what came of a Responses stream is no answer, or nothing."""
@@ -351,13 +336,6 @@ class Exports(Network):
         brought, refused = text.decode("utf-8", "replace"), refusal.decode("utf-8", "replace")
         raw = body.decode("utf-8", "replace") if isinstance(body, bytes) else None
         return stream_fault(raw, brought, refused, is_over) or None
-
-    def output_text(self, text: bytes) -> str:
-        """A response's text."""
-        from luaopenai.client.payload import decode
-        from luaopenai.client.responses import output_text
-
-        return output_text(decode(text))
 
     def output_images(self, text: bytes) -> bytes:
         """A response's images, as JSON."""
@@ -397,25 +375,27 @@ class Exports(Network):
 
         return is_binary(content_type.decode("latin-1"))
 
-    def sse(self) -> Callable[[bytes | None], object]:
-        """A function that takes a body piece, nil for the end, and returns a list of events."""
-        from luaopenai.client.streams import EventReader
+    def odd_event_reader(self) -> Callable[[bytes | None], tuple[object, ...]]:
+        """Returns a function that takes the data of an event that Lua cannot read as it is.
 
-        found: list[bytes] = []
-        reader = EventReader(lambda _, text: found.append(text))
+        It returns whether the data is an event, whether the next data must come here too, and the
+        events that are ready, as a list of JSON texts. With nil, at the stream's end, it returns
+        those that it has held back.
+        """
+        from luaopenai.client.streams import OddEvents
 
-        def feed(piece: bytes | None) -> object:
-            if piece is None:
+        reader = OddEvents()
+
+        def read(data: bytes | None) -> tuple[object, ...]:
+            is_event = False
+            if data is None:
                 reader.close()
             else:
-                reader.feed(piece)
-            if not found:
-                return None
-            events = self._values.byte_list(found)
-            found.clear()
-            return events
+                is_event = reader.read(data)
+            texts = reader.ready()
+            return is_event, reader.is_holding, self._values.byte_list(texts) if texts else None
 
-        return feed
+        return read
 
     def heed_signals(self) -> None:
         """Nothing: on the way Python runs the handlers of the signals that came while Lua ran."""
@@ -471,11 +451,3 @@ def _lua_words(error: Exception) -> str:
     text = str(error)
     bare = text.removesuffix(', got "null"')
     return text if bare == text else f'{bare}, got "userdata"'
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -165,7 +165,7 @@ def read_chunk(event: object) -> Chunk | None:
         content=content if isinstance(content, str) else "",
         index=index if type(index) is int and -_EXACT < index < _EXACT else 0,
     )
-    if len(delta) > 1 or not content:
+    if len(delta) > 1 or not chunk["content"]:
         _add_more(chunk, delta)
     if choice.get("finish_reason"):
         _add_text(chunk, "finish_reason", choice["finish_reason"])

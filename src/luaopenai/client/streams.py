@@ -28,10 +28,10 @@ class EventReader(Decoder):
     """Cuts a stream's pieces into events, which are JSON objects with whole characters only.
 
     Args:
-        deliver: is given each event and its JSON text in UTF-8, as soon as a piece completes it.
+        deliver: is given each event as soon as a piece completes it.
     """
 
-    def __init__(self, deliver: Callable[[dict[str, Any], bytes], object]) -> None:
+    def __init__(self, deliver: Callable[[dict[str, Any]], object]) -> None:
         super().__init__(self._read)
         self._deliver = deliver
         self._halves = Halves()
@@ -43,11 +43,7 @@ class EventReader(Decoder):
         self._release(self._halves.end())
 
     def _read(self, data: bytes) -> bool:
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            text = data.decode("utf-8", "replace")
-            data = text.encode()
+        text = data.decode("utf-8", "replace")
         try:
             event, end = scan(text, 0)
         except (StopIteration, ValueError, RecursionError):
@@ -62,15 +58,35 @@ class EventReader(Decoder):
         if self._is_holding or ("\\u" in text and lenient.may_hold_halves(text)):
             self._release(self._halves.take(event))
             self._is_holding = bool(self._halves)
-        elif "\0" in text:
-            self._release([event])
         else:
-            self._deliver(event, data)
+            self._deliver(event)
         return True
 
     def _release(self, events: list[dict[str, Any]]) -> None:
         for event in events:
-            self._deliver(event, lenient.write(event))
+            self._deliver(event)
+
+
+class OddEvents(EventReader):
+    """Reads the data of those events of a stream that Lua cannot read as they are."""
+
+    def __init__(self) -> None:
+        self._texts: list[bytes] = []
+        super().__init__(lambda event: self._texts.append(lenient.write(event)))
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether the next event must be read here too: it may hold the rest of a character."""
+        return self._is_holding
+
+    def read(self, data: bytes) -> bool:
+        """Take the data of an event; returns whether it is one."""
+        return self._read(data)
+
+    def ready(self) -> list[bytes]:
+        """The events that have become ready, as JSON."""
+        texts, self._texts = self._texts, []
+        return texts
 
 
 def read_events(pieces: Iterable[bytes], raw: list[bytes]) -> Iterator[dict[str, Any]]:
@@ -81,7 +97,7 @@ def read_events(pieces: Iterable[bytes], raw: list[bytes]) -> Iterator[dict[str,
         raw: the pieces that have been read are appended to it.
     """
     ready: list[dict[str, Any]] = []
-    reader = EventReader(lambda event, _: ready.append(event))
+    reader = EventReader(ready.append)
     try:
         for piece in pieces:
             raw.append(piece)
