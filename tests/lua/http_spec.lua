@@ -192,9 +192,65 @@ describe_with_server("A redirect", function()
     assert.equal(302, status)
   end)
 
+  it("is returned after as many as the request's maxredirects, false for any number", function()
+    local _, status = fetch({ url = address .. "/redirect/2", maxredirects = 1 })
+    assert.equal(302, status)
+    _, status = fetch({ url = address .. "/redirect/9", maxredirects = false })
+    assert.equal(200, status)
+  end)
+
+  it("is returned where it leads to no HTTP server", function()
+    local _, status, headers = fetch({ url = address .. "/to/ftp://127.0.0.1/file" })
+    assert.same({ 302, "ftp://127.0.0.1/file" }, { status, headers.location })
+  end)
+
+  it("is returned where it would leave TLS", function()
+    local _, status, headers = fetch({ url = server.tls_address .. "/to/" .. address .. "/echo" })
+    assert.same({ 302, address .. "/echo" }, { status, headers.location })
+    _, status = fetch({ url = server.tls_address .. "/redirect/1" })
+    assert.equal(200, status)
+  end)
+
   it("is returned to a POST", function()
     local body, status, headers = http.request(address .. "/see-other", "a=1")
     assert.same({ "see there", 303, "/echo" }, { body, status, headers.location })
+  end)
+end)
+
+describe_with_server("A name and a password", function()
+  -- The base64 of "ann:p@ss".
+  local basic = "Basic YW5uOnBAc3M="
+  local with_both = address and address:gsub("//", "//ann:p%%40ss@")
+
+  local function authorization(request)
+    return echo_of(request).headers.authorization
+  end
+
+  it("are sent when they are in the URL", function()
+    assert.equal(basic, authorization({ url = with_both .. "/echo" }))
+    assert.equal(basic, cjson.decode((http.request(with_both .. "/echo"))).headers.authorization)
+  end)
+
+  it("are sent when they are the request's own, before those in the URL", function()
+    assert.equal(basic, authorization({ user = "ann", password = "p@ss" }))
+    local url = address:gsub("//", "//bob:wrong@") .. "/echo"
+    assert.equal(basic, authorization({ url = url, user = "ann", password = "p@ss" }))
+  end)
+
+  it("are sent only together", function()
+    assert.is_nil(authorization({ url = address:gsub("//", "//ann@") .. "/echo" }))
+    assert.is_nil(authorization({ user = "ann" }))
+  end)
+
+  it("give way to a header of the request's own", function()
+    local headers = { authorization = "Bearer mine" }
+    assert.equal("Bearer mine", authorization({ url = with_both .. "/echo", headers = headers }))
+  end)
+
+  it("do not follow a redirect to another server", function()
+    local elsewhere = address:gsub("127%.0%.0%.1", "localhost")
+    assert.is_nil(authorization({ url = with_both .. "/to/" .. elsewhere .. "/echo" }))
+    assert.is_nil(authorization({ url = address .. "/to/" .. elsewhere .. "/echo", user = "ann", password = "p@ss" }))
   end)
 end)
 
@@ -234,6 +290,11 @@ describe("A request that cannot be", function()
 
   it("is nil and a message for what is no URL", function()
     assert.same({ nil, "not a URL that can be sent to: nonsense" }, { http.request("nonsense") })
+  end)
+
+  it("is nil and a message when it has no URL", function()
+    assert.same({ nil, "url: expected a string, got nil" }, { http.request({}) })
+    assert.same({ nil, "url: expected a string, got number" }, { http.request({ url = 5 }) })
   end)
 
   it("shows no password", function()

@@ -258,7 +258,8 @@ class PlainPaths:
     """What the paths for plain HTTP answer.
 
     ``/echo``: the request as JSON. ``/bytes``: every byte once. ``/pieces``: a chunked body.
-    ``/status/N``. ``/redirect/N``: N hops to ``/echo``. ``/see-other``: 303. ``/slow``. ``/cut``.
+    ``/status/N``. ``/redirect/N``: N hops to ``/echo``. ``/to/URL``: one hop to that URL.
+    ``/see-other``: 303. ``/slow``. ``/cut``.
     """
 
     def __init__(self, handler: _Handler, request: dict[str, Any]) -> None:
@@ -277,6 +278,8 @@ class PlainPaths:
             hops = int(argument)
             target = f"/redirect/{hops - 1}" if hops > 1 else "/echo"
             self._handler.whole(b"moved", 302, headers={"Location": target})
+        elif name == "to":
+            self._handler.whole(b"moved", 302, headers={"Location": argument})
         elif name == "see-other":
             self._handler.whole(b"see there", 303, headers={"Location": "/echo"})
         elif name == "slow":
