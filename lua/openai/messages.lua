@@ -72,7 +72,8 @@ local function is_part(part)
   elseif part.type == "text" then
     return type(part.text) == "string"
   elseif part.type == "image_url" then
-    return is_object(part.image_url) and type(part.image_url.url) == "string"
+    local image = part.image_url
+    return type(image) == "string" or (is_object(image) and type(image.url) == "string")
   end
   return true
 end
