@@ -29,7 +29,7 @@ test: $(READY_DEV)
 	@$(BRING) openmp $(BIN)/python -c "import xllamacpp" || echo "going on without the tests of the embedded model"
 	@$(BRING) busted $(BUSTED) || echo "going on without busted: the specs in tests/lua are skipped"
 	@$(BRING) rocks $(ROCKS) || echo "going on without rocks: what is compared with them is skipped"
-	$(BIN)/python -m pytest -rs --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest -rs --numprocesses auto --dist loadfile
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check

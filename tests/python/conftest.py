@@ -42,25 +42,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.config.stash[_STDERR] = os.dup(2)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the tests more time that need it, and say which go to one process."""
-    is_shared_out = config.pluginmanager.hasplugin("xdist")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests more time that need it."""
     for item in items:
-        if is_shared_out:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
         for mark, seconds in SECONDS.items():
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.timeout(seconds))
-
-
-def _group(item: pytest.Item) -> str:
-    """Tests of a file share what is dear to make, and all that use the embedded model share it."""
-    return "model" if {"model", "model_server"} & set(_fixtures(item)) else item.path.stem
-
-
-def _fixtures(item: pytest.Item) -> list[str]:
-    return item.fixturenames if isinstance(item, pytest.Function) else []
 
 
 @pytest.hookimpl(wrapper=True)

@@ -69,7 +69,7 @@ def test_after_a_gather_no_thread_is_left_and_no_connection_after_close(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     code = (
-        "local list = {} for n = 1, 40 do list[n] = function() return chat('wait-200', 'c') end end"
+        "local list = {} for n = 1, 40 do list[n] = function() return chat('meet-32', 'c') end end"
     )
     assert len(runtime.run_string(f"{CHATTING} {code} return openai.gather(list)")) == 40
     eventually(lambda: not waiting_threads())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import Parameter, Signature, signature
 from types import BuiltinFunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luaopenai.client.arguments import check_callback
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 
 def two_arguments(callback: Callable[..., object]) -> Callable[[Any, Any], object]:
@@ -35,6 +37,8 @@ def two_arguments(callback: Callable[..., object]) -> Callable[[Any, Any], objec
 
 
 def _signature(callback: Callable[..., object]) -> Signature | None:
+    from inspect import signature  # takes 4 ms, which every program's start would
+
     try:
         return signature(callback)
     except (TypeError, ValueError):
@@ -52,4 +56,4 @@ def _fits(parameters: Signature, count: int) -> bool:
 def _is_for_event(parameters: Signature) -> bool:
     """Whether the second parameter has no default, or None, which stands for no event."""
     second = [*parameters.parameters.values()][:2][-1]
-    return second.default is Parameter.empty or second.default is None
+    return second.default is second.empty or second.default is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from inspect import Parameter, Signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luaopenai.client.endpoints import METHODS, Endpoint
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 BY_HAND = ("create_chat_completion", "create_response")
 """The endpoints for which clients have methods of their own, since these take callbacks."""
@@ -32,6 +34,8 @@ def parameter_names(endpoint: Endpoint) -> list[str]:
 
 
 def _signature(endpoint: Endpoint) -> Signature:
+    from inspect import Parameter, Signature  # takes 4 ms, which every program's start would
+
     names = ["self", *parameter_names(endpoint)]
     parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     if endpoint.options:

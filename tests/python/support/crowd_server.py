@@ -1,8 +1,9 @@
 """A chat server for many clients at once, which keeps count of them.
 
 A chat's model says how it is answered, and the answer repeats its last message:
-``wait-MS`` after a time; ``drip-COUNT-MS`` as a stream of COUNT events, one each MS milliseconds;
-``busy-MS`` a refusal that asks to come again after a time, and then an answer; ``drop`` not at all.
+``wait-MS`` after a time; ``meet-COUNT`` once as many have been under way at once;
+``drip-COUNT-MS`` as a stream of COUNT events, one each MS milliseconds; ``busy-MS`` a refusal that
+asks to come again after a time, and then an answer; ``drop`` not at all.
 ``GET /crowd`` tells the count, and starts it again (see ``Count``).
 """
 
@@ -129,6 +130,10 @@ class CrowdServer:
         if kind == "busy" and said not in self._refused:
             self._refused.add(said)
             writer.write(_whole({}, "429 Busy", f"retry-after-ms: {numbers[0]}"))
+        elif kind == "meet":
+            while self.count.most < int(numbers[0]):
+                await _pass(reader, 1)
+            writer.write(_chat_saying(said))
         elif kind == "drip":
             writer.write(EVENTS)
             for number in range(int(numbers[0])):
@@ -137,9 +142,7 @@ class CrowdServer:
             writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
         else:
             await _pass(reader, int(numbers[0]) if kind == "wait" else 0)
-            message = {"role": "assistant", "content": said}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            writer.write(_whole({"object": "chat.completion", "choices": [choice]}))
+            writer.write(_chat_saying(said))
         await writer.drain()
 
 
@@ -163,6 +166,12 @@ def _whole(value: object, status: str = "200 OK", *headers: str) -> bytes:
     body = json.dumps(value).encode()
     lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+
+
+def _chat_saying(content: str) -> bytes:
+    message = {"role": "assistant", "content": content}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return _whole({"object": "chat.completion", "choices": [choice]})
 
 
 def _event(content: str) -> bytes:
