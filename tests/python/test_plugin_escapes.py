@@ -412,7 +412,7 @@ ENDLESS: dict[str, tuple[str, str]] = {
     ),
     "a loop in the module that sends": (
         "seconds",
-        """require("ltn12").source.string = function() return function() while true do end end end
+        """require("ltn12").sink.table = function() while true do end end
         return require("openai").new("k"):chat({ { role = "user", content = "x" } })""",
     ),
     "host functions for ever": ("seconds", "while true do pcall(host.count) end"),
