@@ -16,7 +16,7 @@ local constants = bridge.constants()
 ---@field proxy? string URL of a proxy; the environment's when left out
 ---@field verify? boolean false trusts any certificate
 ---@field ca_bundle? string a file of certificates to trust
----@field pool_size? integer how many idle connections to a server are kept; 10 when left out
+---@field pool_size? integer how many idle connections to a server are kept; 100 when left out
 ---@field max_response_mb? number how large an answer, or a line of a stream, may be; 512 when left out
 
 ---@class openai.Config: openai.Settings

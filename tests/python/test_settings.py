@@ -33,7 +33,7 @@ def test_by_default_a_request_has_five_seconds_to_connect_ten_minutes_and_two_re
         max_retries=2,
         proxy=None,
         verify=True,
-        pool_size=10,
+        pool_size=100,
         max_response_mb=512,
     )
 

@@ -95,7 +95,7 @@ class OpenAI(EndpointMethods):
         verify: False trusts any certificate.
         ca_bundle: the file of certificates to trust; ``REQUESTS_CA_BUNDLE`` or ``SSL_CERT_FILE``
             of the environment when None.
-        pool_size: how many idle connections to a server are kept; 10 when None.
+        pool_size: how many idle connections to a server are kept; 100 when None.
         max_response_mb: how large an answer may be once it is decompressed, or a line of an event
             stream, in units of 2^20 bytes; 512 when None. A larger one is an
             ``APIConnectionError``.

@@ -39,7 +39,7 @@ class Settings(NamedTuple):
     max_retries: int = 2
     proxy: str | None = None
     verify: bool | str = True
-    pool_size: int = 10
+    pool_size: int = 100
     max_response_mb: float = LARGEST_RESPONSE
 
 
