@@ -42,7 +42,7 @@ end
 
 @pytest.fixture
 def client(crowd: CrowdServer, connect: Callable[..., OpenAI]) -> OpenAI:
-    return connect(crowd.url)
+    return connect(crowd.url, pool_size=10)
 
 
 @pytest.fixture
