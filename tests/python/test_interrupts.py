@@ -132,7 +132,7 @@ def test_ctrl_c_at_any_moment_of_the_start_ends_the_command_without_a_word(
     path.write_text("while true do end")
     # It says when its handler stands: before, Ctrl-C is Python's own affair.
     program = f"""
-import os, signal, sys
+import _signal as signal, os, sys
 real = signal.signal
 def noting(number, handler):
     before = real(number, handler)
