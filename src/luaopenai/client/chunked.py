@@ -8,6 +8,7 @@ those that are not plain lines.
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import socket
@@ -27,6 +28,7 @@ from luaopenai.client.deadlines import Deadline, TimedFile
 
 _READ = 65536
 _LONGEST_LINE = 65536
+_SHORT_LINE = 32
 _MOST_INTERIM = 32
 _MOST_HEADERS = 100
 _SWITCHING_PROTOCOLS = 101
@@ -179,7 +181,15 @@ def _read_length(text: str | None) -> int | None:
 
 
 def _size(line: bytes, before: bytes) -> int:
+    """Returns the size that a chunk's first line tells; the events of a stream are of few sizes."""
+    return (_known_size if len(line) < _SHORT_LINE else _read_size)(line, before)
+
+
+def _read_size(line: bytes, before: bytes) -> int:
     digits = line[len(before) :].partition(b";")[0].strip(b" \t")
     if not (line.startswith(before) and _HEXADECIMAL.fullmatch(digits)):
         raise IncompleteRead(b"")
     return int(digits, 16)
+
+
+_known_size = functools.lru_cache(maxsize=1024)(_read_size)
