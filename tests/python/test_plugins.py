@@ -226,6 +226,8 @@ def test_subclasses_of_plain_types_go_as_plain_values(load: Load) -> None:
         (2**53 + 1, "argument 1: 9007199254740993 is too large"),
         ({True: 1}, r"argument 1\[True\]: a key is a string or a number"),
         ({"\0p": 1}, "a key starts with NUL"),
+        ("\ud800", "argument 1: the string is not valid Unicode"),
+        ({"\udc00": 1}, r"argument 1\['\\udc00'\]: the string is not valid Unicode"),
     ],
 )
 def test_arguments_that_are_not_plain_are_refused_by_name(
