@@ -65,7 +65,8 @@ local NUMBERS = { 0, 1, -1, 2, 3, 7, 0.5, 100, 65536, 2 ^ 31, 2 ^ 31 - 1, -2 ^ 3
   math.huge, -math.huge, 0 / 0 }
 local TEXTS = { "", "x", "0", "-1", "1e9", "0x10", "\0", "\255\254", "%", "%s", "%5.5s", "%q", "%c", "%99.99f", "(",
   "[", "[^", "%b()", "^.-$", "(.)%1", "()", "%f[%w]", "{}", "[]", "null", '{"a":[1,{"b":null}]}', "[[[[",
-  "data: {}\n\n", "data: {", "data: [DONE]\n\n", "return 1", "return ...", "while true do end", "\27LJ\2", "model", "content", "role",
+  "data: {}\n\n", "data: {", "data: [DONE]\n\n", "return 1", "return ...", "while true do end", "\27LJ\2",
+  "model", "content", "role",
   "user", "n", "count", "b", "t", "openai", "cjson", "http://x/y", "https://host.invalid/v1/chat/completions", "POST",
   "GET", "*t", "!%c", "%Ex", "__index", "__gc", "__mode", "k" }
 local EVENTS = { "__index", "__newindex", "__call", "__concat", "__unm", "__add", "__eq", "__lt", "__le", "__len",
