@@ -68,6 +68,21 @@ def test_a_process_that_ended_between_calls_is_replaced(host: PluginHost, number
     assert plugin.call("run") == 1
 
 
+def test_a_process_that_a_late_cancel_has_killed_is_not_asked_again(
+    host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = host.load_string(COUNT)
+    assert plugin.call("run") == 1
+    worker = worker_of(plugin)
+    with monkeypatch.context() as patch:
+        # The system may take its time with a signal: until then the process seems to be there.
+        patch.setattr(worker._process, "kill", lambda: None)
+        worker.kill()
+        assert not worker.is_alive()
+    assert plugin.call("run") == 1
+    assert worker_of(plugin) is not worker
+
+
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV"])
 def test_a_process_that_a_signal_ends_during_a_call_is_no_matter_of_memory(
     name: str,
