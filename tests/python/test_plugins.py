@@ -237,6 +237,25 @@ def test_arguments_that_are_not_plain_are_refused_by_name(
         load(ECHO).call("echo", value)
 
 
+def nested(depth: int, innermost: Any) -> Any:
+    return nested(depth - 1, [innermost]) if depth else innermost
+
+
+@pytest.mark.parametrize("innermost", [1, {0: 1}], ids=["plain", "marked"])
+def test_values_may_be_nested_a_hundred_deep(load: Load, innermost: Any) -> None:
+    value = nested(100, innermost)
+    assert load(ECHO).call("echo", value) == value
+
+
+@pytest.mark.parametrize("innermost", [1, {0: 1}], ids=["plain", "marked"])
+def test_arguments_that_are_nested_deeper_than_anyone_means_are_refused(
+    load: Load, innermost: Any
+) -> None:
+    plugin = load(body("return 'never'"))
+    with pytest.raises(ValueError, match=r"argument 1.*: nested too deeply"):
+        plugin.call("run", nested(140, innermost))
+
+
 @pytest.mark.parametrize(
     ("result", "message"),
     [

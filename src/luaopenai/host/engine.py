@@ -89,15 +89,15 @@ _EXPORTED = {
 """All that a plugin's Lua, ours included, can make Python do."""
 
 _NEEDED = (
-    "json",
-    "re",
-    "string",
-    "codecs",
+    "difflib",
     "encodings.utf_16_le",
+    "json",
     "luaopenai.client.chat",
+    "luaopenai.client.completions",
     "luaopenai.client.endpoints",
     "luaopenai.client.errors",
     "luaopenai.client.lists",
+    "luaopenai.client.lenient",
     "luaopenai.client.messages",
     "luaopenai.client.payload",
     "luaopenai.client.polling",
@@ -107,7 +107,7 @@ _NEEDED = (
     "luaopenai.client.streams",
     "luaopenai.client.urls",
 )
-"""What those functions import; a worker can open no more files by then."""
+"""What those functions import, or what does that they call: a worker can open no files later."""
 
 
 class Services(Protocol):
