@@ -44,8 +44,10 @@ def load(isolation: Any) -> Iterator[Load]:
     """Loads a plugin whose function ``run`` has this body, for a client and with limits."""
     with ExitStack() as stack:
 
-        def load(body: str, client: OpenAI, models: Any = None, **limits: Any) -> Plugin:
-            host = PluginHost(client, None, Limits(**limits), models, isolation)
+        def load(
+            body: str, client: OpenAI, models: Any = None, functions: Any = None, **limits: Any
+        ) -> Plugin:
+            host = PluginHost(client, functions, Limits(**limits), models, isolation)
             return stack.enter_context(host).load_string(SEND % body)
 
         yield load
@@ -448,6 +450,38 @@ def test_the_time_that_a_payload_takes_is_the_plugins_own(
     with pytest.raises(LimitExceeded, match=r"seconds: the limit is 0\.3"):
         plugin.call("run")
     assert plugin.call("rest") == "alive"
+
+
+@pytest.mark.parametrize("take", ["host.take({})", "openai.spawn(host.take, {}):wait()"])
+def test_the_time_that_arguments_of_host_functions_take_is_the_plugins_own(
+    load: Load, client: OpenAI, monkeypatch: pytest.MonkeyPatch, take: str
+) -> None:
+    looks: list[None] = []
+
+    def look_through(*_: Any) -> list[Any]:
+        time.sleep(0.05)
+        looks.append(None)
+        assert len(looks) < 30
+        return []
+
+    monkeypatch.setattr(Broker, "values", look_through)
+    functions = {"take": lambda *_: None}
+    plugin = load(f"while true do {take} end", client, seconds=0.3, functions=functions)
+    with pytest.raises(LimitExceeded, match=r"seconds: the limit is 0\.3"):
+        plugin.call("run")
+
+
+def test_a_whole_answer_ends_the_call_that_has_no_tokens_left_for_it(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, reply("dear") | {"usage": {"total_tokens": 100}})
+    told: list[str] = []
+    functions = {"tell": told.append}
+    body = "pcall(post, { model = 'm' }) pcall(host.tell, 'went on')"
+    plugin = load(body, client, functions=functions, tokens=50)
+    with pytest.raises(LimitExceeded, match="tokens: the limit is 50, used 100"):
+        plugin.call("run")
+    assert told == []
 
 
 @pytest.mark.parametrize(
