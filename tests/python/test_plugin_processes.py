@@ -84,6 +84,28 @@ def test_a_worker_can_say_which_endpoint_was_meant(host: PluginHost) -> None:
         plugin.call("run")
 
 
+class Impostor:
+    """Stands for a worker that says it is done before it has said that it is ready."""
+
+    def __init__(self) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        for message in ([b"almost"], [b"done", b"-", b"[0, 0]"]):
+            Channel(self._theirs).send(*message)
+
+    def close(self) -> None:
+        self.channel.close()
+        self._theirs.close()
+
+
+def test_a_process_that_is_not_ready_first_is_no_worker(
+    host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "WorkerProcess", Impostor)
+    with pytest.raises(LuaError, match="sends nonsense"):
+        host.load_string(COUNT)
+
+
 # --- Ends ---
 
 
@@ -284,6 +306,20 @@ def test_parent_and_child_get_each_their_own_results(isolation: Any) -> None:
         with os.fdopen(reader, "rb") as file:
             assert json.loads(file.read()) == [f"child-{n}" for n in range(300)]
         os.waitpid(child, 0)
+
+
+def test_a_child_keeps_no_copy_of_the_lines_to_its_parents_processes(host: PluginHost) -> None:
+    worker = worker_of(host.load_string(COUNT))  # which something in the child may hold, too
+    line = worker.channel._sock.fileno()
+    number = os.fork()
+    if number == 0:
+        try:
+            os.fstat(line)
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 0
+    os.fstat(line)
 
 
 def test_a_child_does_not_end_its_parents_process(host: PluginHost) -> None:

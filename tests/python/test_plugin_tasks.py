@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import signal
@@ -668,6 +669,7 @@ def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
         [b"done", b"-", b"[0, 0" + b" " * 2000 + b"]"],
         [],
         [b""] * 1000,
+        [b"failed", json.dumps(["m", None, None, "t", f'["{400_000 * "x"}"]']).encode(), b"[0, 0]"],
         [b"what is this"],
     ],
 )
@@ -682,9 +684,12 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
         worker.channel.close()
         worker.channel = Channel(ours)
         with ours, theirs:
-            Channel(theirs).send(*message)
+            # A large one is not all sent before it is read.
+            talker = threading.Thread(target=Channel(theirs).send, args=message)
+            talker.start()
             with pytest.raises(LuaError, match="sends nonsense"):
                 plugin.call("run")
+            talker.join()
         assert plugin.call("run") == 1
         assert math.isfinite(plugin.usage.seconds)
 

@@ -62,9 +62,9 @@ def test_a_call_is_not_held_to_the_deadline_of_the_one_before(
     monkeypatch.setattr("luaopenai.host.engine.time.monotonic", lambda: clock() + passed)
     with PluginHost(limits=Limits(seconds=1), isolation="thread") as host:
         plugin = host.load_string("return { run = function(n) for _ = 1, n do end end }")
-        for number in range(3000):
-            # The number of instructions varies, so that some look at the clock falls between calls.
-            plugin.call("run", number % 7)
+        # So many instructions that the next look at the clock would fall between calls.
+        for count in range(8000, 10_100, 10):
+            plugin.call("run", count)
             passed += 10
 
 
