@@ -1,4 +1,4 @@
-# What developers do, each from a fresh checkout: run, test, lint, format, stubs, bench, clean.
+# What developers do, each from a fresh checkout: run, test, fuzz, lint, format, stubs, bench, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ LUACHECK := $(BIN)/luaopenai-lua scripts/luacheck.lua
 # Where scripts/bring.sh puts a library that llama.cpp needs and the system lacks.
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: run example-plugins model tools test lint format stubs bench clean
+.PHONY: run example-plugins model tools test fuzz lint format stubs bench clean
 
 run: model
 	$(BIN)/luaopenai run --local examples/session.lua
@@ -30,6 +30,10 @@ test: $(READY_DEV)
 	@$(BRING) busted $(BUSTED) || echo "going on without busted: the specs in tests/lua are skipped"
 	@$(BRING) rocks $(ROCKS) || echo "going on without rocks: what is compared with them is skipped"
 	$(BIN)/python -m pytest -rs --numprocesses auto --dist loadfile
+
+# Attacks at random on plugins' walls; `make fuzz SECONDS=300 SEED=7`.
+fuzz: $(READY_DEV)
+	cd tests/python && $(CURDIR)/$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check

@@ -9,7 +9,7 @@ local collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, 
   collectgarbage, coroutine, debug, error, getmetatable, ipairs, jit, load, math, next, os, pairs, pcall
 local rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack =
   rawget, select, setmetatable, string, table, tonumber, tostring, type, unpack
-local now, sethook = bridge.now, bridge.sethook
+local now, held, sethook = bridge.now, bridge.held, bridge.sethook
 
 -- How many instructions run between two looks at the clock.
 local STRIDE = 10000
@@ -34,13 +34,13 @@ local function bytes_used()
   return collectgarbage("count") * 1024
 end
 
--- Ends the call unless there is room for so many bytes more.
+-- Ends the call unless there is room for so many bytes more, what Python holds for the plugin counted too.
 local function need(bytes)
-  local used = bytes_used()
+  local used = bytes_used() + held()
   peak = math.max(peak, used)
   if used + bytes > limits.bytes then
     collectgarbage()
-    if bytes_used() + bytes > limits.bytes then
+    if bytes_used() + held() + bytes > limits.bytes then
       stop("memory_mb")
     end
   end

@@ -729,6 +729,22 @@ def test_host_functions_inside_one_another_see_each_others_context(runtime: Runt
     assert with_f(runtime, nest, code) == ["someone", "nobody"]
 
 
+def test_no_more_than_a_hundred_tasks_go_on_inside_one_another(runtime: Runtime) -> None:
+    code = """
+        local count, inside, most = 0, 0, 0
+        local function down(left)
+          count, inside = count + 1, inside + 1
+          most = math.max(most, inside)
+          if left > 1 then openai.spawn(down, left - 1) end
+          inside = inside - 1
+        end
+        openai.spawn(down, 1000)
+        openai.sleep(0)
+        return count, most
+    """
+    assert runtime.run_string(CHATTING + code) == (1000, 100)
+
+
 def test_tasks_may_begin_inside_one_another_a_hundred_thousand_deep() -> None:
     code = """
         local openai = require("openai")
@@ -759,6 +775,7 @@ def test_a_debug_hook_may_call_the_host_too(runtime: Runtime) -> None:
     assert with_f(runtime, lambda values: len(values), code) == (20, True)
 
 
+@pytest.mark.timeout(20)
 def test_tasks_that_wait_for_one_another_through_the_host_are_an_error(runtime: Runtime) -> None:
     code = """
         outer = openai.spawn(function()

@@ -104,3 +104,20 @@ def test_linux_lacks_no_wall() -> None:
 def test_a_locked_up_process_without_memory_ends_as_the_c_library_ends_it() -> None:
     code = "import os; from luaopenai.host.lockup import lock_up; lock_up(64); os.abort()"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == -signal.SIGABRT
+
+
+WITHOUT_A_FILTER = """
+import ctypes
+from luaopenai.host import lockup
+system = ctypes.CDLL(None)
+lockup._seccomp = lambda: None
+lockup.lock_up(64)
+print(system.prctl(39, 0, 0, 0, 0), system.prctl(3, 0, 0, 0, 0))
+"""
+
+
+def test_without_a_filter_too_a_worker_gains_no_privileges_and_cannot_be_traced() -> None:
+    command = [sys.executable, "-c", WITHOUT_A_FILTER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    no_new_privileges, is_dumpable = done.stdout.split()
+    assert (no_new_privileges, is_dumpable) == ("1", "0")

@@ -44,8 +44,10 @@ def load(isolation: Any) -> Iterator[Load]:
     """Loads a plugin whose function ``run`` has this body, for a client and with limits."""
     with ExitStack() as stack:
 
-        def load(body: str, client: OpenAI, models: Any = None, **limits: Any) -> Plugin:
-            host = PluginHost(client, None, Limits(**limits), models, isolation)
+        def load(
+            body: str, client: OpenAI, models: Any = None, functions: Any = None, **limits: Any
+        ) -> Plugin:
+            host = PluginHost(client, functions, Limits(**limits), models, isolation)
             return stack.enter_context(host).load_string(SEND % body)
 
         yield load
@@ -95,6 +97,7 @@ def test_a_payload_says_how_much_the_model_may_write(payload: Any, tokens: int) 
         ({"response": {"usage": {"total_tokens": 12}}}, 12),
         ({"usage": {"total_tokens": 0}}, 0),
         ({"usage": {"total_tokens": -3}}, 0),
+        ({"usage": {"prompt_tokens": -5, "completion_tokens": 7}}, 7),
         ({"usage": None, "response": {"usage": None}}, None),
         ({"usage": {"cost": 3}}, None),
         ({"usage": {"total_tokens": None, "prompt_tokens": "7"}}, None),
@@ -125,6 +128,13 @@ def test_no_answer_and_no_payload_has_a_count_that_is_odd(value: Any) -> None:
     assert told is None or 0 <= told < 2**54
     if isinstance(value, dict):
         assert 0 <= asked_tokens(value) <= LONGEST_ANSWER * 128
+
+
+def test_the_most_that_a_stream_tells_is_what_it_costs() -> None:
+    count = TokenCount(400, 50)
+    for tokens in (3, 10, 4):
+        count.add_event({"usage": {"total_tokens": tokens}})
+    assert count.total() == 10
 
 
 def test_without_the_servers_word_the_larger_of_what_was_asked_and_what_came_counts() -> None:
@@ -202,6 +212,25 @@ def test_a_stream_of_responses_costs_what_its_last_event_says(
     with pytest.raises(LimitExceeded, match="tokens: the limit is 300, used 321"):
         plugin.call("run")
     assert plugin.usage.tokens == 321
+
+
+def test_a_stream_tells_its_tokens_whatever_the_plugin_asks_for(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, reply("fine"))
+    load("post({ stream = true, stream_options = { include_usage = false } })", client).call("run")
+    sent = json.loads(httpserver.log[-1][0].get_data())
+    assert sent["stream_options"] == {"include_usage": True}
+
+
+def test_the_last_event_of_a_stream_counts_without_a_line_break(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    events = Response('data: {"usage": {"total_tokens": 7}}', content_type="text/event-stream")
+    httpserver.expect_request("/v1/chat/completions").respond_with_response(events)
+    plugin = load("post({ stream = true, max_tokens = 500 })", client)
+    plugin.call("run")
+    assert plugin.usage.tokens == 7
 
 
 def test_an_answer_that_never_came_costs_what_was_asked_for(load: Load, crowd: CrowdServer) -> None:
@@ -439,8 +468,13 @@ def test_a_payload_is_weighed_before_it_is_looked_through(
 def test_the_time_that_a_payload_takes_is_the_plugins_own(
     load: Load, client: OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looks: list[None] = []
+
     def look_through(*_: Any) -> None:
         time.sleep(0.05)
+        looks.append(None)
+        if len(looks) > 30:
+            pytest.fail("its time is free")
         raise ValueError("no payload")
 
     monkeypatch.setattr(Broker, "_payload", look_through)
@@ -448,6 +482,38 @@ def test_the_time_that_a_payload_takes_is_the_plugins_own(
     with pytest.raises(LimitExceeded, match=r"seconds: the limit is 0\.3"):
         plugin.call("run")
     assert plugin.call("rest") == "alive"
+
+
+@pytest.mark.parametrize("take", ["host.take({})", "openai.spawn(host.take, {}):wait()"])
+def test_the_time_that_arguments_of_host_functions_take_is_the_plugins_own(
+    load: Load, client: OpenAI, monkeypatch: pytest.MonkeyPatch, take: str
+) -> None:
+    looks: list[None] = []
+
+    def look_through(*_: Any) -> list[Any]:
+        time.sleep(0.05)
+        looks.append(None)
+        assert len(looks) < 30
+        return []
+
+    monkeypatch.setattr(Broker, "values", look_through)
+    functions = {"take": lambda *_: None}
+    plugin = load(f"while true do {take} end", client, seconds=0.3, functions=functions)
+    with pytest.raises(LimitExceeded, match=r"seconds: the limit is 0\.3"):
+        plugin.call("run")
+
+
+def test_a_whole_answer_ends_the_call_that_has_no_tokens_left_for_it(
+    load: Load, client: OpenAI, httpserver: HTTPServer
+) -> None:
+    answer(httpserver, reply("dear") | {"usage": {"total_tokens": 100}})
+    told: list[str] = []
+    functions = {"tell": told.append}
+    body = "pcall(post, { model = 'm' }) pcall(host.tell, 'went on')"
+    plugin = load(body, client, functions=functions, tokens=50)
+    with pytest.raises(LimitExceeded, match="tokens: the limit is 50, used 100"):
+        plugin.call("run")
+    assert told == []
 
 
 @pytest.mark.parametrize(

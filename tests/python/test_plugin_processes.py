@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
 import os
@@ -19,7 +20,8 @@ from typing import Any
 import pytest
 
 from luaopenai import LimitExceeded, Limits, LuaError, Plugin, PluginHost
-from luaopenai.host import channel, process
+from luaopenai.bridge import exports
+from luaopenai.host import channel, engine, process
 from luaopenai.host.channel import Channel, NonsenseError, TooLargeError
 from luaopenai.host.launch import WorkerProcess
 from support.children import child
@@ -55,6 +57,55 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+# --- Beginnings ---
+
+
+def test_a_worker_imports_before_it_is_locked_up_what_its_lua_has_python_import_later() -> None:
+    lazily = set()
+    for node in ast.walk(ast.parse(Path(exports.__file__).read_text("utf-8"))):
+        is_for_plugins = isinstance(node, ast.FunctionDef) and (
+            node.name in engine._EXPORTED or node.name.startswith("_")
+        )
+        for inner in ast.walk(node) if is_for_plugins else ():
+            if isinstance(inner, ast.Import):
+                lazily |= {alias.name for alias in inner.names}
+            elif isinstance(inner, ast.ImportFrom) and inner.module == "luaopenai.client":
+                lazily |= {f"luaopenai.client.{alias.name}" for alias in inner.names}
+            elif isinstance(inner, ast.ImportFrom) and inner.module:
+                lazily.add(inner.module)
+    assert len(lazily) > 8
+    assert set(engine._NEEDED) == lazily | {"difflib", "encodings.utf_16_le"}
+
+
+def test_a_worker_can_say_which_endpoint_was_meant(host: PluginHost) -> None:
+    code = "for _ in require('openai').new():each('list_bathes') do end"
+    plugin = host.load_string(f"return {{ run = function() {code} end }}")
+    with pytest.raises(LuaError, match="did you mean list_batches"):
+        plugin.call("run")
+
+
+class Impostor:
+    """Stands for a worker that says it is done before it has said that it is ready."""
+
+    def __init__(self) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        for message in ([b"almost"], [b"done", b"-", b"[0, 0]"]):
+            Channel(self._theirs).send(*message)
+
+    def close(self) -> None:
+        self.channel.close()
+        self._theirs.close()
+
+
+def test_a_process_that_is_not_ready_first_is_no_worker(
+    host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "WorkerProcess", Impostor)
+    with pytest.raises(LuaError, match="sends nonsense"):
+        host.load_string(COUNT)
+
+
 # --- Ends ---
 
 
@@ -66,6 +117,21 @@ def test_a_process_that_ended_between_calls_is_replaced(host: PluginHost, number
     os.kill(worker.pid, number)
     eventually(lambda: not worker.is_alive())
     assert plugin.call("run") == 1
+
+
+def test_a_process_that_a_late_cancel_has_killed_is_not_asked_again(
+    host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = host.load_string(COUNT)
+    assert plugin.call("run") == 1
+    worker = worker_of(plugin)
+    with monkeypatch.context() as patch:
+        # The system may take its time with a signal: until then the process seems to be there.
+        patch.setattr(worker._process, "kill", lambda: None)
+        worker.kill()
+        assert not worker.is_alive()
+    assert plugin.call("run") == 1
+    assert worker_of(plugin) is not worker
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV"])
@@ -240,6 +306,20 @@ def test_parent_and_child_get_each_their_own_results(isolation: Any) -> None:
         with os.fdopen(reader, "rb") as file:
             assert json.loads(file.read()) == [f"child-{n}" for n in range(300)]
         os.waitpid(child, 0)
+
+
+def test_a_child_keeps_no_copy_of_the_lines_to_its_parents_processes(host: PluginHost) -> None:
+    worker = worker_of(host.load_string(COUNT))  # which something in the child may hold, too
+    line = worker.channel._sock.fileno()
+    number = os.fork()
+    if number == 0:
+        try:
+            os.fstat(line)
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 0
+    os.fstat(line)
 
 
 def test_a_child_does_not_end_its_parents_process(host: PluginHost) -> None:

@@ -46,7 +46,7 @@ DEEDS: dict[str, tuple[int, set[str]]] = {
     "fail": (120, {"LuaError"}),
     "refuse": (80, {"LuaError"}),
     "overflow": (40, {"LuaError", "seconds"}),
-    "keep": (60, {"ok", "memory_mb"}),
+    "keep": (60, {"ok", "memory_mb", "seconds"}),
     "flood": (30, {"output_kb"}),
     "loop": (15, {"seconds"}),
     "eat": (25, {"memory_mb", "seconds"}),

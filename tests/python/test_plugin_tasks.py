@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import signal
@@ -335,20 +336,31 @@ def test_gather_settles_and_raises_as_it_does_elsewhere(load: Load) -> None:
     assert plugin.call("rest") == "alive"
 
 
+CALLS_ITSELF = """
+import sys
+from luaopenai import PluginHost
+plugins = {}
+functions = {
+    "ask": lambda: plugins["two"].call("go"),
+    "back": lambda: plugins["one"].call("rest"),
+}
+ask = "openai.gather({ function() return host.ask() end })[1]"
+back = "openai.gather({ function() return select(2, pcall(host.back)) end })[1]"
+with PluginHost(functions=functions, isolation=sys.argv[1]) as host:
+    code = "local openai = require('openai') return { %s = function() return %s end, rest = print }"
+    plugins["one"] = host.load_string(code % ("run", ask), "one")
+    plugins["two"] = host.load_string(code % ("go", back), "two")
+    print(plugins["one"].call("run"))
+    print(plugins["one"].call("rest"))
+"""
+
+
 def test_a_plugin_that_calls_itself_is_refused_however_far_the_way(isolation: Any) -> None:
-    plugins: dict[str, Plugin] = {}
-    functions = {
-        "ask": lambda: plugins["two"].call("go"),
-        "back": lambda: plugins["one"].call("rest"),
-    }
-    task = "return openai.gather({{ function() return {0} end }})[1]"
-    with PluginHost(functions=functions, isolation=isolation) as host:
-        one = f"return {{ run = function() {task.format('host.ask()')} end, rest = print }}"
-        two = f"return {{ go = function() {task.format('select(2, pcall(host.back))')} end }}"
-        plugins["one"] = host.load_string(TASKS + one, "one")
-        plugins["two"] = host.load_string(TASKS + two, "two")
-        assert "plugin one is in this call already" in plugins["one"].call("run")
-        assert plugins["one"].call("rest") is None
+    # In a process of its own: a plugin that did wait for itself would do so for ever.
+    command = [sys.executable, "-c", CALLS_ITSELF, isolation]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert "plugin one is in this call already" in done.stdout, done.stderr
+    assert done.stdout.endswith("\nNone\n")
 
 
 @pytest.mark.parametrize("what", ["plugin", "host"])
@@ -657,6 +669,7 @@ def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
         [b"done", b"-", b"[0, 0" + b" " * 2000 + b"]"],
         [],
         [b""] * 1000,
+        [b"failed", json.dumps(["m", None, None, "t", f'["{400_000 * "x"}"]']).encode(), b"[0, 0]"],
         [b"what is this"],
     ],
 )
@@ -671,9 +684,12 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
         worker.channel.close()
         worker.channel = Channel(ours)
         with ours, theirs:
-            Channel(theirs).send(*message)
+            # A large one is not all sent before it is read.
+            talker = threading.Thread(target=Channel(theirs).send, args=message)
+            talker.start()
             with pytest.raises(LuaError, match="sends nonsense"):
                 plugin.call("run")
+            talker.join()
         assert plugin.call("run") == 1
         assert math.isfinite(plugin.usage.seconds)
 

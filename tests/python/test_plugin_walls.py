@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from luaopenai import Limits, Plugin, PluginHost
+from luaopenai import LimitExceeded, Limits, Plugin, PluginHost
 from luaopenai.host.engine import Engine
 
 LIMITS = Limits(seconds=0.5, memory_mb=16)
@@ -62,9 +62,9 @@ def test_a_call_is_not_held_to_the_deadline_of_the_one_before(
     monkeypatch.setattr("luaopenai.host.engine.time.monotonic", lambda: clock() + passed)
     with PluginHost(limits=Limits(seconds=1), isolation="thread") as host:
         plugin = host.load_string("return { run = function(n) for _ = 1, n do end end }")
-        for number in range(3000):
-            # The number of instructions varies, so that some look at the clock falls between calls.
-            plugin.call("run", number % 7)
+        # So many instructions that the next look at the clock would fall between calls.
+        for count in range(8000, 10_100, 10):
+            plugin.call("run", count)
             passed += 10
 
 
@@ -255,3 +255,84 @@ def test_an_interrupt_at_the_end_of_a_call_leaves_no_limits_behind(
     with pytest.raises(KeyboardInterrupt):
         plugin.call("run")
     assert plugin.call("rest") == "alive"
+
+
+# --- What Python holds for a plugin ---
+
+FILTERS = r"""
+  local create = require("openai.sse").create_stream_filter
+  local filters, count, keep, size, pieces, form = {}, ...
+  for number = 1, count do
+    filters[number % keep + 1] = create(print)
+    for piece = 1, pieces do
+      -- No two are alike: Lua would keep but one of them.
+      filters[number % keep + 1](form:format(number .. "-" .. piece .. ("x"):rep(size)))
+    end
+  end
+  held = filters
+  return "done"
+"""
+CUT = 'data: {"choices":[{"delta":{"content":"%s\\ud83d"}}]}\n\n'
+"""An event that waits for half of a character."""
+
+
+@pytest.mark.parametrize(
+    ("count", "keep", "size", "pieces", "form"),
+    [
+        (1, 1, 2**20, 100, "%s"),
+        (100, 100, 2**20, 1, "%s"),
+        (1, 1, 2, 500_000, "%s"),
+        (200, 200, 2**18, 1, CUT),
+        (10, 10, 2**16, 60, CUT),
+        (20_000, 20_000, 1, 1, CUT),
+    ],
+    ids=["one event", "many filters", "small pieces", "large", "many events", "many readers"],
+)
+def test_what_stream_filters_hold_counts_as_the_plugins_memory(
+    load: Load, count: int, keep: int, size: int, pieces: int, form: str
+) -> None:
+    plugin = load(FILTERS, Limits(seconds=20, memory_mb=16))
+    with pytest.raises(LimitExceeded, match="memory_mb"):
+        plugin.call("run", count, keep, size, pieces, form)
+    assert plugin.call("rest") == "alive"
+    assert plugin.call("run", 1, 1, 2**20, 1, form) == "done"
+
+
+@pytest.mark.parametrize("form", ["%s", CUT], ids=["begun", "cut"])
+def test_what_stream_filters_hold_bit_by_bit_over_many_calls_counts_too(
+    load: Load, form: str
+) -> None:
+    body = """
+      held = held or require("openai.sse").create_stream_filter(print)
+      for _ = 1, 3 do
+        count = (count or 0) + 1
+        held((...):format(count .. ("x"):rep(2^20)))
+      end
+    """
+    plugin = load(body, Limits(seconds=20, memory_mb=16))
+
+    def keep_on() -> None:
+        for _ in range(10):
+            plugin.call("run", form)
+
+    with pytest.raises(LimitExceeded, match="memory_mb"):
+        keep_on()
+    assert plugin.usage.peak_memory_mb > 9
+    assert plugin.call("rest") == "alive"
+
+
+@pytest.mark.parametrize("form", ["%s", CUT], ids=["begun", "cut"])
+def test_what_a_stream_filter_held_is_given_back_when_nobody_has_it(load: Load, form: str) -> None:
+    plugin = load(FILTERS, Limits(seconds=20, memory_mb=16))
+    assert plugin.call("run", 200, 2, 2**18, 4, form) == "done"
+
+
+def test_an_event_that_is_whole_is_not_held(load: Load) -> None:
+    body = """
+      local events = 0
+      local filter = require("openai.sse").create_stream_filter(function() events = events + 1 end)
+      local piece = 'data: {"text": "' .. ("x"):rep(2^20) .. '"}\\n\\n'
+      for _ = 1, 40 do filter(piece) end
+      return events
+    """
+    assert load(body, Limits(seconds=20, memory_mb=16)).call("run") == 40

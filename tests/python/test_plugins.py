@@ -226,6 +226,8 @@ def test_subclasses_of_plain_types_go_as_plain_values(load: Load) -> None:
         (2**53 + 1, "argument 1: 9007199254740993 is too large"),
         ({True: 1}, r"argument 1\[True\]: a key is a string or a number"),
         ({"\0p": 1}, "a key starts with NUL"),
+        ("\ud800", "argument 1: the string is not valid Unicode"),
+        ({"\udc00": 1}, r"argument 1\['\\udc00'\]: the string is not valid Unicode"),
     ],
 )
 def test_arguments_that_are_not_plain_are_refused_by_name(
@@ -233,6 +235,25 @@ def test_arguments_that_are_not_plain_are_refused_by_name(
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         load(ECHO).call("echo", value)
+
+
+def nested(depth: int, innermost: Any) -> Any:
+    return nested(depth - 1, [innermost]) if depth else innermost
+
+
+@pytest.mark.parametrize("innermost", [1, {0: 1}], ids=["plain", "marked"])
+def test_values_may_be_nested_a_hundred_deep(load: Load, innermost: Any) -> None:
+    value = nested(100, innermost)
+    assert load(ECHO).call("echo", value) == value
+
+
+@pytest.mark.parametrize("innermost", [1, {0: 1}], ids=["plain", "marked"])
+def test_arguments_that_are_nested_deeper_than_anyone_means_are_refused(
+    load: Load, innermost: Any
+) -> None:
+    plugin = load(body("return 'never'"))
+    with pytest.raises(ValueError, match=r"argument 1.*: nested too deeply"):
+        plugin.call("run", nested(140, innermost))
 
 
 @pytest.mark.parametrize(

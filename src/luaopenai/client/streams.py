@@ -71,8 +71,11 @@ class OddEvents(EventReader):
     """Reads the data of those events of a stream that Lua cannot read as they are."""
 
     def __init__(self) -> None:
-        self._texts: list[bytes] = []
-        super().__init__(lambda event: self._texts.append(lenient.write(event)))
+        texts: list[bytes] = []
+        super().__init__(lambda event: texts.append(lenient.write(event)))
+        self._texts = texts
+        # It is given no pieces. With a way back to itself, it would outlive whoever has it.
+        self._accept = bool
 
     @property
     def is_holding(self) -> bool:
@@ -85,7 +88,8 @@ class OddEvents(EventReader):
 
     def ready(self) -> list[bytes]:
         """The events that have become ready, as JSON."""
-        texts, self._texts = self._texts, []
+        texts = self._texts[:]
+        self._texts.clear()
         return texts
 
 

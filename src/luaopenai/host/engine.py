@@ -31,6 +31,8 @@ _CAP = 4
 garbage counts here, and lies about until Lua has grown to twice its size."""
 _SPARE = MEGABYTE
 """Bytes that lupa may need beside the values that it hands over."""
+_READER_SIZE = 2048
+"""About how many bytes a stream's reader takes of Python's memory by itself."""
 _PLAIN = (bytes, int, float, bool)
 
 _EXPORTED = {
@@ -55,6 +57,7 @@ _EXPORTED = {
     "fill_path",
     "find_list",
     "find_polled",
+    "held",
     "host",
     "is_binary",
     "is_final",
@@ -86,14 +89,14 @@ _EXPORTED = {
 """All that a plugin's Lua, ours included, can make Python do."""
 
 _NEEDED = (
-    "json",
-    "re",
-    "string",
-    "codecs",
+    "difflib",
     "encodings.utf_16_le",
+    "json",
     "luaopenai.client.chat",
+    "luaopenai.client.completions",
     "luaopenai.client.endpoints",
     "luaopenai.client.errors",
+    "luaopenai.client.lenient",
     "luaopenai.client.lists",
     "luaopenai.client.messages",
     "luaopenai.client.payload",
@@ -104,7 +107,7 @@ _NEEDED = (
     "luaopenai.client.streams",
     "luaopenai.client.urls",
 )
-"""What those functions import; a worker can open no more files by then."""
+"""What those functions import, or what does that they call: a worker can open no files later."""
 
 
 class Services(Protocol):
@@ -146,6 +149,7 @@ class Engine(Runtime):
 
     Attributes:
         seconds: of the plugin's own running that nobody has booked yet.
+        held: bytes of Python's memory that the plugin takes.
         is_broken: whether Lua was left in a way that nothing explains; it is not to be used again.
     """
 
@@ -167,6 +171,7 @@ class Engine(Runtime):
         self._name = name
         self._setup = setup or Setup()
         self._outside = 0.0
+        self.held = 0
         for module in _NEEDED:
             import_module(module)
         super().__init__(lua_path="", rocks=False, base_url=BASE_URL, default_model=default_model)
@@ -239,10 +244,18 @@ class Engine(Runtime):
     def _exports(self) -> Exports:
         return _PluginExports(self, self._services, self._setup)
 
+    def hold(self, size: int) -> None:
+        """Count Python's memory as the plugin's; raises ``Stop`` when that alone is too much."""
+        self.held += size
+        limit, held = self._limits.memory_mb, self.held / MEGABYTE
+        if limit is not None and held > limit:
+            raise Stop(LimitExceeded("memory_mb", limit, held, self._name))
+
     def _memory(self) -> tuple[float, float]:
-        """Bytes of Lua memory in use, and the most since the last call began."""
+        """Bytes of memory in use, and the most since the last call began."""
         _, used, peak = self._sandbox[b"state"]()
-        return used, peak
+        used += self.held
+        return used, max(used, peak)
 
     def _guarded(
         self, function: Callable[..., Any], describe: Callable[[Exception], str] = str
@@ -388,6 +401,29 @@ class _PluginWaits(Waits):
         return None
 
 
+class _HeldEvents:
+    """Counts the events that a stream's reader holds back, until Lua has forgotten the reader."""
+
+    def __init__(self, engine: Engine, read: Callable[[bytes | None], tuple[object, ...]]) -> None:
+        self._engine = engine
+        self._read = read
+        self._held = 0
+        self._hold(_READER_SIZE)
+
+    def read(self, data: bytes | None) -> tuple[object, ...]:
+        """Read the data of an event."""
+        _, is_holding, _ = result = self._read(data)
+        self._hold(self._held + wire.weight(data) if is_holding else _READER_SIZE)
+        return result
+
+    def __del__(self) -> None:
+        self._engine.held -= self._held
+
+    def _hold(self, size: int) -> None:
+        grown, self._held = size - self._held, size
+        self._engine.hold(grown)
+
+
 def _as_it_is(result: object) -> object:
     return result
 
@@ -486,6 +522,14 @@ class _PluginExports(Exports):
     def now(self) -> float:
         """Seconds of the plugin's own running."""
         return self._engine.clock()
+
+    def held(self) -> int:
+        """Bytes of Python's memory that the plugin takes."""
+        return self._engine.held
+
+    def odd_event_reader(self) -> Callable[[bytes | None], tuple[object, ...]]:
+        """The same, but the events that it holds back count as the plugin's memory."""
+        return _HeldEvents(self._engine, super().odd_event_reader()).read
 
     def _errand(
         self,

@@ -53,6 +53,7 @@ class WorkerProcess:
         else:
             self._process, ours = _start_and_connect()
         self.channel = Channel(ours)
+        self._was_killed = False
         self._release = finalize(self, _release, self._process, self.channel, os.getpid())
         _living.add(self)
 
@@ -62,8 +63,9 @@ class WorkerProcess:
         return self._process.pid
 
     def is_alive(self) -> bool:
-        """Returns whether the process is there, and this one's."""
-        return self._release.alive and self._process.poll() is None
+        """Returns whether the process is there to stay, and this one's."""
+        is_ours = self._release.alive and not self._was_killed
+        return is_ours and self._process.poll() is None
 
     def end(self) -> str:
         """Returns how a process that has hung up has ended, in a few words."""
@@ -86,6 +88,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kills the process; its end of the line closes."""
         if self._release.alive:
+            # The system may end it a little later, and a call may begin meanwhile.
+            self._was_killed = True
             self._process.kill()
 
     def close(self) -> None:

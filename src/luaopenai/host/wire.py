@@ -16,7 +16,7 @@ _WIDE = *_WIDE_IN_ASCII, b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4"
 """What a character beyond 16 bits begins with: in UTF-8, or as halves in JSON."""
 
 _EXACT = 2**53
-_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
@@ -26,8 +26,12 @@ def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
     """
     if not values:
         return None
-    if not all(map(_is_json, values)):
-        values = [_mark(value, f"{where} {number}", 0) for number, value in enumerate(values, 1)]
+    if all(map(_is_json, values)):
+        try:
+            return _ENCODE(values).encode()
+        except UnicodeEncodeError:
+            pass  # which _mark tells by its place
+    values = [_mark(value, f"{where} {number}", 0) for number, value in enumerate(values, 1)]
     return _ENCODE(values).encode()
 
 
@@ -91,7 +95,9 @@ def _is_json(value: Any, depth: int = 0) -> bool:
 
 def _mark(value: Any, where: str, depth: int) -> Any:
     kind = type(value)
-    if kind in (str, bool, float, type(None)):
+    if kind is str:
+        return _text(value, where)
+    if kind in (bool, float, type(None)):
         return value
     if kind is int:
         if not -_EXACT <= value <= _EXACT:
@@ -105,7 +111,7 @@ def _mark(value: Any, where: str, depth: int) -> Any:
         return [_mark(item, f"{where}[{n}]", depth + 1) for n, item in enumerate(value)]
     if not isinstance(value, dict):
         if isinstance(value, str):
-            return str.__str__(value)
+            return _text(str.__str__(value), where)
         if isinstance(value, int | float):
             return _mark(int(value) if isinstance(value, int) else float(value), where, depth)
         raise TypeError(f"{where}: {kind.__name__} is no plain data")
@@ -119,11 +125,22 @@ def _mark(value: Any, where: str, depth: int) -> Any:
             raise ValueError(f"{inner}: NaN cannot be a key")
         if isinstance(key, str | bytes) and key[:1] in ("\0", b"\0"):
             raise ValueError(f"{inner}: a key starts with NUL")
-        are_names = are_names and isinstance(key, str)
+        if isinstance(key, str):
+            _text(key, inner)
+        else:
+            are_names = False
         marked[key] = _mark(item, inner, depth + 1)
     if are_names:
         return marked
     return {_PAIRS: [[_mark(key, where, depth), item] for key, item in marked.items()]}
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: the string is not valid Unicode") from None
+    return value
 
 
 def _unmark(value: Any) -> Any:

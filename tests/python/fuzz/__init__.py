@@ -1,0 +1,1 @@
+"""Attacks on plugins' walls, at random by a seed: ``make fuzz``."""
