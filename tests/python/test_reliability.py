@@ -39,6 +39,7 @@ from support.fault_server import (
     say_then_stall,
 )
 from support.proxy import proxy
+from support.socks_server import SocksServer
 
 StartServer = Callable[[Script], FaultServer]
 Count = Callable[[], int]
@@ -783,6 +784,20 @@ def test_a_proxy_tunnels_tls_without_seeing_the_key(
     assert between.requests[0].startswith(b"CONNECT 127.0.0.1:")
     assert API_KEY.encode() not in between.requests[0]
     assert b"proxy-authorization" not in head_of(server.requests[0]).lower()
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_a_socks_proxy_passes_requests_on(
+    is_tls: bool, fault_server: StartServer, tls_server: StartServer, bundle: str
+) -> None:
+    server = (tls_server if is_tls else fault_server)(FINE)
+    with (
+        SocksServer() as between,
+        OpenAI(API_KEY, server.url, proxy=between.url, ca_bundle=bundle) as client,
+    ):
+        assert [client.models().status for _ in range(3)] == [200, 200, 200]
+    assert len(between.targets) == server.connections
+    assert len(server.requests) == 3
 
 
 def test_the_environments_proxy_is_for_tls_too(

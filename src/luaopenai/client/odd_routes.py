@@ -108,5 +108,10 @@ class _Adapter(HTTPAdapter):
         if proxy.lower().startswith("https:"):
             options["proxy_ssl_context"] = self._options["ssl_context"]
         manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = POOL_CLASSES
+        if proxy.lower().startswith("socks"):
+            from luaopenai.client.socks import SOCKS_POOL_CLASSES
+
+            manager.pool_classes_by_scheme = SOCKS_POOL_CLASSES
+        else:
+            manager.pool_classes_by_scheme = POOL_CLASSES
         return manager

@@ -1,0 +1,73 @@
+"""A SOCKS5 proxy without names and passwords, which counts what goes through it."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import struct
+import threading
+from types import TracebackType
+
+
+class SocksServer:
+    """The proxy; runs inside ``with``, in threads.
+
+    Attributes:
+        url: what a client takes as its proxy.
+        targets: the hosts and ports that connections were asked for.
+    """
+
+    def __init__(self) -> None:
+        self.targets: list[tuple[str, int]] = []
+        targets = self.targets
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                line: socket.socket = self.request
+                _, methods = line.recv(2)
+                line.recv(methods)
+                line.sendall(b"\x05\x00")
+                _, _, _, kind = line.recv(4)
+                host = (
+                    socket.inet_ntoa(line.recv(4))
+                    if kind == 1
+                    else line.recv(line.recv(1)[0]).decode("ascii")
+                )
+                (port,) = struct.unpack("!H", line.recv(2))
+                targets.append((host, port))
+                with socket.create_connection((host, port)) as other:
+                    line.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+                    back = threading.Thread(target=_pass_on, args=(other, line), daemon=True)
+                    back.start()
+                    _pass_on(line, other)
+                    back.join()
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"socks5://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> SocksServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
