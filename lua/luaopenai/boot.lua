@@ -5,12 +5,12 @@
 ---@field path string package.path
 ---@field cpath string package.cpath
 
-local as_function, exports, settings = ...
+local as_function, exports, is_soft, settings = ...
 ---@cast settings luaopenai.Settings
 
 local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
-local error, pairs, pcall, rawset, select, setmetatable, type, unpack =
-  error, pairs, pcall, rawset, select, setmetatable, type, unpack
+local error, pairs, pcall, rawset, select, setmetatable, tostring, type, unpack =
+  error, pairs, pcall, rawset, select, setmetatable, tostring, type, unpack
 local getmetatable, loadfile, sethook = debug.getmetatable, loadfile, debug.sethook
 
 -- Python objects stay out of scripts' hands: they could reach all of Python through one.
@@ -96,16 +96,12 @@ local function wrap_soft(python_function)
   end
 end
 
----@class luaopenai.Bridge what every bundled file gets as its second argument
-local bridge = { wrap = wrap, wrap_soft = wrap_soft, folder = settings.folder }
-local says_how_it_went = {}
-for _, name in pairs({ "open", "read", "host", "begin_open", "begin_read", "begin_host", "take" }) do
-  says_how_it_went[name] = true
-end
+-- What every bundled file gets as its second argument; bridge.lua says what is in it.
+local bridge = { wrap = wrap, folder = settings.folder, sethook = sethook }
+---@cast bridge luaopenai.Bridge
 for name, python_function in pairs(exports) do
-  bridge[name] = (says_how_it_went[name] and wrap_soft or wrap)(python_function)
+  bridge[name] = (is_soft[name] and wrap_soft or wrap)(python_function)
 end
-bridge.sethook = sethook
 
 local templates = settings.folder .. "/?.lua;" .. settings.folder .. "/?/init.lua"
 local bundled_modules = {}
@@ -119,6 +115,11 @@ function bridge.bundled(name)
     bundled_modules[name] = module
   end
   return module
+end
+
+-- The same, or nil for one that nobody has asked for yet.
+function bridge.loaded(name)
+  return bundled_modules[name]
 end
 
 local always_ours = { ["socket.http"] = true, ["ssl.https"] = true }
@@ -163,21 +164,31 @@ local function run(f, ...)
   return finish(f, errors.protect(f, ...))
 end
 
--- What a task calls for Python: its work, which a thread does, has come back to Lua.
-function bridge.answer_call(ticket, ...)
-  bridge.answer(ticket, run(...))
+bridge.run = run
+
+-- Our files get the bridge as it is now: none puts anything on it for another.
+setmetatable(bridge, {
+  __index = function(_, name)
+    error("there is no bridge." .. tostring(name), 2)
+  end,
+  __newindex = function(_, name)
+    error("the bridge is sealed: " .. tostring(name), 2)
+  end,
+})
+
+-- The results of a call that may have failed before it began, or else says first how it went.
+local function unwrap_call(has_begun, ok, ...)
+  if not has_begun then
+    error(ok, 0)
+  end
+  return unwrap(true, ok, ...)
 end
 
--- A Python function of the host's as one that raises a string when it fails. In a task it is begun, and waited for.
-local function wrap_waiting(call, begin)
-  local f, begun = as_function(call), wrap(begin)
-  local waiting = bridge.bundled("openai.wait").waiting(function(...)
-    return pcall(pass, f, ...)
-  end, function(...)
-    return true, begun(bridge.callback(), ...)
-  end)
+-- A Python function of the host's, which is an operation, as one that raises a string when it fails.
+local function wrap_waiting(operation)
+  local waiting = bridge.bundled("openai.wait").waiting(wrap_soft(operation))
   return function(...)
-    return unwrap(waiting(...))
+    return unwrap_call(waiting(...))
   end
 end
 
@@ -216,14 +227,16 @@ return {
   end,
   -- Runs what the script has spawned to its end.
   drain = function()
-    if bridge.drain then
-      bridge.drain()
+    local scheduler = bridge.loaded("openai.scheduler")
+    if scheduler then
+      scheduler.drain()
     end
   end,
-  -- Python has left Lua in their midst.
+  -- Python has left Lua in the midst of tasks: nobody will go on with them.
   forget_tasks = function()
-    if bridge.forget_tasks then
-      bridge.forget_tasks()
+    local scheduler = bridge.loaded("openai.scheduler")
+    if scheduler then
+      scheduler.forget()
     end
   end,
   -- Called from Python without arguments, ends the throwing that `depart` began.

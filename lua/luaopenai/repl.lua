@@ -216,8 +216,9 @@ end
 
 ---Begins something new: from here on, Ctrl-C ends it wherever it is, and with it the tasks that it begins.
 function repl.begin()
-  if bridge.begin_era then
-    bridge.begin_era()
+  local scheduler = bridge.loaded("openai.scheduler")
+  if scheduler then
+    scheduler.begin_era()
   end
   bridge.sethook(look_for_interrupt, "", STRIDE)
 end
@@ -227,13 +228,15 @@ end
 ---@return boolean whether one went on
 function repl.turn(seconds)
   repl.begin()
-  return bridge.turn ~= nil and bridge.turn(seconds)
+  local scheduler = bridge.loaded("openai.scheduler")
+  return scheduler ~= nil and scheduler.turn(seconds)
 end
 
 ---Python has left Lua upon Ctrl-C.
 function repl.recover()
-  if bridge.end_era then
-    bridge.end_era()
+  local scheduler = bridge.loaded("openai.scheduler")
+  if scheduler then
+    scheduler.end_era()
   end
 end
 

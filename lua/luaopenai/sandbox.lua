@@ -94,6 +94,7 @@ local function unwrap(f, ok, ...)
 end
 
 -- Loads what tasks need, upon a resume that is counted: so theirs are.
+local scheduler
 local function load_tasks()
   local resume = coroutine.resume
   coroutine.resume = function(thread, ...) -- luacheck: ignore 122
@@ -107,6 +108,7 @@ local function load_tasks()
     return unnest(resume(thread, ...))
   end
   bridge.bundled("openai.tasks")
+  scheduler = bridge.bundled("openai.scheduler")
 end
 
 local function make_coroutine_library()
@@ -201,16 +203,16 @@ local function make_os_library()
   return library
 end
 
--- The traceback of the error that a plugin's handler is told of.
-local told
+-- The traceback of the error for which a plugin's handler runs.
+local handled_traceback
 
 local function handle(handler, f, ok, ...)
   if ok then
     return true, ...
   end
-  told = errors.failure((...), f).traceback
+  handled_traceback = errors.failure((...), f).traceback
   local _, value = pcall(handler, ...)
-  told = nil
+  handled_traceback = nil
   return false, value
 end
 
@@ -221,8 +223,8 @@ end
 
 local function traceback(...)
   local message = ...
-  if told and (message == nil or type(message) == "string" or type(message) == "number") then
-    return (message and message .. "\n" or "") .. told
+  if handled_traceback and (message == nil or type(message) == "string" or type(message) == "number") then
+    return (message and message .. "\n" or "") .. handled_traceback
   end
   return errors.traceback(...)
 end
@@ -315,7 +317,7 @@ local function unpack_text(text)
   return unpack(list, 1, count)
 end
 
-local ask = wait.waiting(bridge.host, bridge.begin_host)
+local ask = wait.waiting(bridge.host)
 
 local function answered(ok, text)
   if not ok then
@@ -460,7 +462,7 @@ local function load_plugin(source, name, host_names, modules, script)
     errors.throw_syntax(message)
   end
   local returned = unwrap(chunk, errors.protect(chunk, unpack(args)))
-  bridge.drain()
+  scheduler.drain()
   if script then
     return ""
   end
@@ -470,7 +472,7 @@ end
 
 -- The call lasts until its last task has ended.
 local function drained(...)
-  bridge.drain()
+  scheduler.drain()
   return ...
 end
 
@@ -498,7 +500,7 @@ sandbox.call = call_export
 ---@param bytes number of memory in all
 ---@param output number bytes that it may write
 function sandbox.arm(deadline, bytes, output)
-  exceeded, told, peak, nesting = nil, nil, 0, 0
+  exceeded, handled_traceback, peak, nesting = nil, nil, 0, 0
   limits.deadline, limits.bytes, limits.output = deadline, bytes, output
 end
 

@@ -35,9 +35,15 @@ local function drain(source)
   end
 end
 
--- The body as an ltn12 source. Nothing of Python's is on the stack while a sink runs.
-local function as_source(number)
+-- The body as an ltn12 source: it comes piece by piece, or has come whole where the response has no number. Nothing of
+-- Python's is on the stack while a sink runs.
+local function as_source(number, text)
   return function()
+    if not number then
+      local piece = text ~= "" and text or nil
+      text = nil
+      return piece
+    end
     local ok, piece = wait.read(number)
     if not ok then
       return nil, piece
@@ -98,15 +104,15 @@ function http.send(request, on_headers)
   if not fields then
     return nil, refusal
   end
-  local ok, status, reason, headers, number =
+  local ok, status, reason, headers, number, text =
     wait.open(request.method or "GET", request.url, fields, body, request.settings)
   if not ok then
     return nil, status
   end
   local ended, poured, failure =
-    bridge.protect(ltn12.pump.all, as_source(number), on_headers(status, headers), request.step)
+    bridge.protect(ltn12.pump.all, as_source(number, text), on_headers(status, headers), request.step)
   local raised = not ended and bridge.failure(poured)
-  if not (ended and poured) then
+  if number and not (ended and poured) then
     bridge.close(number)
   end
   if raised then

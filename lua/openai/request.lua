@@ -13,8 +13,10 @@ local request = {}
 -- The network failures that were raised last, by client: sessions give them back instead of raising.
 local failures = setmetatable({}, { __mode = "k" })
 
--- The message of the network failure that a client raised last.
-function bridge.network_failure(client)
+---The message of the network failure that a client raised last.
+---@param client OpenAI
+---@return string?
+function request.network_failure(client)
   return failures[client]
 end
 

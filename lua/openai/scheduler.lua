@@ -1,4 +1,19 @@
 -- Coroutines that take turns: whenever one waits for the network, the others go on.
+--
+-- A task is a coroutine. It begins as `waiting`: for its first turn, then for a ticket of Python's, for the end of
+-- another task, or, after a yield of the script's own, for its next turn. It is `running` from a resume to the next
+-- yield, and so are the tasks that it has begun meanwhile, one inside the other. It ends once: `done` with results,
+-- `failed` with a failure, or `cancelled`.
+--
+--   waiting -> running                      its turn has come: it is in `ready`, or its ticket is done
+--   running -> waiting                      it has yielded a ticket, or nothing until it is made ready
+--   running -> done, failed or cancelled    its function has returned, or raised, or raised after `cancel`
+--   waiting -> running -> cancelled         `cancel` ends its ticket, and raises an error where it waits
+--
+-- A ticket stands for work of Python's, or for a pause. It is in `waiting` with the task that waits for it, until
+-- `next_done` names it and `take` gives its results. While its work calls a Lua function, it is in `callbacks` too,
+-- with the task that runs that function. The loop in `turn` resumes what is ready, else asks for the next ticket. It
+-- runs wherever code outside of tasks waits: for a ticket, for a task or for all of them.
 
 local _, bridge = ...
 local errors = bridge.bundled("luaopenai.errors")
@@ -32,7 +47,7 @@ local CANCEL = {}
 ---@field failure? luaopenai.Failure
 ---@field era integer which chunk of an interactive session has begun it
 ---@field is_cancelled? boolean
----@field is_seen? boolean whether someone asks how it ends
+---@field is_observed? boolean whether someone asks how it ends
 ---@field on_end? function
 
 -- Coroutines whose yields reach the scheduler: tasks, and what they have resumed.
@@ -45,7 +60,7 @@ local waiting = {}
 -- Tasks in which a ticket's work has called Lua back, by ticket.
 local callbacks = {}
 -- Tasks whose failure nobody has asked about, in the order of their ends.
-local unseen = {}
+local unobserved = {}
 local ready = { first = 1, last = 0 }
 local era = 0
 
@@ -93,8 +108,8 @@ local function finish(task, status)
   for _, waiter in ipairs(task.waiters) do
     make_ready(waiter)
   end
-  if status == "failed" and not task.is_seen then
-    unseen[#unseen + 1] = task
+  if status == "failed" and not task.is_observed then
+    unobserved[#unobserved + 1] = task
   end
   if task.on_end then
     task.on_end()
@@ -193,20 +208,25 @@ end
 
 ---Notes that someone asks how a task ends.
 ---@param task openai.ScheduledTask
-function scheduler.see(task)
-  task.is_seen = true
-  for index, other in ipairs(unseen) do
+function scheduler.observe(task)
+  task.is_observed = true
+  for index, other in ipairs(unobserved) do
     if other == task then
-      table.remove(unseen, index)
+      table.remove(unobserved, index)
       break
     end
   end
 end
 
+-- Runs what a ticket's work has called, and tells it what that came to.
+local function answer_call(ticket, ...)
+  bridge.answer(ticket, bridge.run(...))
+end
+
 -- The work of a ticket calls Lua back: a task does that, for it may wait too.
 local function call_back(ticket, ...)
-  local task = scheduler.new(bridge.answer_call, ticket, ...)
-  callbacks[ticket], task.callback, task.is_seen = task, ticket, true
+  local task = scheduler.new(answer_call, ticket, ...)
+  callbacks[ticket], task.callback, task.is_observed = task, ticket, true
   function task.on_end()
     callbacks[ticket] = nil
   end
@@ -293,7 +313,7 @@ end
 
 function wait.suspender()
   if can_suspend() then
-    return suspend
+    return suspend, current.callback
   elseif not current and next(alive) then
     return suspend_outside
   end
@@ -330,7 +350,7 @@ function scheduler.wait(task)
   if find_dependent()[task] then
     error("a task cannot wait for itself", 0)
   end
-  scheduler.see(task)
+  scheduler.observe(task)
   scheduler.await(task.waiters, function()
     return ENDED[task.status]
   end)
@@ -349,7 +369,7 @@ function scheduler.cancel(task)
     return
   end
   task.is_cancelled = true
-  scheduler.see(task)
+  scheduler.observe(task)
   local ticket = task.ticket
   if ticket then
     bridge.cancel(ticket)
@@ -367,7 +387,7 @@ end
 
 ---Runs all tasks to their end, and raises the first failure that nobody has asked about.
 function scheduler.drain()
-  if not next(alive) and not unseen[1] then
+  if not next(alive) and not unobserved[1] then
     return
   end
   local dependent = find_dependent()
@@ -383,19 +403,17 @@ function scheduler.drain()
     end
     return not task
   end)
-  local task = unseen[1]
-  unseen = {}
+  local task = unobserved[1]
+  unobserved = {}
   if task then
     bridge.rethrow(task.failure)
   end
 end
 
-bridge.drain = scheduler.drain
-
 ---Lets tasks go on that need not wait; then raises the first failure that nobody has asked about.
 ---@param seconds number how long to wait for the first of them
 ---@return boolean whether one went on
-function bridge.turn(seconds)
+function scheduler.turn(seconds)
   local went_on = false
   if next(alive) then
     local waiter, results = take_ready()
@@ -407,20 +425,20 @@ function bridge.turn(seconds)
     end
     rest()
   end
-  local task = table.remove(unseen, 1)
+  local task = table.remove(unobserved, 1)
   if task then
     bridge.rethrow(task.failure)
   end
   return went_on
 end
 
--- Tasks belong to the era of an interactive session in which they were begun: one for each of its chunks.
-function bridge.begin_era()
+---Begins an era of an interactive session, one for each of its chunks; tasks belong to that in which they were begun.
+function scheduler.begin_era()
   era = era + 1
 end
 
--- Python has left Lua in the midst of a chunk: its tasks end with it, those of former chunks go on.
-function bridge.end_era()
+---Ends what Python has left in the midst of a chunk: its tasks end with it, those of former chunks go on.
+function scheduler.end_era()
   current, depth = nil, 0
   for ticket, waiter in pairs(waiting) do
     if not waiter.thread then
@@ -444,14 +462,9 @@ function bridge.end_era()
   end
 end
 
--- The ticket whose work has led here by calling Lua back.
-function bridge.callback()
-  return current and current.callback
-end
-
--- Python has left Lua in the midst of tasks: nobody will go on with them.
-function bridge.forget_tasks()
-  current, depth, alive, waiting, callbacks, unseen = nil, 0, {}, {}, {}, {}
+---Forgets all tasks: Python has left Lua in their midst.
+function scheduler.forget()
+  current, depth, alive, waiting, callbacks, unobserved = nil, 0, {}, {}, {}, {}
   ready = { first = 1, last = 0 }
 end
 

@@ -2,6 +2,8 @@
 
 local _, bridge = ...
 
+local request = bridge.bundled("openai.request")
+
 local session = {}
 
 local function text(chunk)
@@ -102,7 +104,7 @@ local function settle(client, method, ok, status, body)
   if ok then
     return status, body
   end
-  if status == nil or status ~= bridge.network_failure(client) then
+  if status == nil or status ~= request.network_failure(client) then
     bridge.rethrow(bridge.failure(status, method))
   end
   return nil, status

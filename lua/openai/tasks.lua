@@ -131,7 +131,7 @@ local function run_all(functions, limit, on_progress)
   function start()
     if next_index <= total then
       local task = scheduler.new(functions[next_index])
-      children[next_index], task.on_end, task.is_seen = task, on_end, true
+      children[next_index], task.on_end, task.is_observed = task, on_end, true
       next_index = next_index + 1
       scheduler.make_ready(task)
     end

@@ -1,4 +1,4 @@
--- The waits: outside of tasks each blocks, inside a task it lets the other tasks go on.
+-- The one wait: outside of tasks an operation blocks, inside a task it lets the other tasks go on.
 
 local _, bridge = ...
 
@@ -6,6 +6,7 @@ local wait = {}
 
 ---Set by `openai.scheduler`: suspends the running task until a ticket is done, or nil where that cannot be.
 ---@return (fun(ticket: integer): ...)?
+---@return integer? callback the ticket whose work has led here by calling Lua back
 function wait.suspender() end
 
 -- Suspends until a ticket is done; without one there is a failure, or the result is there already.
@@ -18,26 +19,28 @@ local function wait_for(suspend, ok, ticket, ...)
   return suspend(ticket)
 end
 
----A function that waits, of one that blocks and one that returns a ticket; both say first whether they succeeded.
----Where nothing has to be waited for, the second returns nil and then what the first would.
----@param block fun(...): boolean, ...
----@param begin fun(...): boolean, integer?, ...
+---A function that waits for an operation of Python's: it says first whether that succeeded.
+---@param operation luaopenai.Operation
+---Where nothing has to be waited for, an operation that is to be begun returns true, nil and then its results.
 ---@return fun(...): boolean, ...
-function wait.waiting(block, begin)
+function wait.waiting(operation)
   return function(...)
-    local suspend = wait.suspender()
+    local suspend, callback = wait.suspender()
     if suspend then
-      return wait_for(suspend, begin(...))
+      return wait_for(suspend, operation(callback or 0, ...))
     end
-    return block(...)
+    return operation(false, ...)
   end
 end
 
----Returns whether it succeeded; then status, reason, headers and the answer's number, or what failed.
-wait.open = wait.waiting(bridge.open, bridge.begin_open)
+---Returns whether it succeeded; then status, reason, headers, the number of the response, or nil where its body came
+---along, and that body; or what failed.
+wait.open = wait.waiting(bridge.open)
 
----Returns whether it succeeded; then the piece of that answer, nil at its end, or what failed.
-wait.read = wait.waiting(bridge.read, bridge.begin_read)
+---Returns whether it succeeded; then the next piece of that response, nil at its end, or what failed.
+wait.read = wait.waiting(bridge.read)
+
+local sleep = wait.waiting(bridge.sleep)
 
 ---Pauses; inside a task, the others go on.
 ---@param seconds number
@@ -45,11 +48,9 @@ function wait.sleep(seconds)
   if type(seconds) ~= "number" then
     error("sleep: expected a number, got " .. type(seconds), 0)
   end
-  local suspend = wait.suspender()
-  if suspend then
-    suspend(bridge.begin_sleep(seconds))
-  else
-    bridge.sleep(seconds)
+  local ok, failure = sleep(seconds)
+  if not ok then
+    error(failure, 0)
   end
 end
 

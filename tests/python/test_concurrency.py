@@ -21,7 +21,8 @@ import pytest
 
 from luaopenai import LuaError, OpenAI, PluginHost, Runtime
 from luaopenai.bridge.chain import Link, _chain, is_inside
-from luaopenai.bridge.workers import Workers, _Mailbox
+from luaopenai.bridge.threads import ThreadExecutor, _Queue
+from luaopenai.bridge.work import Work
 from luaopenai.client.cancel import Cancelled
 from support.children import child
 from support.crowd_server import CrowdServer
@@ -126,44 +127,44 @@ def test_after_a_failure_in_the_midst_no_thread_and_no_answer_is_left(
     assert runtime.run_string(CHATTING + "return chat('wait-1', 'as before')") == "as before"
 
 
-def test_an_answer_that_comes_for_nobody_is_given_up() -> None:
-    workers, gate, given_up = Workers(), threading.Event(), list[object]()
-    workers.submit(1, lambda: gate.wait(5), given_up.append)
-    workers.cancel(1)
+def test_a_result_that_comes_for_nobody_is_discarded() -> None:
+    threads, gate, discarded = ThreadExecutor(), threading.Event(), list[object]()
+    threads.submit(1, Work(lambda: gate.wait(5), discard=discarded.append))
+    threads.cancel(1)
     gate.set()
-    eventually(lambda: given_up == [True])
-    workers.stop()
+    eventually(lambda: discarded == [True])
+    threads.stop()
     eventually(lambda: not waiting_threads())
 
 
 def test_a_callback_that_comes_from_cancelled_work_is_not_served() -> None:
-    workers, ended = Workers(), list[type[BaseException]]()
+    threads, ended = ThreadExecutor(), list[type[BaseException]]()
 
     def work() -> None:
         try:
-            workers.call_back(list, list)
+            threads.call_back(list, list)
         except BaseException as error:
             ended.append(type(error))
             raise
 
-    workers.submit(1, work, list[object]().append)
-    eventually(lambda: not workers._shift.done._letters.empty())
-    workers.cancel(1)
-    assert workers.next_done(5) is None
+    threads.submit(1, Work(work))
+    eventually(lambda: not threads._pool.done._items.empty())
+    threads.cancel(1)
+    assert threads.next_done(5) is None
     eventually(lambda: ended == [Cancelled])
-    workers.stop()
+    threads.stop()
     eventually(lambda: not waiting_threads())
 
 
 def test_all_threads_leave_also_one_that_is_not_in_the_list() -> None:
     # An interrupt may come between a thread's beginning and its entry.
-    workers, gate = Workers(), threading.Event()
+    executor, gate = ThreadExecutor(), threading.Event()
     for ticket in range(3):
-        workers.submit(ticket, gate.wait, lambda _: None)
-    threads = list(workers._shift.threads)
-    workers._shift.threads.pop()
+        executor.submit(ticket, Work(gate.wait))
+    threads = list(executor._pool.threads)
+    executor._pool.threads.pop()
     gate.set()
-    workers.stop()
+    executor.stop()
     for thread in threads:
         thread.join(5)
     assert not any(thread.is_alive() for thread in threads)
@@ -202,7 +203,7 @@ print(runtime.run_string({CHATTING!r} + '''
     end)()
     assert(resume == coroutine.resume and wrap == coroutine.wrap)
     return reply'''))
-print("luaopenai.bridge.workers" in sys.modules, threading.active_count())
+print("luaopenai.bridge.threads" in sys.modules, threading.active_count())
 print(runtime.run_string('''
     local resume = coroutine.resume
     require("openai").gather({{}})
@@ -561,14 +562,14 @@ print("well")
 
 
 def test_a_pause_beside_calls_ends_in_time() -> None:
-    mailbox, ends = _Mailbox(), list[int]()
+    queue, ends = _Queue(), list[int]()
 
     def write_and_wait() -> None:
         for _ in range(20_000):
-            mailbox.put(1)
-            mailbox.get(None)
+            queue.put(1)
+            queue.get(None)
             try:
-                mailbox.get(1e-6)
+                queue.get(1e-6)
             except Empty:
                 ends.append(1)
 
@@ -577,11 +578,11 @@ def test_a_pause_beside_calls_ends_in_time() -> None:
     thread.start()
     thread.join(30)
     assert len(ends) == 20_000
-    mailbox.put(2)
-    mailbox.put(3)
-    assert (mailbox.get(1), mailbox.get(1)) == (2, 3)
-    threading.Timer(0.01, mailbox.put, [4]).start()
-    assert mailbox.get(10) == 4
+    queue.put(2)
+    queue.put(3)
+    assert (queue.get(1), queue.get(1)) == (2, 3)
+    threading.Timer(0.01, queue.put, [4]).start()
+    assert queue.get(10) == 4
 
 
 @pytest.mark.parametrize(

@@ -366,16 +366,15 @@ def test_answers_that_lie_unread_fill_the_host_together(
     asked = broker(client, memory_mb=4, tokens=None)
     place = "POST", f"{BASE_URL}/chat/completions", b"{}"
     for _ in range(6):
-        read = asked.open(*place)
-        while read.read_piece():
-            pass
-    for _ in range(4):
-        asked.open(*place)
+        asked.prepare_open(*place)().take_body()
+    unread = [asked.prepare_open(*place)() for _ in range(4)]
     with pytest.raises(Stop, match="memory_mb"):
-        asked.open(*place)
+        asked.prepare_open(*place)()
+    for response in unread:
+        response.close()
     asked.end()
     asked.begin()
-    assert asked.open(*place).status == 200
+    assert asked.prepare_open(*place)().status == 200
 
 
 def test_a_stream_without_an_event_does_not_fill_the_host(
@@ -391,12 +390,13 @@ def test_a_stream_without_an_event_does_not_fill_the_host(
                 connection.send(chunk(b"x" * 100_000))
 
     asked = broker(connect(fault_server(pour).url), memory_mb=2, tokens=None)
-    reading = asked.open("POST", f"{BASE_URL}/chat/completions", b'{"stream": true}')
+    stream = b'{"stream": true}'
+    response = asked.prepare_open("POST", f"{BASE_URL}/chat/completions", stream)()
     came: list[int] = []
     with pytest.raises(Stop, match="memory_mb"):
-        came.extend(map(len, iter(reading.read_piece, None)))
+        came.extend(map(len, iter(response.read_piece, None)))
     assert sum(came) > 10_000_000
-    asked.end()
+    response.close()
 
 
 # --- Requests ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import gc
 import json
 import os
@@ -20,8 +19,7 @@ from typing import Any
 import pytest
 
 from luaopenai import LimitExceeded, Limits, LuaError, Plugin, PluginHost
-from luaopenai.bridge import exports
-from luaopenai.host import channel, engine, process
+from luaopenai.host import channel, process
 from luaopenai.host.channel import Channel, NonsenseError, TooLargeError
 from luaopenai.host.launch import WorkerProcess
 from support.children import child
@@ -58,23 +56,6 @@ def open_descriptors() -> int:
 
 
 # --- Beginnings ---
-
-
-def test_a_worker_imports_before_it_is_locked_up_what_its_lua_has_python_import_later() -> None:
-    lazily = set()
-    for node in ast.walk(ast.parse(Path(exports.__file__).read_text("utf-8"))):
-        is_for_plugins = isinstance(node, ast.FunctionDef) and (
-            node.name in engine._EXPORTED or node.name.startswith("_")
-        )
-        for inner in ast.walk(node) if is_for_plugins else ():
-            if isinstance(inner, ast.Import):
-                lazily |= {alias.name for alias in inner.names}
-            elif isinstance(inner, ast.ImportFrom) and inner.module == "luaopenai.client":
-                lazily |= {f"luaopenai.client.{alias.name}" for alias in inner.names}
-            elif isinstance(inner, ast.ImportFrom) and inner.module:
-                lazily.add(inner.module)
-    assert len(lazily) > 8
-    assert set(engine._NEEDED) == lazily | {"difflib", "encodings.utf_16_le"}
 
 
 def test_a_worker_can_say_which_endpoint_was_meant(host: PluginHost) -> None:

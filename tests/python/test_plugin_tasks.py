@@ -24,8 +24,8 @@ from pytest_httpserver import HTTPServer
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 from luaopenai.host.broker import Broker, Totals
 from luaopenai.host.channel import Channel
-from luaopenai.host.desk import Desk
-from luaopenai.host.errands import MOST_AT_ONCE
+from luaopenai.host.operations import MOST_AT_ONCE
+from luaopenai.host.rpc import Dispatcher
 from support.crowd_server import CrowdServer
 from support.waiting import eventually, waiting_threads
 
@@ -627,30 +627,68 @@ def test_a_wait_for_a_task_at_the_deepest_place_fails_and_harms_no_other(load: L
 # --- The line between host and worker ---
 
 
-def desk() -> Desk:
+@pytest.mark.parametrize(
+    ("body", "messages"),
+    [
+        ("return 1", ["call", "done"]),
+        ("return chat('wait-1', 'hello')", ["call", "perform", "ok", "done"]),
+        (
+            "return openai.gather({ function() return chat('wait-1', 'hello') end })[1]",
+            ["call", "begin", "ok", "next_done", "ok", "done"],
+        ),
+    ],
+)
+def test_a_chat_crosses_the_line_in_few_messages(
+    crowd: CrowdServer, monkeypatch: pytest.MonkeyPatch, body: str, messages: list[str]
+) -> None:
+    crossed = []
+    send, receive = Channel.send, Channel.receive
+
+    def note_sent(self: Channel, *parts: bytes, deadline: float | None = None) -> None:
+        crossed.append(parts[0].decode())
+        send(self, *parts, deadline=deadline)
+
+    def note_received(self: Channel, deadline: float | None = None) -> list[bytes]:
+        parts = receive(self, deadline)
+        crossed.append(parts[0].decode())
+        return parts
+
+    with OpenAI("sk-secret", crowd.url) as client, PluginHost(client) as host:
+        plugin = host.load_string(TASKS + f"return {{ run = function() {body} end }}")
+        monkeypatch.setattr(Channel, "send", note_sent)
+        monkeypatch.setattr(Channel, "receive", note_received)
+        assert plugin.call("run") in (1, "hello")
+    assert crossed == messages
+
+
+HOST = [b"7", b"host", b"+same", b"-"]
+"""A call of a function of the host, under the ticket 7."""
+
+
+def dispatcher() -> Dispatcher:
     broker = Broker("plugin", None, {"same": lambda x: x}, None, Limits(), Totals(), print, None)
-    return Desk(broker)
+    return Dispatcher(broker.operations)
 
 
 def test_a_worker_that_waits_for_nothing_is_answered_at_once() -> None:
-    assert desk().serve(b"next_done", [b""]) == [b"ok"]
+    assert dispatcher().serve(b"next_done", [b""]) == [b"ok"]
 
 
 def test_a_worker_cannot_use_a_ticket_twice_at_once() -> None:
-    line = desk()
-    assert line.serve(b"begin_host", [b"7", b"same", b"-"]) == [b"ok"]
-    assert line.serve(b"begin_host", [b"7", b"same", b"-"])[0] == b"error"
+    line = dispatcher()
+    assert line.serve(b"begin", HOST) == [b"ok"]
+    assert line.serve(b"begin", HOST)[0] == b"error"
     assert line.serve(b"next_done", [b""])[:2] == [b"ok", b"7"]
-    assert line.serve(b"begin_host", [b"7", b"same", b"-"]) == [b"ok"]
-    line._broker.end()
+    assert line.serve(b"begin", HOST) == [b"ok"]
+    line._operations.end()
 
 
 @pytest.mark.parametrize("timeout", [b"x", b"null", b"[" * 10_000])
 def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
-    line = desk()
-    assert line.serve(b"begin_host", [b"7", b"same", b"-"]) == [b"ok"]
+    line = dispatcher()
+    assert line.serve(b"begin", HOST) == [b"ok"]
     assert line.serve(b"next_done", [timeout])[0] == b"error"
-    line._broker.end()
+    line._operations.end()
 
 
 @pytest.mark.parametrize(
@@ -697,23 +735,23 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
 def test_a_worker_cannot_have_an_answer_read_twice_at_once(crowd: CrowdServer) -> None:
     with OpenAI("sk-secret", crowd.url) as client:
         broker = Broker("plugin", client, {}, None, Limits(), Totals(), print, None)
-        line = Desk(broker)
+        line = Dispatcher(broker.operations)
         payload = (
             b'+{"model":"drip-3-100","stream":true,"messages":[{"role":"user","content":"s"}]}'
         )
-        place = [b"POST", b"https://host.invalid/v1/chat/completions", payload]
-        assert line.serve(b"open", place)[0] == b"ok"
-        assert line.serve(b"begin_read", [b"1", b"1"]) == [b"ok"]
-        assert line.serve(b"begin_read", [b"2", b"1"])[0] == b"error"
-        assert line.serve(b"read", [b"1"])[0] == b"error"
-        assert line.serve(b"next_done", [b""])[1:3] == [b"1", b"text"]
-        assert line.serve(b"read", [b"1"])[0] == b"ok"
-        assert line.serve(b"begin_read", [b"3", b"1"]) == [b"ok"]
+        place = [b"+POST", b"+https://host.invalid/v1/chat/completions", payload]
+        read = [b"read", b"+1"]
+        assert line.serve(b"perform", [b"open", *place])[0] == b"ok"
+        assert line.serve(b"begin", [b"1", *read]) == [b"ok"]
+        assert line.serve(b"begin", [b"2", *read])[0] == b"error"
+        assert line.serve(b"perform", read)[0] == b"error"
+        assert line.serve(b"next_done", [b""])[1:3] == [b"1", b"ok"]
+        assert line.serve(b"perform", read)[0] == b"ok"
+        assert line.serve(b"begin", [b"3", *read]) == [b"ok"]
         assert line.serve(b"cancel", [b"3"]) == [b"ok"]
-        assert line.serve(b"begin_host", [b"3", b"same", b"-"]) == [b"ok"]
+        assert line.serve(b"begin", [b"3", *HOST[1:]]) == [b"ok"]
         assert line.serve(b"next_done", [b""])[1] == b"3"
-        assert line._readings == {}, "what was cancelled does not come back"
-        assert line.serve(b"read", [b"1"])[0] == b"error"
+        assert line.serve(b"perform", read)[0] == b"error", "what was cancelled does not come back"
         broker.end()
     leaves_nothing(crowd)
 

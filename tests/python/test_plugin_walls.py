@@ -59,7 +59,7 @@ def test_a_call_is_not_held_to_the_deadline_of_the_one_before(
 ) -> None:
     passed = 0.0
     clock = time.monotonic
-    monkeypatch.setattr("luaopenai.host.engine.time.monotonic", lambda: clock() + passed)
+    monkeypatch.setattr("luaopenai.host.clock.time.monotonic", lambda: clock() + passed)
     with PluginHost(limits=Limits(seconds=1), isolation="thread") as host:
         plugin = host.load_string("return { run = function(n) for _ = 1, n do end end }")
         # So many instructions that the next look at the clock would fall between calls.

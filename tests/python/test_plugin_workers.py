@@ -75,9 +75,9 @@ def test_a_function_of_a_worker_has_a_name(load: Load, names: str) -> None:
 def test_a_worker_that_asks_before_it_is_answered_is_ended(load: Load) -> None:
     # What a question takes is free: asked without a pause, nothing would end the call.
     plugin = load("""
-channel.send(b"read", b"1")
-asked = struct.pack("<II", 2, 13)
-asked += struct.pack("<II", 4, 1) + b"read1"
+channel.send(b"cancel", b"1")
+asked = struct.pack("<II", 2, 15)
+asked += struct.pack("<II", 6, 1) + b"cancel1"
 line.sendall(asked * 100)
 """)
     with pytest.raises(LuaError, match="sends nonsense"):
@@ -89,7 +89,7 @@ def test_the_host_counts_what_a_worker_says(load: Load) -> None:
     plugin = load(
         """
 while True:
-    channel.send(b"write", bytes(1000))
+    channel.send(b"perform", b"write", b"+" + bytes(1000))
     channel.receive()
 """,
         limits=Limits(output_kb=10, seconds=0.3),

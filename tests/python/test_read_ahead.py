@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from luaopenai import APIConnectionError
-from luaopenai.client.transport import Answer, Transport
+from luaopenai.client.transport import RawResponse, Transport
 from support.fault_server import Connection, FaultServer, Script, answer, chunk
 
 StartServer = Callable[[Script], FaultServer]
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def opened(server: FaultServer) -> Answer:
+def opened(server: FaultServer) -> RawResponse:
     """An answer of that server, read ahead."""
     found = Transport().open("GET", f"{server.url}/models", {})
     found.read_ahead()

@@ -651,7 +651,7 @@ def test_debug_getupvalue_finds_only_the_bridges_own_functions(well_used: Runtim
     pythons = [shown for shown in found.values() if is_pythons(shown)]
     assert pythons
     assert {shown.partition(" at 0x")[0] for shown in pythons} == {
-        "<function Runtime._guarded.<locals>.guarded"
+        "<function LuaState.guard.<locals>.guarded"
     }
 
 

@@ -7,6 +7,7 @@ the client's; here they are only put into Lua's hands.
 from __future__ import annotations
 
 from luaopenai._version import __version__
+from luaopenai.bridge.marks import export, find_marks
 from luaopenai.bridge.network import Defaults, Network
 
 TYPE_CHECKING = False
@@ -14,27 +15,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from luaopenai.bridge.marks import Mark
     from luaopenai.bridge.values import Values
+    from luaopenai.bridge.work import Work
     from luaopenai.client.endpoints import Endpoint
 
+_CHECKING = "client.messages client.payload"
+"""What the functions need that check what a script sends."""
 
-_PYTHONS_OWN = {"begin", "call_back", "context", "functions", "is_elsewhere", "leave"}
+_DECODING = "client.payload client.sse encodings.utf_16_le"
+"""What reading a server's body needs: it may hold events, and half a pair of surrogates."""
 
 
 class Exports(Network):
-    """One runtime's functions for Lua: all public methods but those above, by their own names."""
+    """One Lua state's functions for Lua: all marked methods, by their own names."""
 
     def __init__(self, values: Values, defaults: Defaults) -> None:
         super().__init__(values, defaults)
         self._constants: object = None
 
-    def functions(self) -> dict[bytes, Callable[..., object]]:
-        """The exported functions by name."""
-        names = [
-            name for name in dir(self) if not name.startswith("_") and name not in _PYTHONS_OWN
-        ]
-        return {name.encode(): getattr(self, name) for name in names}
+    def functions(self) -> dict[bytes, tuple[Callable[..., object], bool]]:
+        """Returns the exported functions by name, each with whether it fails softly."""
+        marks = find_marks(type(self))
+        return {
+            name.encode(): (self._exported(name, marks[name]), marks[name].is_soft)
+            for name in marks
+        }
 
+    def _exported(self, name: str, mark: Mark) -> Callable[..., object]:
+        """Returns a marked method as Lua calls it."""
+        method: Callable[..., Any] = getattr(self, name)
+        if not mark.is_operation:
+            return method
+
+        def wait_or_begin(callback: int | bool, *args: object) -> object:
+            work: Work = method(*args)
+            return work.do() if callback is False else self.begin(work, callback)
+
+        return wait_or_begin
+
+    @export(plugins=True, needs="client.chat client.endpoints client.responses client.servers")
     def constants(self) -> object:
         """Version, endpoints, defaults and the names of options, as one Lua table."""
         if self._constants is None:
@@ -79,12 +99,14 @@ class Exports(Network):
             "methods": " ".join(METHODS),
         }
 
+    @export(plugins=True, needs="client.endpoints")
     def endpoint(self, name: bytes) -> object:
         """The endpoint of a client's method, as a Lua table."""
         from luaopenai.client.endpoints import METHODS
 
         return self._values.to_lua(_constants_of(METHODS[name.decode()]))
 
+    @export(plugins=True, needs="client.lists difflib")
     def find_list(self, name: bytes) -> tuple[object, ...]:
         """How many ids a method takes that lists, and the field that asks for its next page."""
         from luaopenai.client.lists import find_list
@@ -92,6 +114,7 @@ class Exports(Network):
         endpoint = find_list(name.decode("utf-8", "replace"))
         return len(endpoint.ids), endpoint.pages
 
+    @export(plugins=True, needs="client.errors client.lists " + _DECODING)
     def read_page(
         self, name: bytes, status: int, text: bytes, last: bytes | None
     ) -> tuple[object, ...]:
@@ -114,18 +137,21 @@ class Exports(Network):
         except APIError as error:
             return None, f"{name.decode()}: {error}"
 
+    @export(plugins=True, needs="client.polling difflib")
     def find_polled(self, name: bytes) -> int:
         """How many ids a method takes that may be polled; raises for one that may not."""
         from luaopenai.client.polling import find_polled
 
         return len(find_polled(name.decode("utf-8", "replace")).ids)
 
+    @export(plugins=True, needs="client.polling")
     def check_seconds(self, name: bytes, value: object) -> None:
         """Raise unless an option is a number of seconds."""
         from luaopenai.client.polling import check_seconds
 
         check_seconds(name.decode(), value)
 
+    @export(plugins=True, needs="client.completions " + _DECODING)
     def poll_failure(self, name: bytes, status: int, text: bytes) -> str | None:
         """Why a body, given as JSON, is no success, or nothing."""
         from luaopenai.client.completions import bad_status, is_success
@@ -135,24 +161,28 @@ class Exports(Network):
             None if is_success(status) else f"{name.decode()}: {bad_status(status, decode(text))}"
         )
 
+    @export(plugins=True, needs="client.polling")
     def is_final(self, name: bytes, status: bytes | None) -> bool:
         """Whether a status does not change any more."""
         from luaopenai.client.polling import is_final
 
         return is_final(name.decode(), _text(status))
 
+    @export(plugins=True, needs="client.polling client.payload")
     def next_pause(self, polls: int, interval: float | None, headers: bytes) -> float:
         """Seconds before the next poll; the last answer's headers are given as JSON."""
         from luaopenai.client.polling import next_pause
 
         return next_pause(polls, interval, _loads(headers, "headers") or {})
 
+    @export(plugins=True, needs="client.polling")
     def too_late(self, name: bytes, timeout: float, status: bytes | None) -> str:
         """What to say when the time to wait is over."""
         from luaopenai.client.polling import too_late
 
         return too_late(name.decode(), timeout, _text(status))
 
+    @export(plugins=True, needs="client.servers")
     def account_headers(self, organization: object, project: object) -> object:
         """The headers that name an organization and a project."""
         from luaopenai.client.servers import account_headers
@@ -160,12 +190,14 @@ class Exports(Network):
         named = self._values.to_python(organization), self._values.to_python(project)
         return self._values.to_lua(account_headers(*named))
 
+    @export(plugins=True, needs="client.servers")
     def read_base_url(self, url: bytes, name: bytes) -> str:
         """A base URL as the client keeps it; raises where its scheme is missing."""
         from luaopenai.client.servers import read_base_url
 
         return read_base_url(url.decode("utf-8", "replace"), name.decode())
 
+    @export()
     def warn_of_setting(self, name: bytes) -> None:
         """Tell on standard error of an unknown setting whose name is close to a known one."""
         import sys
@@ -177,12 +209,14 @@ class Exports(Network):
         if meant:
             print(f"luaopenai: config.{text} is not known; did you mean {meant}?", file=sys.stderr)
 
+    @export(plugins=True, needs="client.endpoints")
     def missing(self, field: bytes) -> str:
         """What to say of a field that was left out."""
         from luaopenai.client.endpoints import missing
 
         return missing(field.decode())
 
+    @export(plugins=True, needs="client.urls")
     def fill_path(self, path: bytes, *ids: object) -> str:
         """A path with ids in the place of its placeholders, which come in the same order."""
         from luaopenai.client.urls import fill_path, placeholders
@@ -193,6 +227,7 @@ class Exports(Network):
         )
         return fill_path(text, dict(zip(placeholders(text), known, strict=False)))
 
+    @export(plugins=True, needs="client.urls client.payload")
     def add_query(self, path: bytes, query: bytes) -> bytes:
         """A path or a URL with a query, given as JSON, after it."""
         from luaopenai.client.urls import add_query
@@ -200,41 +235,48 @@ class Exports(Network):
         text = add_query(path.decode("utf-8", "surrogateescape"), _loads(query, "query"))
         return text.encode("utf-8", "surrogateescape")
 
+    @export(plugins=True, needs=_CHECKING)
     def check_messages(self, text: bytes) -> None:
         """Raise unless the JSON text is a list of valid messages."""
         from luaopenai.client.messages import check_messages
 
         check_messages(_loads(text, "messages"), 1)
 
+    @export(plugins=True, needs=_CHECKING)
     def check_message(self, text: bytes, where: bytes) -> None:
         """Raise unless the JSON text is a valid message."""
         from luaopenai.client.messages import check_message
 
         check_message(_loads(text, where.decode()), where.decode(), 1)
 
+    @export(plugins=True, needs=_CHECKING)
     def check_tool_call(self, text: bytes, where: bytes) -> None:
         """Raise unless the JSON text is a tool call; ``where`` is what errors call it."""
         from luaopenai.client.messages import check_tool_call
 
         check_tool_call(_loads(text, where.decode()), where.decode())
 
+    @export(plugins=True, needs=_CHECKING)
     def check_input(self, text: bytes) -> None:
         """Raise unless the JSON text is what the Responses API takes as input."""
         from luaopenai.client.messages import check_input
 
         check_input(_loads(text, "input"), 1)
 
+    @export(plugins=True, needs=_CHECKING)
     def check_function(self, text: bytes, number: int) -> None:
         """Raise unless the JSON text is a function declaration."""
         from luaopenai.client.messages import check_function
 
         check_function(_loads(text, "function"), f"functions[{number}]")
 
+    @export(plugins=True, needs="client.payload")
     def check_text(self, text: bytes, where: bytes) -> None:
         """Raise unless the JSON text is UTF-8."""
         if not self.is_utf8(text):
             _loads(text, where.decode())
 
+    @export(plugins=True)
     def is_utf8(self, text: bytes) -> bool:
         """Returns whether bytes are UTF-8."""
         try:
@@ -243,6 +285,7 @@ class Exports(Network):
             return False
         return True
 
+    @export(plugins=True, needs="client.payload")
     def explain(self, value: object, where: bytes) -> str:
         """Why a Lua value cannot be sent as JSON."""
         from luaopenai.client.payload import fault
@@ -252,6 +295,7 @@ class Exports(Network):
         except (TypeError, ValueError) as error:
             return str(error)
 
+    @export(plugins=True, needs="client.completions " + _DECODING)
     def read_reply(self, status: int, text: bytes) -> tuple[object, ...]:
         """What the body of a chat completion means.
 
@@ -275,6 +319,7 @@ class Exports(Network):
             encode(message) if is_changed else None,
         )
 
+    @export(plugins=True, needs="client.streams " + _DECODING)
     def read_stream(
         self, text: bytes | None, pieces: bytes, is_content_empty: bool, body: bytes
     ) -> tuple[object, ...]:
@@ -299,12 +344,14 @@ class Exports(Network):
             return None, str(error), error.body
         return encode(completions.history_message(message)), completions.is_plain(message)
 
+    @export(plugins=True, needs="client.lenient encodings.utf_16_le")
     def mended(self, text: bytes) -> bytes | None:
         """A body's JSON as our decoder takes it, or nothing where the text may stay as it is."""
         from luaopenai.client.lenient import mended
 
         return mended(text)
 
+    @export(plugins=True, needs="client.responses " + _DECODING)
     def response_failure(self, status: int, text: bytes) -> str | None:
         """Why a body is no response of the Responses API, or nothing."""
         from luaopenai.client import responses
@@ -319,6 +366,7 @@ class Exports(Network):
             return _lua_words(error)
         return None
 
+    @export(plugins=True, needs="client.lenient client.responses")
     def read_response_event(self, text: bytes) -> tuple[object, ...]:
         """Returns the kind and the text of what an event of a Responses stream brings."""
         from luaopenai.client.lenient import scan
@@ -329,6 +377,7 @@ class Exports(Network):
         except RecursionError:
             return ()
 
+    @export(plugins=True, needs="client.responses " + _DECODING)
     def stream_fault(self, body: object, text: bytes, refusal: bytes, is_over: bool) -> str | None:
         """Why what came of a Responses stream is no answer, or nothing."""
         from luaopenai.client.responses import stream_fault
@@ -337,6 +386,7 @@ class Exports(Network):
         raw = body.decode("utf-8", "replace") if isinstance(body, bytes) else None
         return stream_fault(raw, brought, refused, is_over) or None
 
+    @export(plugins=True, needs="client.responses " + _DECODING)
     def output_images(self, text: bytes) -> bytes:
         """A response's images, as JSON."""
         from luaopenai.client.payload import decode, encode
@@ -344,24 +394,28 @@ class Exports(Network):
 
         return encode(output_images(decode(text)))
 
+    @export()
     def multipart(self, fields: object) -> tuple[object, ...]:
         """A form's body and content type."""
         from luaopenai.client.multipart import encode
 
         return encode(self._values.to_python(fields, "params"))
 
+    @export()
     def encode_multipart(self, fields: object, boundary: bytes) -> bytes:
         """A form's body between boundaries that the caller names."""
         from luaopenai.client.multipart import join, parts
 
         return join(parts(self._values.to_python(fields, "params")), boundary)
 
+    @export()
     def multipart_boundary(self, fields: object) -> str:
         """A boundary that is in no part of a form."""
         from luaopenai.client.multipart import choose_boundary, parts
 
         return choose_boundary(parts(self._values.to_python(fields, "params")))
 
+    @export()
     def read_file(self, path: object, field: bytes) -> tuple[object, ...]:
         """The name and the content of a file for a form's field."""
         from luaopenai.client.multipart import read_file
@@ -369,12 +423,14 @@ class Exports(Network):
         part = read_file(self._values.to_python(path, field.decode()), field.decode())
         return part.filename, part.content
 
+    @export(plugins=True, needs="client.payload")
     def is_binary(self, content_type: bytes) -> bool:
         """Whether a body of this type is for the caller as it came."""
         from luaopenai.client.payload import is_binary
 
         return is_binary(content_type.decode("latin-1"))
 
+    @export(plugins=True, needs="client.streams encodings.utf_16_le")
     def odd_event_reader(self) -> Callable[[bytes | None], tuple[object, ...]]:
         """Returns a function that takes the data of an event that Lua cannot read as it is.
 
@@ -397,9 +453,11 @@ class Exports(Network):
 
         return read
 
+    @export()
     def heed_signals(self) -> None:
         """Nothing: on the way Python runs the handlers of the signals that came while Lua ran."""
 
+    @export()
     def execute(self, command: bytes) -> int:
         """Run a command of the shell; its status as C's ``system`` returns it.
 
@@ -411,6 +469,7 @@ class Exports(Network):
         code = subprocess.Popen(words, executable="/bin/sh", close_fds=False).wait()
         return -code if code < 0 else code << 8
 
+    @export()
     def exit(self, code: object = None, *_: object) -> None:
         """Leave Lua, then Python: ``os.exit``; whether to close the state is not asked."""
         if isinstance(code, bool) or not isinstance(code, int):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luaopenai.bridge.errors import LuaError
+from luaopenai.bridge.work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from luaopenai.bridge.network import Network
+    from luaopenai.bridge.tickets import Tickets
     from luaopenai.bridge.values import Values
 
 
@@ -18,9 +20,9 @@ class Functions:
 
     Args:
         values: converts arguments and results.
-        network: has work done in threads.
+        network: does work, at once or in threads.
         guard: makes a function one that raises nothing, and says how it ended.
-        wrap: makes, of a function that calls and one that begins, a Lua function.
+        wrap: makes of such a function, which is an operation, one of Lua's.
     """
 
     def __init__(
@@ -36,32 +38,44 @@ class Functions:
         self._wrap = wrap
 
     def to_lua(self, function: Callable[..., object]) -> Any:
-        """A Lua function that calls a Python one; in a task, the others go on meanwhile."""
+        """Returns a Lua function that calls a Python one; in a task, the others go on meanwhile.
 
-        def call(*args: object) -> Any:
-            return self._give(function(*self._take(args)))
+        The operation comes to True and results, or, where a thread has done it, to False and a
+        message.
+        """
 
-        def begin(callback: int | None, *args: object) -> int:
-            context, taken = self._network.context(callback), self._take(args)
-            return self._network.begin(
-                lambda: context.run(_attempt, function, taken),
-                _give_up,
-                lambda ended: self._guard(lambda: self._give(ended()), _describe)(False),
-            )
+        def operation(callback: int | bool, *args: object) -> Any:
+            taken = [self._values.to_python(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
+            if callback is False:
+                return True, *self._give(function(*taken))
+            work = _FunctionCall(lambda: _attempt(function, taken), self._settle)
+            return self._network.begin(work, callback)
 
-        return self._wrap(self._guard(call, _describe), self._guard(begin, _describe))
+        return self._wrap(self._guard(operation, _describe))
 
-    def _take(self, args: tuple[object, ...]) -> list[Any]:
-        return [self._values.to_python(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
-
-    def _give(self, result: object) -> Any:
+    def _give(self, result: object) -> tuple[Any, ...]:
+        """Returns a function's results as Lua's."""
         if isinstance(result, tuple):
             return tuple(self._values.to_lua(value, "result") for value in result)
-        return self._values.to_lua(result, "result")
+        return (self._values.to_lua(result, "result"),)
+
+    def _settle(self, ended: Callable[[], object]) -> tuple[object, ...]:
+        """Returns how a call in a thread has ended: first whether it succeeded."""
+        return self._guard(lambda: self._give(ended()), _describe)(False)
+
+
+class _FunctionCall(Work):
+    """A call of a Python function by a thread."""
+
+    def begin(self, tickets: Tickets, callback: int) -> int:
+        """Has it called in a thread, with the context variables of what has led here."""
+        context, attempt = tickets.context(callback), self.run
+        self.run = lambda: context.run(attempt)
+        return tickets.begin(self)
 
 
 class _Raised:
-    """What a function has raised, for the thread that asks what it came to."""
+    """Raises, in the thread that asks for a function's result, what the function has raised."""
 
     def __init__(self, error: BaseException) -> None:
         self._error: BaseException | None = error
@@ -76,7 +90,7 @@ class _Raised:
 
 
 def _attempt(function: Callable[..., object], args: list[Any]) -> Callable[[], object]:
-    """Call a function; what is returned gives its result, or raises what it has raised."""
+    """Calls a function; returns one that returns its result, or raises what it has raised."""
     try:
         result = function(*args)
     except BaseException as error:
@@ -84,10 +98,6 @@ def _attempt(function: Callable[..., object], args: list[Any]) -> Callable[[], o
     return lambda: result
 
 
-def _give_up(_: object) -> None:
-    """What is made of results that nobody wants."""
-
-
 def _describe(error: Exception) -> str:
-    """A function's exception for Lua: with its type, unless it is Lua's own."""
+    """Returns a function's exception as Lua is told it: with its type, unless it is Lua's own."""
     return str(error) if isinstance(error, LuaError) else f"{type(error).__name__}: {error}"

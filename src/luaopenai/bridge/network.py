@@ -1,26 +1,27 @@
 """The functions for our Lua files that wait: requests, their bodies, pauses.
 
-Each comes in two forms. ``open``, ``read`` and ``sleep`` wait here and now. ``begin_open``,
-``begin_read`` and ``begin_sleep`` return a ticket at once, and ``next_done`` says which ticket
-came to its end, ``take`` what it came to: so many of Lua's coroutines can wait at a time.
-``begin`` and ``call_back`` are not for Lua: with them the runtime lets Python's own functions wait.
+``open``, ``read`` and ``sleep`` are operations: what they return is work. Without a ticket it is
+done here and now. With one it is begun; ``next_done`` says which ticket came to its end, and
+``take`` what it came to: so many of Lua's coroutines can wait at a time.
 """
 
 from __future__ import annotations
 
 import time
 
+from luaopenai.bridge.marks import export, operation
+from luaopenai.bridge.work import Work
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Context
     from typing import Any
 
+    from luaopenai.bridge.threads import ThreadExecutor
+    from luaopenai.bridge.tickets import Tickets
     from luaopenai.bridge.values import Values
-    from luaopenai.bridge.waits import Waits
-    from luaopenai.bridge.workers import Workers
     from luaopenai.client.settings import Settings
-    from luaopenai.client.transport import Answer, Transport
+    from luaopenai.client.transport import RawResponse, Transport
 
 
 LONGEST = 1e9
@@ -51,11 +52,12 @@ class Network:
         self._defaults = defaults
         self._transports: dict[int | None, Transport] = {}
         """By pool size; None is the default one's key."""
-        self._answers: dict[int, Answer] = {}
-        self._last_answer = 0
-        self._workers: Workers | None = None
-        self._waits: Waits | None = None
+        self._responses: dict[int, RawResponse] = {}
+        self._last_response = 0
+        self._threads: ThreadExecutor | None = None
+        self._known_tickets: Tickets | None = None
 
+    @operation(plugins=True)
     def open(
         self,
         method: bytes,
@@ -63,169 +65,116 @@ class Network:
         headers: bytes,
         body: bytes | None,
         given: object = None,
-    ) -> tuple[object, ...]:
-        """Send a request; ``given`` holds settings for it.
+    ) -> Work:
+        """Sends a request; ``given`` holds settings for it.
 
         Names and values of ``headers`` come in turn, with NUL between.
-        Returns status, reason, headers, and a number by which to read and close the answer.
+        Lua gets status, reason, headers, and a number by which to read and close the response.
         """
-        return self._opened(self._sender(method, url, headers, body, given)())
+        transport, settings = self._settled(given)
+        fields = headers.decode("latin-1").split("\0")
+        sent = dict(zip(fields[::2], fields[1::2], strict=False))
+        place = method.decode("latin-1"), url.decode("utf-8", "replace")
+        return _Open(lambda: transport.open(*place, sent, body, settings), self._opened, _close)
 
-    def read(self, number: int) -> bytes | None:
-        """The next piece of an answer's body, nil at the end."""
-        return self._piece(number, self._answers[number].read_piece())
+    @operation(plugins=True)
+    def read(self, number: int) -> Work:
+        """Reads the next piece of a response's body, nil at the end.
 
+        Until then the response is the reading thread's, and nobody else's to read or close.
+        """
+        return _Read(self._responses, number)
+
+    @export(plugins=True)
     def close(self, number: int) -> None:
-        """Let go of an answer that was not read to its end."""
-        answer = self._answers.pop(number, None)
-        if answer is not None:
-            answer.close()
+        """Closes a response that was not read to its end."""
+        response = self._responses.pop(number, None)
+        if response is not None:
+            response.close()
 
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        pause(length(seconds))
+    @operation(plugins=True)
+    def sleep(self, seconds: float) -> Work:
+        """Waits."""
+        return Pause(pause, seconds)
 
+    @export(plugins=True)
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Returns the seconds since the epoch."""
         return time.time()
 
-    def begin_open(
-        self,
-        method: bytes,
-        url: bytes,
-        headers: bytes,
-        body: bytes | None,
-        given: object = None,
-    ) -> int:
-        """``open``, for later."""
-        send = self._sender(method, url, headers, body, given)
-
-        def send_and_read_ahead() -> Answer:
-            # Each ticket costs 50 µs: most bodies come with the head.
-            answer = send()
-            answer.read_ahead()
-            return answer
-
-        return self.begin(send_and_read_ahead, _close, self._opened)
-
-    def begin_read(self, number: int) -> int | tuple[None, bytes | None]:
-        """``read``, for later; until then the answer is the reading thread's.
-
-        Where nothing needs to be waited for, the piece comes at once, in the place of a ticket.
-        """
-        if self._answers[number].is_at_hand:
-            return None, self.read(number)
-        answer = self._answers.pop(number)
-
-        def finish(piece: bytes) -> bytes | None:
-            self._answers[number] = answer
-            return self._piece(number, piece)
-
-        return self.begin(answer.read_piece, lambda _: answer.close(), finish)
-
-    def begin_sleep(self, seconds: float) -> int:
-        """``sleep``, for later."""
-        return self._tasks().begin_pause(length(seconds))
-
+    @export(plugins=True)
     def next_done(self, *seconds: float) -> tuple[Any, ...]:
         """Wait for a ticket to come to its end; its number, or what ``Waits.next_done`` adds.
 
         Args:
             seconds: how long to wait at most; then nothing is returned.
         """
-        return self._tasks().next_done(*seconds)
+        return self._tickets().next_done(*seconds)
 
+    @export(soft=True, plugins=True)
     def take(self, ticket: int) -> object:
         """What a ticket that ``next_done`` told came to, as ``open`` or ``read`` returns it."""
-        return self._tasks().take(ticket)
+        return self._tickets().take(ticket)
 
+    @export()
     def answer(self, ticket: int, *results: object) -> None:
         """What the Lua function came to that a ticket's work has called."""
-        self._tasks().answer(ticket, results)
+        self._tickets().answer(ticket, results)
 
+    @export(plugins=True)
     def cancel(self, ticket: int) -> None:
         """Nobody waits for a ticket any more."""
-        self._tasks().cancel(ticket)
+        self._tickets().cancel(ticket)
 
+    @export(plugins=True)
     def rest(self) -> None:
         """No coroutine waits any more: let the threads go."""
-        if self._waits is not None:
-            self._waits.rest()
+        if self._known_tickets is not None:
+            self._known_tickets.rest()
 
-    def begin(
-        self,
-        work: Callable[[], Any],
-        give_up: Callable[[Any], object],
-        finish: Callable[[Any], object],
-    ) -> int:
-        """Have work done in a thread that touches nothing of Lua's; returns its ticket.
-
-        Args:
-            work: what to run.
-            give_up: takes a result that came for nobody, None where the work has failed.
-            finish: makes of the result, in Lua's thread, what ``take`` returns.
-        """
-        waits, workers = self._tasks(), self._workers
-        assert workers is not None
-        return waits.begin(lambda ticket: workers.submit(ticket, work, give_up), finish)
+    def begin(self, work: Work, callback: int) -> Any:
+        """Begins work, and returns its ticket; see ``Work.begin``."""
+        return work.begin(self._tickets(), callback)
 
     def is_elsewhere(self) -> bool:
-        """Whether this thread does work for Lua's: then Lua is not to be called from here."""
-        return self._workers is not None and self._workers.is_here()
-
-    def context(self, ticket: int | None) -> Context:
-        """The context variables for a call that the callback of a ticket's work has led to."""
-        from contextvars import copy_context
-
-        known = None if ticket is None else self._tasks().context(ticket)
-        return known.copy() if known else copy_context()
+        """Returns whether this thread works for Lua: then Lua is not to be called from here."""
+        return self._threads is not None and self._threads.is_here()
 
     def call_back(self, start: Callable[[], list[Any]], finish: Callable[[Any], Any]) -> Any:
-        """Have Lua's thread call Lua; see ``Workers.call_back``."""
-        assert self._workers is not None
-        return self._workers.call_back(start, finish)
+        """Has Lua's thread call Lua; see ``ThreadExecutor.call_back``."""
+        assert self._threads is not None
+        return self._threads.call_back(start, finish)
 
     def leave(self) -> None:
-        """No Lua runs any more, though nothing is at its end: close what is open."""
+        """Closes what is open, and ends what is under way: no Lua runs any more."""
         self.rest()
-        while self._answers:
-            self._answers.popitem()[1].close()
+        while self._responses:
+            self._responses.popitem()[1].close()
 
+    @export()
     def close_connections(self) -> None:
         """Close the connections that are not in use."""
         for transport in self._transports.values():
             transport.close()
 
-    def _tasks(self) -> Waits:
-        """What tasks wait for, loaded when it is first needed."""
-        if self._waits is None:
-            from luaopenai.bridge.waits import Waits
-            from luaopenai.bridge.workers import Workers
+    def _tickets(self) -> Tickets:
+        """Returns the state's tickets, which are loaded when they are first needed."""
+        if self._known_tickets is None:
+            self._known_tickets = self._make_tickets()
+        return self._known_tickets
 
-            self._workers = Workers()
-            self._waits = Waits(self._workers)
-        return self._waits
+    def _make_tickets(self) -> Tickets:
+        from luaopenai.bridge.threads import ThreadExecutor
+        from luaopenai.bridge.tickets import Tickets
 
-    def _sender(
-        self, method: bytes, url: bytes, headers: bytes, body: bytes | None, given: object
-    ) -> Callable[[], Answer]:
-        """A function that sends a request; it touches nothing of Lua's."""
-        transport, settings = self._settled(given)
-        fields = headers.decode("latin-1").split("\0")
-        sent = dict(zip(fields[::2], fields[1::2], strict=False))
-        place = method.decode("latin-1"), url.decode("utf-8", "replace")
-        return lambda: transport.open(*place, sent, body, settings)
+        self._threads = ThreadExecutor()
+        return Tickets(self._threads)
 
-    def _opened(self, answer: Answer) -> tuple[object, ...]:
-        self._last_answer = number = self._last_answer + 1
-        self._answers[number] = answer
-        headers = self._values.to_lua(answer.headers, "headers")
-        return answer.status, answer.reason, headers, number
-
-    def _piece(self, number: int, piece: bytes | None) -> bytes | None:
-        if not piece:
-            self._answers.pop(number, None)
-        return piece or None
+    def _opened(self, response: RawResponse) -> tuple[object, ...]:
+        self._last_response = number = self._last_response + 1
+        self._responses[number] = response
+        headers = self._values.to_lua(response.headers, "headers")
+        return response.status, response.reason, headers, number
 
     def _settled(self, given: object) -> tuple[Transport, Settings | None]:
         """The transport for a request, and the settings that it was given."""
@@ -248,18 +197,84 @@ class Network:
         return transport, settings
 
 
-def _close(answer: Answer | None) -> None:
-    if answer is not None:
-        answer.close()
+class _Open(Work):
+    """Sends a request, and returns the response."""
+
+    def begin(self, tickets: Tickets, callback: int) -> int:
+        """Has it sent by a thread, which reads what has come of the body with the head."""
+        send = self.run
+
+        def send_and_read_ahead() -> RawResponse:
+            # Each ticket costs 50 µs: most bodies come with the head.
+            response: RawResponse = send()
+            response.read_ahead()
+            return response
+
+        self.run = send_and_read_ahead
+        return tickets.begin(self)
 
 
-def length(seconds: float) -> float:
-    """A pause's seconds, as the clocks can hold them."""
-    return min(max(0.0, seconds), LONGEST)
+class _Read(Work):
+    """Reads a piece of a response, which is closed if that fails or nobody wants it.
+
+    It makes no functions, as other work does: a stream has many pieces.
+    """
+
+    def __init__(self, responses: dict[int, RawResponse], number: int) -> None:
+        self._responses = responses
+        self._number = number
+        self._response = responses.pop(number)
+
+    def do(self) -> bytes | None:
+        """Reads it here and now."""
+        return self._finish(self._read())
+
+    def begin(self, tickets: Tickets, callback: int) -> int | tuple[None, bytes | None]:
+        """Has it read by a thread, unless there is nothing to wait for."""
+        if self._response.is_at_hand:
+            return None, self.do()
+        super().__init__(self._read, self._finish, lambda _: self._response.close())
+        return tickets.begin(self)
+
+    def _read(self) -> bytes:
+        try:
+            return self._response.read_piece()
+        except BaseException:
+            self._response.close()
+            raise
+
+    def _finish(self, piece: bytes) -> bytes | None:
+        if not piece:
+            return None
+        self._responses[self._number] = self._response
+        return piece
+
+
+class Pause(Work):
+    """Time that passes: it takes no thread.
+
+    Args:
+        pause: waits for so many seconds.
+        seconds: how many.
+    """
+
+    def __init__(self, pause: Callable[[float], object], seconds: float) -> None:
+        # As the clocks can hold them.
+        self._seconds = min(max(0.0, seconds), LONGEST)
+        super().__init__(lambda: pause(self._seconds))
+
+    def begin(self, tickets: Tickets, callback: int) -> int:
+        """Returns the ticket of the pause."""
+        return tickets.begin_pause(self._seconds)
+
+
+def _close(response: RawResponse | None) -> None:
+    if response is not None:
+        response.close()
 
 
 def pause(seconds: float) -> None:
-    """Sleep; raises ``Cancelled`` when the call that this thread is in is cancelled."""
+    """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
     from luaopenai.client.cancel import current_call
 
     call = current_call()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from luaopenai.client.openai import OpenAI
 from luaopenai.client.settings import Settings
-from luaopenai.client.transport import Answer, Transport
+from luaopenai.client.transport import RawResponse, Transport
 from luaopenai.local import shortcoming
 
 
@@ -19,9 +19,8 @@ def local_client(base_url: str, *, is_embedded: bool) -> OpenAI:
         is_embedded: whether its model is the embedded one.
     """
     client = OpenAI(None, base_url)
-    client._api_key = None  # the environment's is for others
-    client._transport.close()
-    client._transport = _TellingTransport(base_url, is_embedded)
+    # The environment's key is for others.
+    client.speak_through(_TellingTransport(base_url, is_embedded), api_key=None)
     return client
 
 
@@ -42,7 +41,7 @@ class _TellingTransport(Transport):
         body: bytes | None = None,
         settings: Settings | None = None,
         before_send: Callable[[Exception | None], object] | None = None,
-    ) -> Answer:
+    ) -> RawResponse:
         """Send a request."""
         answer = super().open(method, url, headers, body, settings, before_send)
         if url.startswith(self._base_url):

@@ -30,7 +30,7 @@ class InteractiveRuntime(Runtime):
 
     def begin_session(self) -> None:
         """From now on, Lua looks for Ctrl-C while it runs; the JIT compiler is off."""
-        self._repl = dict(self._boot[b"repl"]().items())
+        self._repl = dict(self._state.boot[b"repl"]().items())
 
     def evaluate(self, chunk: Any) -> None:
         """Call a chunk, and show what it returns."""
@@ -52,15 +52,13 @@ class InteractiveRuntime(Runtime):
         found: list[str] = names.decode().split("\n")
         return found if names else []
 
-    def _leave(self) -> None:
-        """Raise what Lua was left for; upon Ctrl-C, tasks of former chunks go on."""
-        if self._repl is None or not isinstance(self._pending, KeyboardInterrupt):
-            super()._leave()
-        pending, self._pending = self._pending, None
-        self._boot[b"sethook"]()
-        self._call_ours(b"recover")
-        assert pending is not None
-        raise pending
+    def _recover(self, raised: BaseException) -> None:
+        """Forgets what Lua was left in the midst of; upon Ctrl-C, tasks of former chunks go on."""
+        if self._repl is None or not isinstance(raised, KeyboardInterrupt):
+            super()._recover(raised)
+        else:
+            self._state.boot[b"sethook"]()
+            self._call_ours(b"recover")
 
     def _call_ours(self, name: bytes, *args: Any) -> Any:
         assert self._repl is not None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from luaopenai.client.openai import Response
-    from luaopenai.client.transport import Answer
+    from luaopenai.client.transport import RawResponse
 
 Piece = TypeVar("Piece")
 Reply = TypeVar("Reply")
@@ -29,7 +29,7 @@ class Body:
         respond: makes the response of the body's bytes.
     """
 
-    def __init__(self, answer: Answer, respond: Callable[[bytes], Response]) -> None:
+    def __init__(self, answer: RawResponse, respond: Callable[[bytes], Response]) -> None:
         self._answer = answer
         self._respond = respond
         self._raw: list[bytes] = []

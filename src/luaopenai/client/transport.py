@@ -59,7 +59,7 @@ if hasattr(os, "register_at_fork"):  # not where nothing can fork
     os.register_at_fork(after_in_child=_note_fork)
 
 
-class Answer:
+class RawResponse:
     """A status, the headers (names in lower case), and a body that has yet to be read."""
 
     def __init__(self, raw: Any, url: str, settings: Settings, deadline: Deadline) -> None:
@@ -221,7 +221,7 @@ class Transport:
         body: bytes | None = None,
         settings: Settings | None = None,
         before_send: Callable[[Exception | None], object] | None = None,
-    ) -> Answer:
+    ) -> RawResponse:
         """Send a request; returns once the headers of an answer are there that is no refusal.
 
         Args:
@@ -251,7 +251,7 @@ class Transport:
         while True:
             if before_send is not None:
                 before_send(failure)
-            answer: Answer | None = None
+            answer: RawResponse | None = None
             failure = None
             started = time.perf_counter()
             try:
@@ -271,7 +271,7 @@ class Transport:
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 failure = without_frames(error)
             else:
-                answer = Answer(raw, url, settings, deadline)
+                answer = RawResponse(raw, url, settings, deadline)
             _log_attempt(method, url, answer, failure, started, retry)
             if failure:
                 check_cancelled()
@@ -325,7 +325,7 @@ def _connection_error(
 
 
 def _is_to_be_repeated(
-    method: str, url: str, answer: Answer | None, failure: BaseException | None
+    method: str, url: str, answer: RawResponse | None, failure: BaseException | None
 ) -> bool:
     if answer:
         return retries.is_refusal(answer.status, answer.headers)
@@ -350,7 +350,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
 def _log_attempt(
     method: str,
     url: str,
-    answer: Answer | None,
+    answer: RawResponse | None,
     failure: BaseException | None,
     started: float,
     retry: int,

@@ -21,9 +21,9 @@ from luaopenai.client.endpoints import ENDPOINTS
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.failures import was_sent, was_stale
 from luaopenai.host import wire
-from luaopenai.host.errands import Errands
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
-from luaopenai.host.reading import Reading
+from luaopenai.host.operations import Operations
+from luaopenai.host.response import PluginResponse
 from luaopenai.host.tokens import TokenCount, asked_tokens, check_amounts, hold_to
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Stop(BaseException):
 class Broker:
     """Serves one plugin.
 
-    What the plugin waits for is done in the caller's thread; ``errands`` does what its tasks wait
-    for, several at once, in threads of their own.
+    It checks and does what ``operations`` describes: for the plugin itself in the caller's thread,
+    for the plugin's tasks in threads of their own, several at once.
 
     Args:
         name: the plugin's name.
@@ -112,10 +112,9 @@ class Broker:
         self._totals = totals
         self._output = output
         self._folder = folder
-        self._readings: list[Reading] = []
         self._held = 0
         self._holding = threading.Lock()
-        self.errands = Errands(self, self.check_memory)
+        self.operations = Operations(self)
         self.causes = Causes()
         """What a call of the plugin that fails may have failed for."""
         self.begin()
@@ -136,7 +135,7 @@ class Broker:
 
     def end(self) -> None:
         """End a call: what it has left open is closed, and its cost booked."""
-        self._release()
+        self.operations.end()
         self.causes.clear()
 
     def conclude(self) -> None:
@@ -145,20 +144,15 @@ class Broker:
         Raises ``Stop`` when what it has broken off took more tokens than there were.
         """
         if self._requests:
-            self._release()
+            self.operations.end()
             self._check()
 
     def leave_to_parent(self) -> None:
         """Forgets, in a process that was forked off, what is under way in its parent."""
         self._totals.lock, self._holding = threading.Lock(), threading.Lock()
-        self._readings, self._held = [], 0
-        self.errands = Errands(self, self.check_memory)
+        self._held = 0
+        self.operations.leave_to_parent()
         self.causes = Causes()
-
-    def _release(self) -> None:
-        self.errands.end()
-        while self._readings:
-            self._readings.pop().close()
 
     def values(self, text: bytes | None) -> list[Any]:
         """The values that the plugin sends; it shall not fill the host's memory with them."""
@@ -179,12 +173,11 @@ class Broker:
         if size > 0:
             self.check_memory(held)
 
-    def host(self, name: str, arguments: bytes | None) -> bytes | None:
-        """Calls a function of the host; raises ``ValueError`` for whatever it raises."""
-        return self.prepare_host(name, arguments)()
-
     def prepare_host(self, name: str, arguments: bytes | None) -> Callable[[], bytes | None]:
-        """Reads the arguments for a function of the host; returns what calls it."""
+        """Reads the arguments for a function of the host; returns what calls it.
+
+        That raises ``ValueError`` for whatever the function raises.
+        """
         begun = time.monotonic()
         try:
             values = self.values(arguments)
@@ -241,11 +234,9 @@ class Broker:
             self.check_memory(size)
             return file.read(size)
 
-    def open(self, method: str, url: str, body: bytes | None) -> Reading:
-        """Sends a request to the host's own server, with the host's own key."""
-        return self.prepare_open(method, url, body)()
-
-    def prepare_open(self, method: str, url: str, body: bytes | None) -> Callable[[], Reading]:
+    def prepare_open(
+        self, method: str, url: str, body: bytes | None
+    ) -> Callable[[], PluginResponse]:
         """Checks a request; returns what sends it.
 
         To look through a payload takes the host's time, which is the plugin's own: see
@@ -271,7 +262,7 @@ class Broker:
 
     def _send(
         self, client: OpenAI, method: str, path: str, body: bytes | None, count: TokenCount
-    ) -> Reading:
+    ) -> PluginResponse:
         lost = 0
         """How many tries a server may have worked for although no answer came of them."""
         is_under_way = False
@@ -285,7 +276,7 @@ class Broker:
             is_under_way = True
 
         try:
-            answer = client._open(method, path, body, {}, before_send=charge)
+            response = client.open_response(method, path, body, before_send=charge)
         except APIConnectionError as error:
             lost += error.was_sent
             raise self._network_error(error, "the host cannot reach its server") from None
@@ -297,13 +288,13 @@ class Broker:
         finally:
             if lost:
                 self._book_tokens(lost * count.total())
-        if answer.status == 401:
+        if response.status == 401:
             # Servers repeat parts of a key that they refuse.
-            answer.close()
+            response.close()
             raise ValueError("the server refuses the host's key (status 401)")
-        reading = Reading(answer, count, self._book_tokens, self._check, self._hold, self._cut_off)
-        self._readings.append(reading)
-        return reading
+        return PluginResponse(
+            response, count, self._book_tokens, self._check, self._hold, self._cut_off
+        )
 
     def _cut_off(self, error: APIConnectionError) -> ValueError:
         is_late = isinstance(error, APITimeoutError)

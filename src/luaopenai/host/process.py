@@ -16,11 +16,11 @@ from luaopenai.client.cancel import check_cancelled, current_call
 from luaopenai.host import wire
 from luaopenai.host.broker import Broker, Stop, plugin_error
 from luaopenai.host.channel import HungUpError, NonsenseError, TooLargeError
-from luaopenai.host.desk import Desk
 from luaopenai.host.launch import START_SECONDS, WorkerProcess
 from luaopenai.host.limits import LimitExceeded
+from luaopenai.host.rpc import Dispatcher, pack, unpack
 from luaopenai.host.setup import Setup
-from luaopenai.host.worker import OUT_OF_MEMORY, PANICKED, READY, pack, unpack
+from luaopenai.host.worker import OUT_OF_MEMORY, PANICKED, READY
 
 GRACE_SECONDS = 0.5
 """How long past its time a plugin may take to notice, before it is killed."""
@@ -156,7 +156,7 @@ class ProcessIsolation:
             raise NonsenseError
 
     def _serve(self, worker: WorkerProcess) -> bytes | None:
-        desk = Desk(self._broker)
+        dispatcher = Dispatcher(self._broker.operations)
         limit = self._broker.limits.seconds
         deadline = None if limit is None else time.monotonic() + limit + GRACE_SECONDS
         call = current_call()
@@ -176,7 +176,7 @@ class ProcessIsolation:
                 except (ValueError, TypeError, RecursionError):
                     raise NonsenseError from None
             begun, worked = time.monotonic(), self._broker.work_seconds
-            outcome, *answer = desk.serve(kind, parts)
+            outcome, *answer = dispatcher.serve(kind, parts)
             worked = self._broker.work_seconds - worked
             if deadline is not None:
                 deadline += time.monotonic() - begun - worked

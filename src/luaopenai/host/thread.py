@@ -47,7 +47,7 @@ class ThreadIsolation:
     def _start(self) -> list[str]:
         broker = self._broker
         model, setup = broker.default_model, self._setup
-        engine = Engine(broker, broker.limits, broker.name, model, setup, is_guest=True)
+        engine = Engine(broker.operations, broker.limits, broker.name, model, setup, is_guest=True)
         self._engine = engine
         try:
             return engine.load(self._source, broker.function_names)

@@ -15,18 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 from luaopenai.bridge.errors import LuaError
-from luaopenai.bridge.runtime import LuaStateError
-from luaopenai.bridge.workers import Outcome
+from luaopenai.bridge.state import LuaStateError
 from luaopenai.host import wire
 from luaopenai.host.broker import Stop
 from luaopenai.host.channel import Channel, HungUpError, TooLargeError
 from luaopenai.host.engine import Engine
 from luaopenai.host.limits import LimitExceeded, Limits
 from luaopenai.host.lockup import lock_up
+from luaopenai.host.rpc import RemoteServices, pack, pack_limit, unpack
 from luaopenai.host.setup import read_setup
 
-NO_VALUE = b"-"
-VALUE = b"+"
 PANICKED, CRASHED, OUT_OF_MEMORY = 1, 76, 77
 """How the process ends: LuaJIT found no memory outside of a protected call, something failed that
 must not, or Python found no memory."""
@@ -34,16 +32,6 @@ READY = b"ready"
 PARENT_SECONDS = 1.0
 """How often a worker looks whether its host is still there."""
 SECRET_BYTES = 32
-
-
-def pack(value: bytes | None) -> bytes:
-    """A byte string or None as a part of a message."""
-    return NO_VALUE if value is None else VALUE + value
-
-
-def unpack(part: bytes) -> bytes | None:
-    """The other way."""
-    return None if part == NO_VALUE else part[1:]
 
 
 def main(line: int | None) -> None:
@@ -111,7 +99,9 @@ def _serve(channel: Channel) -> None:
     settings = json.loads(settings_text)
     limits = Limits(**settings["limits"])
     setup = read_setup(settings["setup"])
-    engine = Engine(_Line(channel), limits, settings["name"], settings["default_model"], setup)
+    engine = Engine(
+        RemoteServices(channel), limits, settings["name"], settings["default_model"], setup
+    )
     lock_up(limits.memory_mb)
     channel.send(READY)
     _answer(
@@ -134,9 +124,9 @@ def _answer(channel: Channel, engine: Engine, work: Any) -> None:
         shown = [error.message, error.chunk, error.line, error.traceback, value]
         parts = [b"failed", json.dumps(shown).encode()]
     except Stop as stop:
-        parts = [b"limit", _limit(stop.exceeded)]
+        parts = [b"limit", pack_limit(stop.exceeded)]
     except LimitExceeded as exceeded:
-        parts = [b"limit", _limit(exceeded)]
+        parts = [b"limit", pack_limit(exceeded)]
     used = json.dumps([engine.seconds - before, engine.peak()]).encode()
     try:
         channel.send(*parts, used)
@@ -145,96 +135,3 @@ def _answer(channel: Channel, engine: Engine, work: Any) -> None:
         channel.send(b"failed", json.dumps(shown).encode(), used)
     if engine.is_broken:
         raise HungUpError
-
-
-def _limit(exceeded: LimitExceeded) -> bytes:
-    return json.dumps([exceeded.kind, exceeded.limit, exceeded.used]).encode()
-
-
-class _Line:
-    """The services of the host, over the channel."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self.work_seconds = 0.0
-        self.errands = _Errands(self)
-
-    def host(self, name: str, arguments: bytes | None) -> bytes | None:
-        return unpack(self.ask(b"host", name.encode(), pack(arguments))[0])
-
-    def write(self, text: bytes) -> None:
-        self.ask(b"write", text)
-
-    def module(self, name: str) -> bytes:
-        return self.ask(b"module", name.encode())[0]
-
-    def open(self, method: str, url: str, body: bytes | None) -> _RemoteReading:
-        head = self.ask(b"open", method.encode(), url.encode(), pack(body))[0]
-        return _RemoteReading(self, *json.loads(head))
-
-    def ask(self, *parts: bytes) -> list[bytes]:
-        self._channel.send(*parts)
-        kind, worked, *answer = self._channel.receive()
-        self.work_seconds += float(worked)
-        if kind == b"error":
-            raise RuntimeError(answer[0].decode("utf-8", "replace"))
-        if kind == b"stop":
-            raise Stop(LimitExceeded(*json.loads(answer[0])))
-        return answer
-
-
-class _RemoteReading:
-    """An answer that the host holds."""
-
-    def __init__(
-        self, line: _Line, number: int, status: int, reason: str, headers: dict[str, str]
-    ) -> None:
-        self.status = status
-        self.reason = reason
-        self.headers = headers
-        self.number = str(number).encode()
-        self._line = line
-
-    def read_piece(self) -> bytes | None:
-        return unpack(self._line.ask(b"read", self.number)[0])
-
-    def close(self) -> None:
-        self._line.ask(b"close", self.number)
-
-
-class _Errands:
-    """The errands of the host, over the channel."""
-
-    def __init__(self, line: _Line) -> None:
-        self._line = line
-
-    def begin_host(self, ticket: int, name: str, arguments: bytes | None) -> None:
-        self._line.ask(b"begin_host", _number(ticket), name.encode(), pack(arguments))
-
-    def begin_open(self, ticket: int, method: str, url: str, body: bytes | None) -> None:
-        place = method.encode(), url.encode()
-        self._line.ask(b"begin_open", _number(ticket), *place, pack(body))
-
-    def begin_read(self, ticket: int, reading: _RemoteReading) -> None:
-        self._line.ask(b"begin_read", _number(ticket), reading.number)
-
-    def next_done(self, timeout: float | None = None) -> Outcome | None:
-        found = self._line.ask(b"next_done", b"" if timeout is None else repr(timeout).encode())
-        if not found:
-            return None
-        ticket, kind, result = int(found[0]), *found[1:]
-        if kind == b"error":
-            return Outcome(ticket, error=RuntimeError(result.decode("utf-8", "replace")))
-        if kind == b"open":
-            return Outcome(ticket, _RemoteReading(self._line, *json.loads(result)))
-        return Outcome(ticket, unpack(result))
-
-    def cancel(self, ticket: int) -> None:
-        self._line.ask(b"cancel", _number(ticket))
-
-    def stop(self) -> None:
-        """The host's errands end with the call."""
-
-
-def _number(number: int) -> bytes:
-    return str(number).encode()

@@ -12,12 +12,12 @@ from contextlib import suppress
 
 from luaopenai import LimitExceeded, LuaError, Plugin
 from luaopenai.host.channel import Channel, HungUpError, NonsenseError
+from luaopenai.host.operations import OPERATIONS
 from luaopenai.host.process import ProcessIsolation
 
-_KINDS = (
-    b"host write module open read close begin_host begin_open begin_read next_done cancel done "
-    b"failed limit ready serve _hold __init__"
-).split()
+_QUESTIONS = b"perform begin next_done cancel".split()
+_OTHERS = b"done failed limit ready serve _begin __init__".split()
+_NAMES = (*map(str.encode, OPERATIONS), b"perform", b"end", b"__init__", b"\xff")
 _PARTS = (
     b"",
     b"-",
@@ -39,13 +39,16 @@ _PARTS = (
     b'["m", null, null, "t", "[1]"]',
     b"echo",
     b"wait",
+    b"+echo",
+    b"+wait",
+    b"+1",
     b"__class__",
     b"../x",
     b"x.y",
-    b"GET",
-    b"POST",
-    b"https://host.invalid/v1/models",
-    b"https://host.invalid/v1/chat/completions",
+    b"+GET",
+    b"+POST",
+    b"+https://host.invalid/v1/models",
+    b"+https://host.invalid/v1/chat/completions",
     b'+{"model":"m","messages":[]}',
     b'+{"model":"m","stream":true,"n":1e400,"messages":[]}',
     b'+[{"\\u0000b": 7}]',
@@ -101,9 +104,17 @@ def _talk(line: socket.socket, chance: random.Random) -> None:
                 return
             else:
                 count = chance.randrange(5)
-                kind = chance.choice(_KINDS[:11] if count else _KINDS)
-                channel.send(kind, *_parts(chance, count))
+                kind = chance.choice(_QUESTIONS if count else [*_QUESTIONS, *_OTHERS])
+                channel.send(kind, *_begin(kind, chance), *_parts(chance, count))
                 channel.receive()
+
+
+def _begin(kind: bytes, chance: random.Random) -> list[bytes]:
+    """Returns what makes of a message, more often than not, one that asks for an operation."""
+    if chance.random() < 0.2 or kind not in (b"perform", b"begin"):
+        return []
+    name = chance.choice(_NAMES)
+    return [name] if kind == b"perform" else [b"%d" % chance.randrange(5), name]
 
 
 def _parts(chance: random.Random, count: int) -> list[bytes]:

@@ -1,34 +1,39 @@
-"""What a Lua state's tasks wait for: each wait has a ticket, and comes to its end some time."""
+"""The tickets of a Lua state: each stands for work that a task waits for, or for a pause."""
 
 from __future__ import annotations
 
 import heapq
 import math
 import time
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
-from luaopenai.bridge.workers import Callback, Outcome
+from luaopenai.bridge.threads import Callback, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextvars import Context
     from typing import Protocol
 
-    class Crew(Protocol):
-        """What does the work: ``Workers``, or a way to them."""
+    from luaopenai.bridge.work import Work
+
+    class Executor(Protocol):
+        """What does the work: ``ThreadExecutor``, or a way to one."""
+
+        def submit(self, ticket: int, work: Work) -> object:
+            """Begins work."""
 
         def next_done(self, timeout: float | None = None) -> Outcome | Callback | None:
-            """Wait for a ticket, or for work that calls back; None when the seconds are over."""
+            """Waits for a ticket, or for work that calls back; None when the seconds are over."""
 
         def cancel(self, ticket: int) -> None:
-            """Nobody waits for a ticket any more."""
+            """Ends work that nobody waits for any more."""
 
         def stop(self) -> object:
-            """End what is under way."""
+            """Ends all work that is under way."""
 
 
-class Pause(NamedTuple):
+class _Pause(NamedTuple):
     """Time that passes; pauses are in the order of their ends.
 
     Attributes:
@@ -40,19 +45,19 @@ class Pause(NamedTuple):
     ticket: int
 
 
-class Waits:
-    """The waits of one Lua state; all methods are for the thread that runs it.
+class Tickets:
+    """The tickets of one Lua state; all methods are for the thread that runs it.
 
     Args:
-        crew: does what takes time.
+        executor: does the work.
     """
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self._tickets = 0
-        self._finish: dict[int, Callable[[Any], object]] = {}
-        """By ticket, for work that is under way."""
-        self._pauses: list[Pause] = []
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._last = 0
+        self._work: dict[int, Work] = {}
+        """By ticket, what is under way, or done and not yet taken."""
+        self._pauses: list[_Pause] = []
         self._callbacks: dict[int, Callback] = {}
         self._outcomes: dict[int, Outcome] = {}
         """Those that ``next_done`` has told and ``take`` has not."""
@@ -60,28 +65,23 @@ class Waits:
     @property
     def are_under_way(self) -> bool:
         """Whether there are any."""
-        return bool(self._finish or self._pauses)
+        return bool(self._work or self._pauses)
 
-    def begin(self, start: Callable[[int], object], finish: Callable[[Any], object]) -> int:
-        """Have work done elsewhere; returns its ticket.
-
-        Args:
-            start: given the ticket, hands the work to the crew.
-            finish: makes of the work's result, in Lua's thread, what ``take`` returns.
-        """
-        self._tickets += 1
-        start(self._tickets)
-        self._finish[self._tickets] = finish
-        return self._tickets
+    def begin(self, work: Work) -> int:
+        """Has the executor do work; returns its ticket."""
+        self._last += 1
+        self._executor.submit(self._last, work)
+        self._work[self._last] = work
+        return self._last
 
     def begin_pause(self, seconds: float) -> int:
-        """Have time pass; returns its ticket."""
-        self._tickets += 1
-        heapq.heappush(self._pauses, Pause(time.monotonic() + seconds, self._tickets))
-        return self._tickets
+        """Has time pass; returns its ticket."""
+        self._last += 1
+        heapq.heappush(self._pauses, _Pause(time.monotonic() + seconds, self._last))
+        return self._last
 
     def next_done(self, seconds: float = math.inf) -> tuple[Any, ...]:
-        """Wait for a ticket, at most so many seconds; its number, or nothing.
+        """Waits for a ticket, at most so many seconds; returns its number, or nothing.
 
         When true, a Lua function and its arguments come behind it, the ticket's work calls back,
         and ``answer`` takes what that comes to.
@@ -102,39 +102,43 @@ class Waits:
                 return ()
 
     def take(self, ticket: int) -> object:
-        """What a ticket that ``next_done`` told came to: as ``finish`` says, nothing for a pause.
+        """Returns what a ticket that ``next_done`` told came to; nothing for a pause.
 
         Raises what its work has raised.
         """
         _, result, error = self._outcomes.pop(ticket)
-        finish = self._finish.pop(ticket, None)
+        work = self._work.pop(ticket, None)
         if error is not None:
             raise error
-        return finish(result) if finish else ()
+        return work.finish(result) if work else ()
 
     def answer(self, ticket: int, results: tuple[Any, ...]) -> None:
-        """What a ticket's callback came to, as the boot file's ``run`` tells it."""
+        """Takes what a ticket's callback came to, as the boot file's ``run`` tells it."""
         callback = self._callbacks.pop(ticket)
         callback.settle(lambda: callback.finish(results))
 
-    def context(self, ticket: int) -> Context | None:
-        """The context variables of the work that has called back, while it waits for that."""
+    def context(self, ticket: int) -> Context:
+        """Returns context variables for a call: those of the work that has led here.
+
+        Args:
+            ticket: of work that has called back, and waits for that; 0 for none.
+        """
         callback = self._callbacks.get(ticket)
-        return callback.context if callback else None
+        return callback.context.copy() if callback else copy_context()
 
     def cancel(self, ticket: int) -> None:
-        """Nobody waits for a ticket any more."""
+        """Ends what nobody waits for any more."""
         self._outcomes.pop(ticket, None)
-        if self._finish.pop(ticket, None):
-            self._crew.cancel(ticket)
+        if self._work.pop(ticket, None):
+            self._executor.cancel(ticket)
         else:
             self._pauses = [pause for pause in self._pauses if pause.ticket != ticket]
             heapq.heapify(self._pauses)
 
     def rest(self) -> None:
-        """Nobody waits for anything any more."""
-        self._crew.stop()
-        self._finish.clear()
+        """Ends all that is under way: nobody waits for anything any more."""
+        self._executor.stop()
+        self._work.clear()
         self._pauses.clear()
         self._callbacks.clear()
         self._outcomes.clear()
@@ -144,10 +148,10 @@ class Waits:
         return (outcome.ticket,)
 
     def _wait(self, timeout: float | None) -> Outcome | Callback | None:
-        return self._crew.next_done(timeout)
+        return self._executor.next_done(timeout)
 
     def _accept(self, callback: Callback) -> tuple[Any, ...] | None:
-        """The ticket of a callback, the function and its arguments, if they can cross to Lua."""
+        """Returns a callback's ticket, function and arguments, if they can cross to Lua."""
         try:
             called = callback.start()
         except Exception as error:

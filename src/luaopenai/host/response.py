@@ -1,4 +1,4 @@
-"""A server's answer on its way to a plugin: its head, its pieces, and its cost."""
+"""A server's response on its way to a plugin: its head, its pieces, and its cost."""
 
 from __future__ import annotations
 
@@ -12,42 +12,48 @@ from luaopenai.client.sse import Decoder
 from luaopenai.host.tokens import TokenCount
 
 if TYPE_CHECKING:
-    from luaopenai.client.transport import Answer
+    from luaopenai.client.transport import RawResponse
 
 _HEADERS = {"content-type", "date", "openai-processing-ms", "retry-after", "x-request-id"}
 """What a plugin is told of an answer's headers, beside ``x-ratelimit-...``: no organization."""
 
 
-class Reading:
-    """An answer that a plugin reads; its tokens are booked once, at its end or when it is closed.
+class PluginResponse:
+    """A response for a plugin; its tokens are booked once, at its end or when it is closed.
 
     Args:
-        answer: what the server sends.
+        response: what the server sends.
         count: counts its tokens.
         book: is given the tokens, once.
         check: raises ``Stop`` when they are too many.
         hold: told how many bytes more the host holds for the plugin, or less; raises ``Stop`` when
             they would fill it.
         fail: makes of the network's failure what the plugin is told.
+
+    Attributes:
+        status: the HTTP status code.
+        reason: its name.
+        headers: those that a plugin is told; names in lower case.
+        is_stream: whether ``read_piece`` returns its body, and not ``take_body``.
     """
 
     def __init__(
         self,
-        answer: Answer,
+        response: RawResponse,
         count: TokenCount,
         book: Callable[[int], object],
         check: Callable[[], object],
         hold: Callable[[int], object],
         fail: Callable[[APIConnectionError], Exception],
     ) -> None:
-        self.status = answer.status
-        self.reason = answer.reason
+        self.status = response.status
+        self.reason = response.reason
         self.headers = {
             name: value
-            for name, value in answer.headers.items()
+            for name, value in response.headers.items()
             if name in _HEADERS or name.startswith("x-ratelimit-")
         }
-        self._answer = answer
+        self._response = response
         self._tokens = count
         self._book = book
         self._check = check
@@ -56,22 +62,24 @@ class Reading:
         self._held = 0
         self._is_open = True
         self._lock = threading.Lock()
-        self._is_stream = "text/event-stream" in answer.headers.get("content-type", "")
+        self.is_stream = "text/event-stream" in response.headers.get("content-type", "")
         self._decoder = Decoder(self._count_event)
-        self._whole: bytes | None = None
-        if not self._is_stream:
+        self._body: bytes | None = None
+        if not self.is_stream:
             self._read_whole()
 
+    def take_body(self) -> bytes:
+        """Returns, once, all of a body that is no stream's: from then on it is the caller's."""
+        body, self._body = self._body, None
+        self._let_go()
+        return body or b""
+
     def read_piece(self) -> bytes | None:
-        """Returns the next piece, None at the end."""
-        if not self._is_stream:
-            piece, self._whole = self._whole, None
-            self._let_go()
-            return piece or None
+        """Returns the next piece of a stream, None at the end."""
         if not self._is_open:
-            raise ValueError("this answer is closed")
+            raise ValueError("this response is closed")
         try:
-            piece = self._answer.read_piece()
+            piece = self._response.read_piece()
         except APIConnectionError as error:
             raise self._fail(error) from None
         if piece:
@@ -87,11 +95,11 @@ class Reading:
 
     def close(self) -> None:
         """Lets go of the connection, and of what has come."""
-        self._whole = None
+        self._body = None
         self._let_go()
         if self._is_open:
             self._finish()
-            self._answer.close()
+            self._response.close()
 
     def _keep(self, size: int) -> None:
         self._held += size
@@ -102,16 +110,16 @@ class Reading:
         self._hold(-held)
 
     def _read_whole(self) -> None:
-        """Reads all of an answer: whether or not the plugin does, it costs what its end says."""
+        """Reads all of the body: whether or not the plugin does, it costs what its end says."""
         pieces = []
         try:
-            for piece in self._answer:
+            for piece in self._response:
                 pieces.append(piece)
                 self._tokens.add_bytes(len(piece))
                 self._keep(len(piece))
-            self._whole = b"".join(pieces)
+            self._body = b"".join(pieces)
             take = self._tokens.add_refusal if self.status >= 400 else self._tokens.add_answer
-            take(_decoded(self._whole))
+            take(_decoded(self._body))
             self._finish()
             self._check()
         except APIConnectionError as error:

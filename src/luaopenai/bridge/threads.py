@@ -1,4 +1,4 @@
-"""Threads that wait in Lua's stead, so that one Lua state can have many waits under way."""
+"""Threads that wait for Lua, so that one Lua state can have many waits under way."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from luaopenai.bridge.work import Work
 from luaopenai.client.cancel import Call, current_call
 
 
-class Job(NamedTuple):
+class _Job(NamedTuple):
     """Work for a thread.
 
     Attributes:
         ticket: its number.
-        work: what to run.
-        give_up: takes a result that came for nobody, None where the work has failed.
-        call: what the work is done in.
-        is_taken: set when what the work came to is in somebody's hands, or nobody's.
+        work: what to do.
+        call: by which it can be ended.
+        is_taken: set when its result was taken, or is wanted by nobody.
     """
 
     ticket: int
-    work: Callable[[], Any]
-    give_up: Callable[[Any], object]
+    work: Work
     call: Call
     is_taken: threading.Event
 
 
 class Outcome(NamedTuple):
-    """What a ticket came to: a result, or the exception that ended it."""
+    """How a ticket ended: with a result, or with an exception."""
 
     ticket: int
     result: Any = None
@@ -40,11 +39,11 @@ class Outcome(NamedTuple):
 
 
 class Callback(NamedTuple):
-    """What work wants of Lua, which only Lua's own thread may run.
+    """A call of a Lua function that work asks for: only Lua's own thread may run Lua.
 
     Attributes:
         ticket: the work's.
-        call: what the work is done in.
+        call: by which the work can be ended.
         context: the context variables of the work.
         start: gives, in Lua's thread, a Lua function and its arguments.
         finish: makes, in Lua's thread, a Python value of what that came to.
@@ -59,14 +58,14 @@ class Callback(NamedTuple):
     reply: SimpleQueue[tuple[Any, BaseException | None] | None]
 
     def settle(self, give: Callable[[], Any]) -> None:
-        """Reply with what a function gives, or with what it raises."""
+        """Replies with what a function returns, or with what it raises."""
         try:
             self.reply.put((give(), None))
         except Exception as error:
             self.reply.put((None, error))
 
 
-class _Mailbox:
+class _Queue:
     """A queue that one thread reads.
 
     Before Python 3.13, ``SimpleQueue.get`` with a timeout may wait for ever: so no time is given to
@@ -74,62 +73,62 @@ class _Mailbox:
     """
 
     def __init__(self) -> None:
-        self._letters: SimpleQueue[int | Callback | None] = SimpleQueue()
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._items: SimpleQueue[int | Callback | None] = SimpleQueue()
+        self._signal = threading.Lock()
+        self._signal.acquire()
 
-    def put(self, letter: int | Callback | None) -> None:
-        """Add a letter, from any thread."""
-        self._letters.put(letter)
+    def put(self, item: int | Callback | None) -> None:
+        """Adds an item, from any thread."""
+        self._items.put(item)
         with contextlib.suppress(RuntimeError):
-            # It may be ringing already.
-            self._bell.release()
+            # The signal may be given already.
+            self._signal.release()
 
     def get(self, timeout: float | None) -> int | Callback | None:
-        """Wait for a letter; raises ``Empty`` when the seconds are over."""
+        """Waits for an item; raises ``Empty`` when the seconds are over."""
         if timeout is None:
-            return self._letters.get()
+            return self._items.get()
         end = time.monotonic() + timeout
         while True:
             with contextlib.suppress(Empty):
-                return self._letters.get_nowait()
-            if not self._bell.acquire(timeout=max(0.0, end - time.monotonic())):
-                return self._letters.get_nowait()
+                return self._items.get_nowait()
+            if not self._signal.acquire(timeout=max(0.0, end - time.monotonic())):
+                return self._items.get_nowait()
 
 
-class _Shift:
-    """Threads that leave together.
+class _Pool:
+    """Threads that end together.
 
     Attributes:
         jobs: what they have to do; None lets all of them go.
         done: the tickets that may be done, and who calls back; None for a look at the clock.
-        results: what came of the jobs that somebody waits for, by ticket.
+        results: the outcomes of the jobs that somebody waits for, by ticket.
         load: how many jobs are under way or wait for a thread.
         threads: all that have begun.
         lock: held to look at ``load`` or at a job's end.
         most: how many threads there may be.
-        crew: what is the same for all shifts of a ``Workers``, and is not that itself: those that
-            nobody has any more shall go.
+        owner: the same for all pools of an executor. It is not the executor itself: threads shall
+            not keep alive one that nobody has any more.
     """
 
-    def __init__(self, most: int | None, crew: object) -> None:
-        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self.done = _Mailbox()
+    def __init__(self, most: int | None, owner: object) -> None:
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.done = _Queue()
         self.results: dict[int, Outcome] = {}
         self.load = 0
         self.threads: list[threading.Thread] = []
         self.lock = threading.Lock()
         self.most = most
-        self.crew = crew
+        self.owner = owner
 
     def work(self) -> None:
-        """Do jobs until there is None."""
-        _here.shift = self
+        """Does jobs until there is None."""
+        _here.pool = self
         while (job := self.jobs.get()) is not None:
             _here.job = job
             try:
                 with job.call:
-                    outcome = Outcome(job.ticket, job.work())
+                    outcome = Outcome(job.ticket, job.work.run())
             except BaseException as error:
                 outcome = Outcome(job.ticket, error=error)
             _here.job = None
@@ -139,7 +138,7 @@ class _Shift:
         # To each of them, also to one that an interrupt has kept out of the list.
         self.jobs.put(None)
 
-    def _hand_over(self, job: Job, outcome: Outcome) -> None:
+    def _hand_over(self, job: _Job, outcome: Outcome) -> None:
         with self.lock:
             is_awaited = not job.call.is_cancelled
             if is_awaited:
@@ -148,7 +147,7 @@ class _Shift:
             if self.most is None:
                 self.load -= 1
         if not is_awaited:
-            job.give_up(outcome.result)
+            job.work.discard(outcome.result)
         if self.most is not None:
             job.is_taken.wait()
             with self.lock:
@@ -156,11 +155,11 @@ class _Shift:
 
 
 _here = threading.local()
-"""Of a thread that works: its ``shift`` and the ``job`` that it does."""
+"""Of a thread that works: its ``pool`` and the ``job`` that it does."""
 
 
-class Workers:
-    """Runs work in threads, as many as there is work, and hands back what it came to.
+class ThreadExecutor:
+    """Does work in threads, as many as there is work, and hands back the outcomes.
 
     Args:
         most: how many threads there may be; work beyond them waits for one, and a thread for its
@@ -170,41 +169,39 @@ class Workers:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self._shift = _Shift(most, object())
-        self._awaited: dict[int, Job] = {}
+        self._pool = _Pool(most, object())
+        self._awaited: dict[int, _Job] = {}
 
     def __del__(self) -> None:
         # Nothing that takes a lock: whoever holds it may be what is interrupted for this.
-        self._shift.jobs.put(None)
+        self._pool.jobs.put(None)
 
-    def submit(
-        self, ticket: int, work: Callable[[], Any], give_up: Callable[[Any], object]
-    ) -> None:
-        """Have work done; raises ``RuntimeError`` when the system has no thread for it."""
-        shift = self._shift
-        with shift.lock:
-            shift.load += 1
-            count = len(shift.threads)
-            if count < shift.load and count != shift.most:
+    def submit(self, ticket: int, work: Work) -> None:
+        """Has work done; raises ``RuntimeError`` when the system has no thread for it."""
+        pool = self._pool
+        with pool.lock:
+            pool.load += 1
+            count = len(pool.threads)
+            if count < pool.load and count != pool.most:
                 try:
-                    _begin_thread(shift)
+                    _begin_thread(pool)
                 except RuntimeError:
                     # Those that there are will come to it.
-                    if not shift.threads:
-                        shift.load -= 1
+                    if not pool.threads:
+                        pool.load -= 1
                         raise
-        job = self._awaited[ticket] = Job(ticket, work, give_up, Call(), threading.Event())
-        shift.jobs.put(job)
+        job = self._awaited[ticket] = _Job(ticket, work, Call(), threading.Event())
+        pool.jobs.put(job)
 
     def next_done(self, timeout: float | None = None) -> Outcome | Callback | None:
-        """Wait for a ticket, or for work that calls back; None when the seconds are over.
+        """Waits for a ticket, or for work that calls back; None when the seconds are over.
 
         Raises ``Cancelled`` when the call that the waiting thread is in is cancelled.
         """
         call = current_call()
         if call is None:
             return self._next_done(timeout)
-        done = self._shift.done
+        done = self._pool.done
         call.attach(lambda: done.put(None))
         try:
             call.check()
@@ -215,21 +212,21 @@ class Workers:
             call.detach()
 
     def is_here(self) -> bool:
-        """Whether this thread is one of those that work here."""
-        job: Job | None = getattr(_here, "job", None)
-        return job is not None and _here.shift.crew is self._shift.crew
+        """Returns whether this thread is one of those that work here."""
+        job: _Job | None = getattr(_here, "job", None)
+        return job is not None and _here.pool.owner is self._pool.owner
 
     def call_back(self, start: Callable[[], list[Any]], finish: Callable[[Any], Any]) -> Any:
-        """Have Lua's thread call Lua, and wait for it; for a thread that works here.
+        """Has Lua's thread call Lua, and waits for it; for a thread that works here.
 
         Raises what ``start`` or ``finish`` raises.
         """
-        job: Job = _here.job
+        job: _Job = _here.job
         reply = SimpleQueue[tuple[Any, BaseException | None] | None]()
         callback = Callback(job.ticket, job.call, copy_context(), start, finish, reply)
         job.call.attach(lambda: reply.put(None))
         try:
-            _here.shift.done.put(callback)
+            _here.pool.done.put(callback)
             answer = reply.get()
         finally:
             job.call.detach()
@@ -245,44 +242,44 @@ class Workers:
             del answer, error
 
     def cancel(self, ticket: int) -> None:
-        """Close the connection that a ticket's work uses; it is not handed back."""
+        """Ends a ticket's work, and closes its connection; it has no outcome."""
         job = self._awaited.pop(ticket, None)
         if job is not None:
-            self._drop(job, self._shift)
+            self._drop(job, self._pool)
 
     def stop(self) -> list[threading.Thread]:
-        """End what is under way, and let the threads go; these are they."""
-        if not self._shift.threads:
+        """Ends what is under way; returns the threads, which end too."""
+        if not self._pool.threads:
             return []
-        shift, self._shift = self._shift, _Shift(self._shift.most, self._shift.crew)
+        pool, self._pool = self._pool, _Pool(self._pool.most, self._pool.owner)
         while self._awaited:
-            self._drop(self._awaited.popitem()[1], shift)
-        shift.jobs.put(None)
-        return shift.threads
+            self._drop(self._awaited.popitem()[1], pool)
+        pool.jobs.put(None)
+        return pool.threads
 
     def _next_done(self, timeout: float | None) -> Outcome | Callback | None:
         try:
-            done = self._shift.done.get(timeout=timeout)
+            done = self._pool.done.get(timeout=timeout)
         except Empty:
             return None
         if isinstance(done, Callback):
             return None if done.call.is_cancelled else done
-        outcome = self._shift.results.pop(done, None) if done else None
+        outcome = self._pool.results.pop(done, None) if done else None
         if outcome is not None:
             self._awaited.pop(outcome.ticket).is_taken.set()
         return outcome
 
-    def _drop(self, job: Job, shift: _Shift) -> None:
-        """End a job that nobody waits for, or give up what it has come to."""
-        with shift.lock:
+    def _drop(self, job: _Job, pool: _Pool) -> None:
+        """Ends a job that nobody waits for, or discards its result."""
+        with pool.lock:
             job.call.cancel()
-            outcome = shift.results.pop(job.ticket, None)
+            outcome = pool.results.pop(job.ticket, None)
         if outcome is not None:
-            job.give_up(outcome.result)
+            job.work.discard(outcome.result)
         job.is_taken.set()
 
 
-def _begin_thread(shift: _Shift) -> None:
-    thread = threading.Thread(target=shift.work, name="luaopenai-wait", daemon=True)
+def _begin_thread(pool: _Pool) -> None:
+    thread = threading.Thread(target=pool.work, name="luaopenai-wait", daemon=True)
     thread.start()
-    shift.threads.append(thread)
+    pool.threads.append(thread)

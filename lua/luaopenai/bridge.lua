@@ -1,0 +1,86 @@
+---@meta _
+-- What every bundled file gets as its second argument, `local _, bridge = ...`; for editors, never loaded. Python's
+-- functions are marked in bridge/network.py, bridge/exports.py and host/exports.py; a test holds this file to them.
+
+---@alias luaopenai.Callback integer|false false: at once; the ticket whose work has led here, or 0: with a ticket
+
+---An operation of Python's, for `openai.wait`. It returns false and what failed; or true and a ticket, or nil and its
+---results where there is nothing to wait for; with `callback` false, true and its results.
+---@alias luaopenai.Operation fun(callback: luaopenai.Callback, ...): boolean, ...
+
+---@class luaopenai.Bridge sealed: to set a field raises, and so does to read one that is not there
+--- What boot.lua puts there:
+---@field folder string the folder of the bundled Lua files
+---@field wrap fun(python_function: userdata): function makes of a Python function one that raises a string
+---@field sethook fun(...) the real `debug.sethook`
+---@field bundled fun(name: string): any a bundled module, whatever the script has installed
+---@field loaded fun(name: string): any the same, or nil for one that nobody has asked for yet
+---@field protect fun(f: function, ...): boolean, ... `pcall` that keeps what `failure` tells
+---@field failure fun(value: any, f?: any): luaopenai.Failure what is known of the error that `protect` has returned
+---@field rethrow fun(failure: luaopenai.Failure) raises an error as if it had never been caught
+---@field run fun(f: function, ...): boolean, ... true and results, or false and what Python is told of the failure
+---
+--- Operations:
+---@field open luaopenai.Operation (method, url, headers, body, settings): status, reason, headers, number, whole body
+---@field read luaopenai.Operation (number): the next piece of a response's body, nil at the end
+---@field sleep luaopenai.Operation (seconds)
+---@field host luaopenai.Operation (name, arguments): the results of a function of a plugin's host
+---
+--- Tickets and responses:
+---@field next_done fun(seconds?: number): integer?, true?, function?, ... a ticket, or one whose work calls a function
+---@field take fun(ticket: integer): boolean, ... whether its work has succeeded, and what it came to
+---@field answer fun(ticket: integer, ok: boolean, ...) tells work what the function came to that it has called
+---@field cancel fun(ticket: integer) nobody waits for a ticket any more
+---@field rest fun() nobody waits for any ticket any more
+---@field close fun(number: integer) closes a response that was not read to its end
+---@field close_connections fun() closes the connections that are not in use
+---@field now fun(): number seconds since the epoch; in a plugin, of its own running
+---@field held fun(): integer bytes of Python's memory that a plugin takes
+---
+--- A plugin's host:
+---@field write fun(text: string) says something to the host
+---@field module fun(name: string): string the source of one of the plugin's modules
+---
+--- What the client decides:
+---@field constants fun(): table version, endpoints, defaults and the names of options
+---@field account_headers fun(organization?: string, project?: string): table<string, string>
+---@field read_base_url fun(url: string, name: string): string raises where its scheme is missing
+---@field warn_of_setting fun(name: string) tells on standard error of a setting that is close to a known one
+---@field endpoint fun(name: string): table the endpoint of a client's method
+---@field find_list fun(name: string): integer, string how many ids a listing method takes, and its next page's field
+---@field read_page fun(name: string, status: integer, json: string, last?: string): string?, string?
+---@field find_polled fun(name: string): integer how many ids a method takes that may be polled
+---@field check_seconds fun(name: string, value: any) raises unless it is a number of seconds
+---@field poll_failure fun(name: string, status: integer, json: string): string? why a body is no success
+---@field is_final fun(name: string, status?: string): boolean whether a status does not change any more
+---@field next_pause fun(polls: integer, interval?: number, headers: string): number seconds before the next poll
+---@field too_late fun(name: string, timeout: number, status?: string): string
+---@field missing fun(field: string): string what to say of a field that was left out
+---@field fill_path fun(path: string, ...): string a path with ids in the place of its placeholders
+---@field add_query fun(path: string, query: string): string a path or URL with a query, given as JSON
+---@field check_messages fun(json: string) raises unless it is a list of valid messages
+---@field check_message fun(json: string, where: string) raises unless it is a valid message
+---@field check_tool_call fun(json: string, where: string) raises unless it is a tool call
+---@field check_input fun(json: string) raises unless the Responses API takes it as input
+---@field check_function fun(json: string, number: integer) raises unless it is a function declaration
+---@field check_text fun(text: string, where: string) raises unless it is UTF-8
+---@field explain fun(value: any, where: string): string why a value cannot be sent as JSON
+---@field read_reply fun(status: integer, json: string): string?, any, string? what a chat completion's body means
+---@field read_stream fun(text?: string, pieces: string, is_content_empty: boolean, body: string): string?, any, any
+---@field read_response_event fun(json: string): string?, string? the kind and the text of an event
+---@field odd_event_reader fun(): userdata for `wrap`: takes the data of an event that Lua cannot read as it is
+---@field is_utf8 fun(text: string): boolean
+---@field mended fun(json: string): string? a body's JSON as our decoder takes it, if it must be mended
+---@field response_failure fun(status: integer, json: string): string? why a body is no response
+---@field stream_fault fun(body: any, text: string, refusal: string, is_over: boolean): string?
+---@field output_images fun(json: string): string a response's images, as JSON
+---@field multipart fun(fields: table): string, string a form's body and content type
+---@field encode_multipart fun(fields: table, boundary: string): string
+---@field multipart_boundary fun(fields: table): string
+---@field read_file fun(path: any, field: string): string, string a file's name and content
+---@field is_binary fun(content_type: string): boolean whether a body is for the caller as it came
+---
+--- The process:
+---@field exit fun(code?: integer|boolean) `os.exit`
+---@field execute fun(command: string): integer `os.execute`
+---@field heed_signals fun() lets Python run the handlers of signals that came while Lua ran
