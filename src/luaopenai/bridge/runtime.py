@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from luaopenai.client.doors import Connection
     from luaopenai.client.openai import OpenAI
 
 
@@ -60,7 +61,11 @@ class Runtime:
         """The one that runs Lua."""
         self._lock = _thread.RLock()
         self._turn = _thread.allocate_lock()
-        given = client.connection() if client else Defaults()
+        given: Connection | Defaults = Defaults()
+        if client is not None:
+            from luaopenai.client.doors import connection_of
+
+            given = connection_of(client)
         defaults = Defaults(
             base_url or given.base_url,
             api_key or given.api_key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 
+from luaopenai.client.doors import speak_through
 from luaopenai.client.openai import OpenAI
 from luaopenai.client.settings import Settings
 from luaopenai.client.transport import RawResponse, Transport
@@ -20,7 +21,7 @@ def local_client(base_url: str, *, is_embedded: bool) -> OpenAI:
     """
     client = OpenAI(None, base_url)
     # The environment's key is for others.
-    client.speak_through(_TellingTransport(base_url, is_embedded), api_key=None)
+    speak_through(client, _TellingTransport(base_url, is_embedded), api_key=None)
     return client
 
 

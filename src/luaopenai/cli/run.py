@@ -169,7 +169,9 @@ def _visible_environment(options: Options, client: OpenAI) -> dict[str, str]:
     """The variables that a script in the sandbox may see; raises ``UsageError`` for a key."""
     names = options.repeated.get("--allow-env", [])
     holders = {"OPENAI_API_KEY", options.values.get("--api-key-env")}
-    keys = [key for key in (client._api_key, os.environ.get("OPENAI_API_KEY")) if key]
+    from luaopenai.client.doors import connection_of
+
+    keys = [key for key in (connection_of(client).api_key, os.environ.get("OPENAI_API_KEY")) if key]
     for name in names:
         if name in holders or any(key in os.environ.get(name, "") for key in keys):
             raise UsageError(f"--allow-env {name}: this holds the key, which no script needs here")

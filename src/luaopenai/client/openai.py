@@ -76,15 +76,6 @@ class Response(NamedTuple):
         return self
 
 
-class Connection(NamedTuple):
-    """What a client speaks through, and with which key."""
-
-    base_url: str
-    api_key: str | None
-    transport: Transport
-    default_model: str
-
-
 class OpenAI(EndpointMethods):
     """A client of an OpenAI-compatible server.
 
@@ -214,35 +205,6 @@ class OpenAI(EndpointMethods):
     def close(self) -> None:
         """Close the client's connections."""
         self._transport.close()
-
-    def connection(self) -> Connection:
-        """Returns what a ``Runtime`` speaks through; for this package's own use."""
-        return Connection(self.base_url, self._api_key, self._transport, self.default_model)
-
-    def speak_through(self, transport: Transport, api_key: str | None) -> None:
-        """Sends through another transport, with another key; for this package's own use."""
-        self._transport.close()
-        self._transport, self._api_key = transport, api_key
-
-    def open_response(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        before_send: Callable[[Exception | None], object] | None = None,
-    ) -> RawResponse:
-        """Sends a request to this client's server, with its key; for this package's own use.
-
-        See ``Transport.open``.
-        """
-        sent = {"Accept": "application/json", "Content-Type": "application/json"}
-        if self._api_key:
-            sent["Authorization"] = f"Bearer {self._api_key}"
-        sent.update(self._headers)
-        sent.update(headers or {})
-        url = add_query(endpoint_url(self.base_url, path), self._query)
-        return self._transport.open(method, url, sent, body, self._settings, before_send)
 
     def new_chat_session(self, **opts: Any) -> ChatSession:
         """A ``ChatSession`` that speaks through this client."""
@@ -506,7 +468,7 @@ class OpenAI(EndpointMethods):
         on_event: EventCallback | None = None,
         is_file: bool = False,
     ) -> Response:
-        answer = self.open_response(method, path, _encoded(payload), more_headers)
+        answer = self._open(method, path, _encoded(payload), more_headers)
         content_type = answer.headers.get("content-type", "")
         if is_file and answer.status == 200:
             content_type = multipart.OCTETS
@@ -527,7 +489,7 @@ class OpenAI(EndpointMethods):
         more_headers: Mapping[str, str],
     ) -> Stream[Event]:
         """Ask for a stream; raises ``APIStatusError`` where the server refuses."""
-        answer = self.open_response(method, path, _encoded(payload), more_headers)
+        answer = self._open(method, path, _encoded(payload), more_headers)
         if not is_success(answer.status):
             content_type = answer.headers.get("content-type", "")
             raise bad_status(answer.status, decode(answer.read(), content_type), answer.headers)
@@ -537,6 +499,23 @@ class OpenAI(EndpointMethods):
 
         body = Body(answer, respond)
         return Stream(body, body.events())
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        more_headers: Mapping[str, str],
+        before_send: Callable[[Exception | None], object] | None = None,
+    ) -> RawResponse:
+        """Sends a request to this client's server, with its key; see ``Transport.open``."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        headers.update(self._headers)
+        headers.update(more_headers)
+        url = add_query(endpoint_url(self.base_url, path), self._query)
+        return self._transport.open(method, url, headers, body, self._settings, before_send)
 
 
 def _encoded(payload: dict[str, Any] | bytes | None) -> bytes | None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from luaopenai.bridge.errors import Causes, LuaError
 from luaopenai.client.cancel import Cancelled
+from luaopenai.client.doors import open_response
 from luaopenai.client.endpoints import ENDPOINTS
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.failures import was_sent, was_stale
@@ -276,7 +277,7 @@ class Broker:
             is_under_way = True
 
         try:
-            response = client.open_response(method, path, body, before_send=charge)
+            response = open_response(client, method, path, body, charge)
         except APIConnectionError as error:
             lost += error.was_sent
             raise self._network_error(error, "the host cannot reach its server") from None

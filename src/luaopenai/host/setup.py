@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from luaopenai.client.doors import home_of
 from luaopenai.client.servers import PROVIDERS
 from luaopenai.host import wire
 
@@ -56,7 +57,7 @@ def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -
     """The setup for a host's client."""
     if client is None:
         return Setup(modules=modules, script=script)
-    home = client._home()
+    home = home_of(client)
     own = next((name for name, provider in PROVIDERS.items() if provider is home), None)
     company = own or find_company(client.base_url)
     company_model = PROVIDERS[company].default_model if company and not own else None
