@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
 import pickle
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -98,6 +100,27 @@ def test_a_process_that_ended_between_calls_is_replaced(host: PluginHost, number
     os.kill(worker.pid, number)
     eventually(lambda: not worker.is_alive())
     assert plugin.call("run") == 1
+
+
+@pytest.mark.timeout(30)
+def test_a_cancel_ends_a_call_in_a_process_wherever_it_is() -> None:
+    begun = threading.Event()
+    code = """return {
+        run = function() host.begin() while true do end end,
+        rest = function() return "alive" end,
+    }"""
+
+    async def main(plugin: Plugin) -> object:
+        call = asyncio.ensure_future(plugin.call_async("run"))
+        await asyncio.to_thread(begun.wait)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        return await plugin.call_async("rest")
+
+    # Without a limit on its seconds, nothing else would.
+    with PluginHost(functions={"begin": begun.set}, limits=Limits(seconds=None)) as host:
+        assert asyncio.run(main(host.load_string(code))) == "alive"
 
 
 def test_a_process_that_a_late_cancel_has_killed_is_not_asked_again(
@@ -236,6 +259,15 @@ def test_a_message_that_is_too_large_is_not_begun() -> None:
         theirs.setblocking(False)
         with pytest.raises(BlockingIOError):
             theirs.recv(1)
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 0), (3, 4), (1000, 4000)])
+def test_a_message_whose_parts_cannot_be_is_nonsense(count: int, size: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(struct.pack("<II", count, size) + bytes(size))
+        with pytest.raises(NonsenseError):
+            Channel(ours).receive(time.monotonic() + 10)
 
 
 def test_a_message_that_announces_too_much_is_nonsense() -> None:

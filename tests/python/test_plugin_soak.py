@@ -122,5 +122,7 @@ def test_the_host_answers_every_call_and_leaks_neither_processes_nor_descriptors
         for plugin in plugins:
             assert plugin.call("answer", 1) == 1
     gc.collect()
-    assert (descriptors(), children()) == (files, processes)
+    # What tests before have left may be gone too by now.
+    assert descriptors() <= files
+    assert children() <= processes
     print(f"\n{CALLS} calls in {time.monotonic() - begun:.0f} s: {dict(counts)}")

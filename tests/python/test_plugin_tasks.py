@@ -490,6 +490,12 @@ def test_errands_that_nobody_waits_for_cannot_fill_the_host(
     assert plugin.call("rest") == "alive"
 
 
+def test_errands_that_are_done_weigh_nothing_any_more(load: Load) -> None:
+    code = "for _ = 1, 1000 do openai.gather({ host.nothing }) end"
+    plugin = load(code, Limits(seconds=20, memory_mb=2), nothing=lambda: None)
+    plugin.call("run")
+
+
 def test_results_that_nobody_takes_cannot_fill_the_host(load: Load, crowd: CrowdServer) -> None:
     calls = 0
 

@@ -706,10 +706,10 @@ def test_a_call_that_takes_too_long_is_stopped_and_the_next_one_works(load: Load
 def test_time_in_host_functions_is_free(load: Load) -> None:
     plugin = load(
         body("host.wait() return 1"),
-        functions={"wait": lambda: time.sleep(0.3)},
+        functions={"wait": lambda: time.sleep(1)},
         limits=Limits(seconds=0.1),
     )
-    assert plugin.call("run") == 1
+    assert plugin.call("run") == 1, "a worker too is given more than its grace"
     assert plugin.usage.seconds < 0.1
 
 
