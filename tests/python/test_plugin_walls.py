@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from luaopenai import LimitExceeded, Limits, Plugin, PluginHost
-from luaopenai.host.engine import _EXPORTED, Engine
+from luaopenai.host.engine import Engine
 
 LIMITS = Limits(seconds=0.5, memory_mb=16)
 
@@ -255,21 +255,6 @@ def test_an_interrupt_at_the_end_of_a_call_leaves_no_limits_behind(
     with pytest.raises(KeyboardInterrupt):
         plugin.call("run")
     assert plugin.call("rest") == "alive"
-
-
-# --- Python's functions ---
-
-
-@pytest.mark.parametrize("isolation", ["thread"], indirect=True)
-def test_what_is_not_for_plugins_refuses_even_our_own_lua(load: Load) -> None:
-    engine = load("return 1")._isolated._engine  # type: ignore[union-attr]
-    assert engine is not None
-    functions = engine._network.functions()
-    refused = {name for name in functions if name.decode() not in _EXPORTED}
-    assert {b"exit", b"multipart"} <= refused
-    for name in refused:
-        with pytest.raises(ValueError, match="is not for plugins"):
-            functions[name]()
 
 
 # --- What Python holds for a plugin ---
