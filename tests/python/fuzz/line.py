@@ -80,14 +80,14 @@ def attack_line(plugin: Plugin, chance: random.Random) -> str:
     except LuaError:
         return "LuaError"
     finally:
-        talker.join()
         isolated.close()
+        ours.close()
+        talker.join()
 
 
 def _talk(line: socket.socket, chance: random.Random) -> None:
     """Says what a broken worker may say, and listens to the answers."""
     channel = Channel(line)
-    line.settimeout(3)
     with line, suppress(HungUpError, NonsenseError, TimeoutError, OSError, struct.error):
         if chance.random() < 0.9:
             channel.receive()
