@@ -84,6 +84,10 @@ def attack_line(plugin: Plugin, chance: random.Random) -> str:
         return "LuaError"
     finally:
         isolated.close()
+<<<<<<< HEAD
+=======
+        ours.close()
+>>>>>>> w-i
         talker.join()
 
 
