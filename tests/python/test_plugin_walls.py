@@ -257,28 +257,11 @@ def test_an_interrupt_at_the_end_of_a_call_leaves_no_limits_behind(
     assert plugin.call("rest") == "alive"
 
 
-<<<<<<< HEAD
-=======
-# --- Python's functions ---
-
-
-@pytest.mark.parametrize("isolation", ["thread"], indirect=True)
-def test_what_is_not_for_plugins_refuses_even_our_own_lua(load: Load) -> None:
-    engine = load("return 1")._isolated._engine  # type: ignore[union-attr]
-    assert engine is not None
-    functions = engine._network.functions()
-    refused = {name for name in functions if name.decode() not in _EXPORTED}
-    assert {b"exit", b"multipart"} <= refused
-    for name in refused:
-        with pytest.raises(ValueError, match="is not for plugins"):
-            functions[name]()
-
-
 @pytest.mark.parametrize("isolation", ["thread"], indirect=True)
 def test_lua_itself_keeps_nothing_dangerous_behind_the_plugins_environment(load: Load) -> None:
     engine = load("return 1")._isolated._engine  # type: ignore[union-attr]
     assert engine is not None
-    found = engine._lua.globals()
+    found = engine._state.lua.globals()
     names = (
         "collectgarbage debug dofile gcinfo getfenv io jit load loadfile loadstring module "
         "newproxy os setfenv"
@@ -314,7 +297,6 @@ def test_a_call_that_is_stopped_deep_inside_others_leaves_the_next_one_all_room(
         assert plugin.call("run", 55, False) == "done"
 
 
->>>>>>> w-i
 # --- What Python holds for a plugin ---
 
 FILTERS = r"""

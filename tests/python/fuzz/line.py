@@ -84,10 +84,7 @@ def attack_line(plugin: Plugin, chance: random.Random) -> str:
         return "LuaError"
     finally:
         isolated.close()
-<<<<<<< HEAD
-=======
         ours.close()
->>>>>>> w-i
         talker.join()
 
 
