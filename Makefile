@@ -33,7 +33,7 @@ test: $(READY_DEV)
 
 # Attacks at random on plugins' walls; `make fuzz SECONDS=300 SEED=7`.
 fuzz: $(READY_DEV)
-	cd tests/python && $(CURDIR)/$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+	cd tests && $(CURDIR)/$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check

@@ -96,7 +96,7 @@ def test_the_source_archive_has_all_that_building_and_testing_need(archives: Pat
         names = {name.partition("/")[2] for name in archive.getnames()}
     tracked = run(["git", "ls-files"], ROOT).splitlines() if (ROOT / ".git").exists() else []
     assert set(tracked) - names <= {".gitignore"}
-    needed = ("Makefile", "LICENSE", "CHANGELOG.md", "scripts/bring.sh", "tests/python/conftest.py")
+    needed = ("Makefile", "LICENSE", "CHANGELOG.md", "scripts/bring.sh", "tests/conftest.py")
     assert {*needed, *(f"lua/{name}" for name in LUA_FILES)} <= names
 
 

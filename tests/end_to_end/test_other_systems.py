@@ -13,7 +13,7 @@ import pytest
 
 from support.openai_server import OpenAIServer
 
-PRELUDE = Path(__file__).parent / "support" / "take_posix_away.py"
+PRELUDE = Path(__file__).parents[1] / "support" / "take_posix_away.py"
 SOURCE = Path(__file__).parents[2] / "src"
 COMMAND = "import sys; from luaopenai.cli import main; main()"
 

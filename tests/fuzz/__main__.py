@@ -55,7 +55,7 @@ def main() -> int:
             print(f"seed {seed}, {isolation}: {last if held else 'FELL'}", flush=True)
             if not held:
                 again = f"python -m fuzz.batch {isolation} {seed} {options.count}"
-                print(f"{said}\nagain, in tests/python: {again}")
+                print(f"{said}\nagain, in tests: {again}")
                 return 1
         seed += 1
     return 0
