@@ -66,7 +66,7 @@ def serving() -> Iterator[calls.Server]:
 
 
 def machine() -> str:
-    """The machine and the versions, in a line."""
+    """Returns the machine and the versions, in a line."""
     versions = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
     return f"{platform.platform()}, Python {platform.python_version()}, {versions}"
 

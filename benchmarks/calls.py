@@ -81,7 +81,7 @@ class Server(NamedTuple):
 
 
 def measure(cases: Iterable[Case], peers: Mapping[str, Peer], server: Server) -> list[Row]:
-    """A row for each case, and two of what memory the peers had at the most."""
+    """Returns a row for each case, and two of what memory the peers had at the most."""
     workers = {name: Worker(peer, server.environment) for name, peer in peers.items()}
     try:
         for worker in workers.values():

@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def compare_single(url: str, before: Path) -> float:
-    """Seconds of a call now to those in another checkout, the median of pairs."""
+    """Returns the seconds of a call now to those in another checkout, the median of pairs."""
     ratios = []
     for turn in range(_TURNS):
         sides = (None, before) if turn % 2 else (before, None)
@@ -132,7 +132,9 @@ def compare_rates(url: str) -> tuple[float, float | None]:
 
 
 def time_host_functions() -> tuple[float, float, float]:
-    """Seconds of 200 functions together that sleep, and of one that does nothing, both ways."""
+    """Returns the seconds of 200 functions together that sleep, and of one that does nothing, both
+    ways.
+    """
     lua = Runtime(rocks=False).run_string(_HOST)
     lua["gather"](_nothing, 200)
     return (
@@ -143,7 +145,7 @@ def time_host_functions() -> tuple[float, float, float]:
 
 
 def time_plugin(url: str, isolation: Any) -> float:
-    """Seconds of as many chats as a plugin can have under way."""
+    """Returns the seconds of as many chats as a plugin can have under way."""
     with (
         OpenAI("key", url) as client,
         PluginHost(client, limits=Limits(requests=None), isolation=isolation) as host,
@@ -165,7 +167,7 @@ def _timed(function: Any, *args: object) -> float:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The server, in another process; its base URL."""
+    """Returns the server, in another process; its base URL."""
     command = [sys.executable, "-m", "benchmarks.crowd"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

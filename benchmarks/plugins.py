@@ -56,7 +56,7 @@ def _warm(host: PluginHost) -> Plugin:
 
 
 def _time(plugin: Plugin, function: str, *args: object, calls: int = CALLS) -> float:
-    """Seconds for a call: the median of runs of many."""
+    """Returns the seconds for a call: the median of runs of many."""
     took = []
     for _ in range(RUNS):
         begun = time.perf_counter()
@@ -67,7 +67,7 @@ def _time(plugin: Plugin, function: str, *args: object, calls: int = CALLS) -> f
 
 
 def _start(isolation: Isolation) -> float:
-    """Seconds from ``load_string`` to a plugin that is ready."""
+    """Returns the seconds from ``load_string`` to a plugin that is ready."""
     took = []
     for _ in range(RUNS):
         with PluginHost(isolation=isolation) as host:

@@ -75,7 +75,7 @@ def _serve(connection: socket.socket, context: ssl.SSLContext | None) -> None:
 
 
 def _requests(connection: socket.socket) -> Iterator[tuple[str, bool]]:
-    """The path of each request, once its body has come, and whether it is the last."""
+    """Returns the path of each request, once its body has come, and whether it is the last."""
     received = b""
     while True:
         while b"\r\n\r\n" not in received:
@@ -97,7 +97,7 @@ def _requests(connection: socket.socket) -> Iterator[tuple[str, bool]]:
 
 
 def _answer(path: str) -> tuple[bytes, Iterable[bytes]]:
-    """A head that lacks its connection header's value, and the body's pieces."""
+    """Returns a head that lacks its connection header's value, and the body's pieces."""
     kind, *numbers = path.split("/")[1].split("-")
     if kind == "small":
         return _whole(_completion())

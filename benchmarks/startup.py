@@ -51,7 +51,7 @@ def measure(peers: Mapping[str, Peer], server: Server) -> list[Row]:
 
 
 def compare_with_python(server: Server) -> str:
-    """How long a script of one line takes, in terms of a Python that does nothing."""
+    """Returns how long a script of one line takes, in terms of a Python that does nothing."""
     commands = {
         "script": [LUAOPENAI, "run", "-e", 'print("hello")'],
         "python": [sys.executable, "-c", "pass"],

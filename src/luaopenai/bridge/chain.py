@@ -35,5 +35,5 @@ _chain: ContextVar[tuple[Link, ...]] = ContextVar("luaopenai_chain", default=())
 
 
 def is_inside(callee: object) -> bool:
-    """Whether what runs here is done for a call of this, however far up."""
+    """Returns whether what runs here is done for a call of this, however far up."""
     return any(link.callee is callee and not link.is_over for link in _chain.get())

@@ -70,7 +70,7 @@ class Causes:
         return said
 
     def find(self, message: str) -> Exception | None:
-        """Return the exception whose text is in the message, the longest text of several."""
+        """Returns the exception whose text is in the message, the longest text of several."""
         with self._lock:
             known = [text for text in self._known if text in message]
             return self._known[max(known, key=len)] if known else None

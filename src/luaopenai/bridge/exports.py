@@ -101,14 +101,16 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.endpoints")
     def endpoint(self, name: bytes) -> object:
-        """The endpoint of a client's method, as a Lua table."""
+        """Returns the endpoint of a client's method, as a Lua table."""
         from luaopenai.client.endpoints import METHODS
 
         return self._values.to_lua(_constants_of(METHODS[name.decode()]))
 
     @export(plugins=True, needs="client.lists difflib")
     def find_list(self, name: bytes) -> tuple[object, ...]:
-        """How many ids a method takes that lists, and the field that asks for its next page."""
+        """Returns how many ids a method takes that lists, and the field that asks for its next
+        page.
+        """
         from luaopenai.client.lists import find_list
 
         endpoint = find_list(name.decode("utf-8", "replace"))
@@ -118,7 +120,7 @@ class Exports(Network):
     def read_page(
         self, name: bytes, status: int, text: bytes, last: bytes | None
     ) -> tuple[object, ...]:
-        """What the next page is asked for by; or nothing and why the answer is no page.
+        """Returns what the next page is asked for by; or nothing and why the answer is no page.
 
         Args:
             name: the method's.
@@ -139,21 +141,21 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.polling difflib")
     def find_polled(self, name: bytes) -> int:
-        """How many ids a method takes that may be polled; raises for one that may not."""
+        """Returns how many ids a method takes that may be polled; raises for one that may not."""
         from luaopenai.client.polling import find_polled
 
         return len(find_polled(name.decode("utf-8", "replace")).ids)
 
     @export(plugins=True, needs="client.polling")
     def check_seconds(self, name: bytes, value: object) -> None:
-        """Raise unless an option is a number of seconds."""
+        """Raises unless an option is a number of seconds."""
         from luaopenai.client.polling import check_seconds
 
         check_seconds(name.decode(), value)
 
     @export(plugins=True, needs="client.completions " + _DECODING)
     def poll_failure(self, name: bytes, status: int, text: bytes) -> str | None:
-        """Why a body, given as JSON, is no success, or nothing."""
+        """Returns why a body, given as JSON, is no success, or nothing."""
         from luaopenai.client.completions import bad_status, is_success
         from luaopenai.client.payload import decode
 
@@ -163,28 +165,28 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.polling")
     def is_final(self, name: bytes, status: bytes | None) -> bool:
-        """Whether a status does not change any more."""
+        """Returns whether a status does not change any more."""
         from luaopenai.client.polling import is_final
 
         return is_final(name.decode(), _text(status))
 
     @export(plugins=True, needs="client.polling client.payload")
     def next_pause(self, polls: int, interval: float | None, headers: bytes) -> float:
-        """Seconds before the next poll; the last answer's headers are given as JSON."""
+        """Returns the seconds before the next poll; the last answer's headers are given as JSON."""
         from luaopenai.client.polling import next_pause
 
         return next_pause(polls, interval, _loads(headers, "headers") or {})
 
     @export(plugins=True, needs="client.polling")
     def too_late(self, name: bytes, timeout: float, status: bytes | None) -> str:
-        """What to say when the time to wait is over."""
+        """Returns what to say when the time to wait is over."""
         from luaopenai.client.polling import too_late
 
         return too_late(name.decode(), timeout, _text(status))
 
     @export(plugins=True, needs="client.servers")
     def account_headers(self, organization: object, project: object) -> object:
-        """The headers that name an organization and a project."""
+        """Returns the headers that name an organization and a project."""
         from luaopenai.client.servers import account_headers
 
         named = self._values.to_python(organization), self._values.to_python(project)
@@ -192,7 +194,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.servers")
     def read_base_url(self, url: bytes, name: bytes) -> str:
-        """A base URL as the client keeps it; raises where its scheme is missing."""
+        """Returns a base URL as the client keeps it; raises where its scheme is missing."""
         from luaopenai.client.servers import read_base_url
 
         return read_base_url(url.decode("utf-8", "replace"), name.decode())
@@ -211,14 +213,14 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.endpoints")
     def missing(self, field: bytes) -> str:
-        """What to say of a field that was left out."""
+        """Returns what to say of a field that was left out."""
         from luaopenai.client.endpoints import missing
 
         return missing(field.decode())
 
     @export(plugins=True, needs="client.urls")
     def fill_path(self, path: bytes, *ids: object) -> str:
-        """A path with ids in the place of its placeholders, which come in the same order."""
+        """Returns a path with ids in the place of its placeholders, which come in the same order."""
         from luaopenai.client.urls import fill_path, placeholders
 
         text = path.decode()
@@ -229,7 +231,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.urls client.payload")
     def add_query(self, path: bytes, query: bytes) -> bytes:
-        """A path or a URL with a query, given as JSON, after it."""
+        """Returns a path or a URL with a query, given as JSON, after it."""
         from luaopenai.client.urls import add_query
 
         text = add_query(path.decode("utf-8", "surrogateescape"), _loads(query, "query"))
@@ -237,42 +239,42 @@ class Exports(Network):
 
     @export(plugins=True, needs=_CHECKING)
     def check_messages(self, text: bytes) -> None:
-        """Raise unless the JSON text is a list of valid messages."""
+        """Raises unless the JSON text is a list of valid messages."""
         from luaopenai.client.messages import check_messages
 
         check_messages(_loads(text, "messages"), 1)
 
     @export(plugins=True, needs=_CHECKING)
     def check_message(self, text: bytes, where: bytes) -> None:
-        """Raise unless the JSON text is a valid message."""
+        """Raises unless the JSON text is a valid message."""
         from luaopenai.client.messages import check_message
 
         check_message(_loads(text, where.decode()), where.decode(), 1)
 
     @export(plugins=True, needs=_CHECKING)
     def check_tool_call(self, text: bytes, where: bytes) -> None:
-        """Raise unless the JSON text is a tool call; ``where`` is what errors call it."""
+        """Raises unless the JSON text is a tool call; ``where`` is what errors call it."""
         from luaopenai.client.messages import check_tool_call
 
         check_tool_call(_loads(text, where.decode()), where.decode())
 
     @export(plugins=True, needs=_CHECKING)
     def check_input(self, text: bytes) -> None:
-        """Raise unless the JSON text is what the Responses API takes as input."""
+        """Raises unless the JSON text is what the Responses API takes as input."""
         from luaopenai.client.messages import check_input
 
         check_input(_loads(text, "input"), 1)
 
     @export(plugins=True, needs=_CHECKING)
     def check_function(self, text: bytes, number: int) -> None:
-        """Raise unless the JSON text is a function declaration."""
+        """Raises unless the JSON text is a function declaration."""
         from luaopenai.client.messages import check_function
 
         check_function(_loads(text, "function"), f"functions[{number}]")
 
     @export(plugins=True, needs="client.payload")
     def check_text(self, text: bytes, where: bytes) -> None:
-        """Raise unless the JSON text is UTF-8."""
+        """Raises unless the JSON text is UTF-8."""
         if not self.is_utf8(text):
             _loads(text, where.decode())
 
@@ -287,7 +289,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.payload")
     def explain(self, value: object, where: bytes) -> str:
-        """Why a Lua value cannot be sent as JSON."""
+        """Returns why a Lua value cannot be sent as JSON."""
         from luaopenai.client.payload import fault
 
         try:
@@ -297,7 +299,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.completions " + _DECODING)
     def read_reply(self, status: int, text: bytes) -> tuple[object, ...]:
-        """What the body of a chat completion means.
+        """Returns what the body of a chat completion means.
 
         Returns ``None, MESSAGE`` for a failure, else the history's message as JSON, whether it is
         text only, and the whole message as JSON where the body's own cannot be sent again.
@@ -346,14 +348,16 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.lenient encodings.utf_16_le")
     def mended(self, text: bytes) -> bytes | None:
-        """A body's JSON as our decoder takes it, or nothing where the text may stay as it is."""
+        """Returns a body's JSON as our decoder takes it, or nothing where the text may stay as it
+        is.
+        """
         from luaopenai.client.lenient import mended
 
         return mended(text)
 
     @export(plugins=True, needs="client.responses " + _DECODING)
     def response_failure(self, status: int, text: bytes) -> str | None:
-        """Why a body is no response of the Responses API, or nothing."""
+        """Returns why a body is no response of the Responses API, or nothing."""
         from luaopenai.client import responses
         from luaopenai.client.errors import APIError
         from luaopenai.client.payload import decode
@@ -379,7 +383,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.responses " + _DECODING)
     def stream_fault(self, body: object, text: bytes, refusal: bytes, is_over: bool) -> str | None:
-        """Why what came of a Responses stream is no answer, or nothing."""
+        """Returns why what came of a Responses stream is no answer, or nothing."""
         from luaopenai.client.responses import stream_fault
 
         brought, refused = text.decode("utf-8", "replace"), refusal.decode("utf-8", "replace")
@@ -388,7 +392,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.responses " + _DECODING)
     def output_images(self, text: bytes) -> bytes:
-        """A response's images, as JSON."""
+        """Returns a response's images, as JSON."""
         from luaopenai.client.payload import decode, encode
         from luaopenai.client.responses import output_images
 
@@ -396,28 +400,28 @@ class Exports(Network):
 
     @export()
     def multipart(self, fields: object) -> tuple[object, ...]:
-        """A form's body and content type."""
+        """Returns a form's body and content type."""
         from luaopenai.client.multipart import encode
 
         return encode(self._values.to_python(fields, "params"))
 
     @export()
     def encode_multipart(self, fields: object, boundary: bytes) -> bytes:
-        """A form's body between boundaries that the caller names."""
+        """Returns a form's body between boundaries that the caller names."""
         from luaopenai.client.multipart import join, parts
 
         return join(parts(self._values.to_python(fields, "params")), boundary)
 
     @export()
     def multipart_boundary(self, fields: object) -> str:
-        """A boundary that is in no part of a form."""
+        """Returns a boundary that is in no part of a form."""
         from luaopenai.client.multipart import choose_boundary, parts
 
         return choose_boundary(parts(self._values.to_python(fields, "params")))
 
     @export()
     def read_file(self, path: object, field: bytes) -> tuple[object, ...]:
-        """The name and the content of a file for a form's field."""
+        """Returns the name and the content of a file for a form's field."""
         from luaopenai.client.multipart import read_file
 
         part = read_file(self._values.to_python(path, field.decode()), field.decode())
@@ -425,7 +429,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.payload")
     def is_binary(self, content_type: bytes) -> bool:
-        """Whether a body of this type is for the caller as it came."""
+        """Returns whether a body of this type is for the caller as it came."""
         from luaopenai.client.payload import is_binary
 
         return is_binary(content_type.decode("latin-1"))
@@ -478,7 +482,7 @@ class Exports(Network):
 
 
 def _constants_of(endpoint: Endpoint) -> dict[str, object]:
-    """An endpoint for Lua: only what it has."""
+    """Returns an endpoint for Lua: only what it has."""
     names = ("argument", "binary", "chat_model", "files", "options", "required", "ids")
     given = {name: getattr(endpoint, name) for name in names if getattr(endpoint, name)}
     if endpoint.defaults:
@@ -493,7 +497,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _loads(text: bytes, where: str) -> Any:
-    """JSON text from our encoder; only a string that is not UTF-8 can be wrong with it."""
+    """Returns JSON text from our encoder; only a string that is not UTF-8 can be wrong with it."""
     import json
 
     try:
@@ -506,7 +510,7 @@ def _loads(text: bytes, where: str) -> Any:
 
 
 def _lua_words(error: Exception) -> str:
-    """An error's text with Lua's name for the type of null, which suites compare."""
+    """Returns an error's text with Lua's name for the type of null, which suites compare."""
     text = str(error)
     bare = text.removesuffix(', got "null"')
     return text if bare == text else f'{bare}, got "userdata"'

@@ -113,7 +113,9 @@ class Network:
 
     @export(soft=True, plugins=True)
     def take(self, ticket: int) -> object:
-        """What a ticket that ``next_done`` told came to, as ``open`` or ``read`` returns it."""
+        """Returns what a ticket that ``next_done`` told came to, as ``open`` or ``read`` returns
+        it.
+        """
         return self._tickets().take(ticket)
 
     @export()
@@ -177,7 +179,7 @@ class Network:
         return response.status, response.reason, headers, number
 
     def _settled(self, given: object) -> tuple[Transport, Settings | None]:
-        """The transport for a request, and the settings that it was given."""
+        """Returns the transport for a request, and the settings that it was given."""
         transport = self._transports.get(None)
         if transport is None:
             from luaopenai.client.transport import Transport

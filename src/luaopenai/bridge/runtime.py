@@ -107,14 +107,14 @@ class Runtime:
         self._in_lua(self._state.boot[b"drain"], (), _nothing)
 
     def compile(self, code: str | bytes, name: str = "code") -> Any:
-        """A chunk for ``call``; raises ``LuaError`` for what is not Lua."""
+        """Returns a chunk for ``call``; raises ``LuaError`` for what is not Lua."""
         source = code.encode() if isinstance(code, str) else code
         return self._in_lua(
             self._state.boot[b"loadstring"], (source, f"={name}"), self._state.loaded
         )
 
     def require(self, name: str) -> Any:
-        """What Lua's ``require(name)`` returns."""
+        """Returns what Lua's ``require(name)`` returns."""
         return self.call(self._state.boot[b"require"], name)
 
     def call(self, function: Any, *args: object) -> Any:
@@ -151,7 +151,7 @@ class Runtime:
         return self._in_lua(function, args, self._value)
 
     def _value(self, results: tuple[Any, ...]) -> Any:
-        """A call's results for Python."""
+        """Returns a call's results for Python."""
         found = [self._state.values.to_python(value, "result") for value in results]
         if not found:
             return None
@@ -178,7 +178,7 @@ class Runtime:
         return finish(self._execute(function, args))
 
     def _check_thread(self) -> None:
-        """Raise ``LuaError`` where Lua would wait for this thread, and this thread for Lua."""
+        """Raises ``LuaError`` where Lua would wait for this thread, and this thread for Lua."""
         if self._thread not in (None, _thread.get_ident()) and is_inside(self):
             raise LuaError("this runtime waits, in another thread, for what calls it here")
 

@@ -13,7 +13,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def lua_folder() -> str:
-    """The folder of the Lua files that come with the package, installed or in a checkout."""
+    """Returns the folder of the Lua files that come with the package, installed or in a checkout."""
     package = os.path.dirname(_HERE)
     installed = os.path.join(package, "_lua")
     if os.path.isdir(installed):
@@ -53,7 +53,7 @@ def _trees() -> list[str]:
 
 
 def _joined(first: str | None, environment: str | None, defaults: Iterable[str]) -> str:
-    """The templates of all three, each once; ``;;`` stands for the defaults."""
+    """Returns the templates of all three, each once; ``;;`` stands for the defaults."""
     given = ";".join(filter(None, (first, environment)))
     rest = ";".join(defaults)
     expanded = f";{given};".replace(";;", f";{rest};", 1) if ";;" in given else f"{given};{rest}"

@@ -56,11 +56,13 @@ class Values:
         self._empty_array = boot[b"empty_array"]
 
     def to_lua(self, value: object, where: str = "value") -> Any:
-        """The Lua value for a Python one; ``TypeError`` or ``ValueError`` names what has none."""
+        """Returns the Lua value for a Python one; ``TypeError`` or ``ValueError`` names what has
+        none.
+        """
         return None if value is None else self._to_lua(value, where, 0)
 
     def byte_list(self, items: list[bytes]) -> Any:
-        """A Lua table of byte strings, for little."""
+        """Returns a Lua table of byte strings, for little."""
         return self._table_from(items)
 
     def _to_lua(self, value: object, where: str, depth: int) -> Any:
@@ -108,7 +110,9 @@ class Values:
         return table
 
     def to_python(self, value: Any, where: str = "value") -> Any:
-        """The Python value for a Lua one; ``TypeError`` or ``ValueError`` names what has none."""
+        """Returns the Python value for a Lua one; ``TypeError`` or ``ValueError`` names what has
+        none.
+        """
         return self._to_python(value, where, 0)
 
     def _to_python(self, value: Any, where: str, depth: int) -> Any:

@@ -67,7 +67,7 @@ class LineEditor:
             self._readline.write_history_file(self._history)
 
     def read(self, prompt: str) -> str:
-        """The next line; raises ``EOFError`` at the end, ``KeyboardInterrupt`` upon Ctrl-C."""
+        """Returns the next line; raises ``EOFError`` at the end, ``KeyboardInterrupt`` upon Ctrl-C."""
         before, handler = self._hook.value, signal.getsignal(signal.SIGINT)
         try:
             if handler is signal.default_int_handler:
@@ -94,7 +94,7 @@ class LineEditor:
         return 0
 
     def _interrupt(self, _: int, frame: FrameType | None) -> None:
-        """Raise ``KeyboardInterrupt`` where that ends the line, or what runs in its stead."""
+        """Raises ``KeyboardInterrupt`` where that ends the line, or what runs in its stead."""
         if self._is_serving or (frame is not None and frame.f_code is LineEditor.read.__code__):
             raise KeyboardInterrupt
         self._interrupt_soon()
@@ -118,7 +118,7 @@ def _has_input() -> bool:
 
 
 def _history_file() -> Path:
-    """Where the history is, in the user's folder for what programs remember."""
+    """Returns where the history is, in the user's folder for what programs remember."""
     if base := os.environ.get("XDG_STATE_HOME"):
         return Path(base) / "luaopenai" / "history"
     if sys.platform == "darwin":

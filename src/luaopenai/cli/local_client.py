@@ -13,7 +13,7 @@ from luaopenai.local import shortcoming
 
 
 def local_client(base_url: str, *, is_embedded: bool) -> OpenAI:
-    """A client of a ``LocalServer``.
+    """Returns a client of a ``LocalServer``.
 
     Args:
         base_url: the server's.

@@ -47,7 +47,7 @@ class InteractiveRuntime(Runtime):
         return went_on[0]
 
     def complete(self, text: str) -> list[str]:
-        """What a name that is being typed may become."""
+        """Returns what a name that is being typed may become."""
         (names,) = self._call_ours(b"complete", text)
         found: list[str] = names.decode().split("\n")
         return found if names else []
@@ -112,7 +112,9 @@ class Repl:
         return contextlib.nullcontext()
 
     def _read(self) -> Any:
-        """A statement or expression, of as many lines as it needs, as a chunk; None at the end."""
+        """Returns a statement or expression, of as many lines as it needs, as a chunk; None at the
+        end.
+        """
         code = self._read_line("> ")
         while code is not None:
             expression = code.removeprefix("=")
@@ -164,7 +166,7 @@ class Repl:
 
 
 def _is_begun(failure: LuaError) -> bool:
-    """Whether code is no Lua just because it ends too early."""
+    """Returns whether code is no Lua just because it ends too early."""
     return failure.message.endswith("near '<eof>'")
 
 

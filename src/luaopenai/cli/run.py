@@ -115,7 +115,7 @@ def run_lua(argv: list[str]) -> int:
 
 
 def version() -> str:
-    """The versions of all that runs a script."""
+    """Returns the versions of all that runs a script."""
     from luaopenai.bridge.runtime import Runtime
 
     luajit = Runtime(rocks=False).run_string("return jit.version")
@@ -153,7 +153,9 @@ def _check(options: Options) -> None:
 
 
 def _make_client(options: Options, base_url: str | None) -> OpenAI:
-    """The client for a script in the sandbox: of the company whose server it is to speak to."""
+    """Returns the client for a script in the sandbox: of the company whose server it is to speak
+    to.
+    """
     from luaopenai.client import compat
     from luaopenai.client.openai import OpenAI
     from luaopenai.client.servers import PROVIDERS
@@ -166,7 +168,7 @@ def _make_client(options: Options, base_url: str | None) -> OpenAI:
 
 
 def _visible_environment(options: Options, client: OpenAI) -> dict[str, str]:
-    """The variables that a script in the sandbox may see; raises ``UsageError`` for a key."""
+    """Returns the variables that a script in the sandbox may see; raises ``UsageError`` for a key."""
     names = options.repeated.get("--allow-env", [])
     holders = {"OPENAI_API_KEY", options.values.get("--api-key-env")}
     from luaopenai.client.doors import connection_of

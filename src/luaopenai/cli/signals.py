@@ -51,7 +51,7 @@ def watch_signals() -> None:
 
 
 def _open_wakeup() -> tuple[Callable[[int], bytes], int]:
-    """What reads the numbers of signals, and the descriptor that Python writes them to."""
+    """Returns what reads the numbers of signals, and the descriptor that Python writes them to."""
     if hasattr(os, "set_blocking"):
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
@@ -120,7 +120,7 @@ def _watch(read: Callable[[int], bytes]) -> None:
 
 
 def _is_broken(file: int) -> bool:
-    """Whether nobody reads the other end of a pipe; a closed socket raises SIGPIPE too."""
+    """Returns whether nobody reads the other end of a pipe; a closed socket raises SIGPIPE too."""
     import select
 
     if not hasattr(select, "poll"):

@@ -35,5 +35,5 @@ def test(argv: list[str]) -> int:
 
 
 def interpreter() -> list[str]:
-    """The command that starts ``luaopenai-lua`` with this very Python."""
+    """Returns the command that starts ``luaopenai-lua`` with this very Python."""
     return [sys.executable, "-c", _START]

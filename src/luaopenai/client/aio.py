@@ -150,19 +150,19 @@ class AsyncOpenAI(AsyncEndpointMethods):
         self._client.close()
 
     def with_options(self, **options: Any) -> AsyncOpenAI:
-        """A client like this one with other settings; see ``OpenAI.with_options``."""
+        """Returns a client like this one with other settings; see ``OpenAI.with_options``."""
         other = AsyncOpenAI.__new__(AsyncOpenAI)
         other._client = self._client.with_options(**options)
         return other
 
     def new_chat_session(self, **opts: Any) -> AsyncChatSession:
-        """A chat session that speaks through this client."""
+        """Returns a chat session that speaks through this client."""
         return AsyncChatSession(self._client.new_chat_session(**opts))
 
     new_chat_completions_session = new_chat_session
 
     def new_responses_chat_session(self, **opts: Any) -> AsyncResponsesChatSession:
-        """A session over the Responses API that speaks through this client."""
+        """Returns a session over the Responses API that speaks through this client."""
         return AsyncResponsesChatSession(self._client.new_responses_chat_session(**opts))
 
     @overload
@@ -277,7 +277,7 @@ class AsyncChatSession:
         self.session.append_message(*messages)
 
     def last_message(self) -> Event | None:
-        """The newest message of the history, if there is one."""
+        """Returns the newest message of the history, if there is one."""
         return self.session.last_message()
 
     @overload
@@ -311,7 +311,7 @@ class AsyncChatSession:
         stream_callback: StreamCallback | None = None,
         **opts: Any,
     ) -> AsyncCall[Any, Chunk]:
-        """The model's reply to the history as it stands."""
+        """Returns the model's reply to the history as it stands."""
         work = self.session.generate_response
         return AsyncCall(work, append_response, stream_callback=stream_callback, **opts)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_client(client: object, method: str | None = None) -> None:
-    """Raise ``TypeError`` unless ``client`` is an ``OpenAI`` client.
+    """Raises ``TypeError`` unless ``client`` is an ``OpenAI`` client.
 
     Args:
         client: what was given.
@@ -29,7 +29,7 @@ def check_client(client: object, method: str | None = None) -> None:
 
 
 def check_lists(**arguments: object) -> None:
-    """Raise ``TypeError`` for an argument that is neither None nor a list, or another iterable."""
+    """Raises ``TypeError`` for an argument that is neither None nor a list, or another iterable."""
     for name, value in arguments.items():
         is_list = hasattr(value, "__iter__") and not isinstance(value, str | bytes | dict | type)
         if value is not None and not is_list:
@@ -37,21 +37,21 @@ def check_lists(**arguments: object) -> None:
 
 
 def check_texts(**arguments: object) -> None:
-    """Raise ``TypeError`` for an argument that is neither None nor a string."""
+    """Raises ``TypeError`` for an argument that is neither None nor a string."""
     for name, value in arguments.items():
         if value is not None and not isinstance(value, str):
             raise TypeError(f"{name}: expected a string, got {_kind(value)}")
 
 
 def check_tables(**arguments: object) -> None:
-    """Raise ``TypeError`` for an argument that is neither None nor a mapping."""
+    """Raises ``TypeError`` for an argument that is neither None nor a mapping."""
     for name, value in arguments.items():
         if value is not None and not hasattr(value, "keys"):
             raise TypeError(f"{name}: expected a dict, got {_kind(value)}")
 
 
 def check_headers(headers: object) -> None:
-    """Raise ``TypeError`` unless ``headers`` is None or maps strings to strings."""
+    """Raises ``TypeError`` unless ``headers`` is None or maps strings to strings."""
     check_tables(headers=headers)
     items: Iterable[tuple[object, object]] = getattr(headers, "items", tuple)()
     for name, value in items:
@@ -62,7 +62,7 @@ def check_headers(headers: object) -> None:
 
 
 def check_callback(callback: object) -> None:
-    """Raise ``TypeError`` unless a stream's callback is None or can be called."""
+    """Raises ``TypeError`` unless a stream's callback is None or can be called."""
     if callback is not None and not callable(callback):
         raise TypeError(f"stream_callback: expected a function, got {_kind(callback)}")
 

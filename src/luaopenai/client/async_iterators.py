@@ -101,7 +101,7 @@ class AsyncReplyStream(AsyncStream[Piece], Generic[Piece, Reply]):
 
 
 def for_asyncio(result: Any) -> Any:
-    """What a synchronous call has returned, as asyncio's users get it."""
+    """Returns what a synchronous call has returned, as asyncio's users get it."""
     if isinstance(result, ReplyStream):
         return AsyncReplyStream(result)
     return AsyncStream(result) if isinstance(result, Stream) else result

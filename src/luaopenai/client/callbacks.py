@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def two_arguments(callback: Callable[..., object]) -> Callable[[Any, Any], object]:
-    """A callback that takes a piece and its event, made of one that may take the piece alone.
+    """Returns a callback that takes a piece and its event, made of one that may take the piece
+    alone.
 
     What can take both is given both, with two exceptions: a second parameter that has a default
     of its own (``lambda chunk, out=out: ...``) is not for the event, and neither is what a built-in
@@ -54,6 +55,6 @@ def _fits(parameters: Signature, count: int) -> bool:
 
 
 def _is_for_event(parameters: Signature) -> bool:
-    """Whether the second parameter has no default, or None, which stands for no event."""
+    """Returns whether the second parameter has no default, or None, which stands for no event."""
     second = [*parameters.parameters.values()][:2][-1]
     return second.default is second.empty or second.default is None

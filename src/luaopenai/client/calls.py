@@ -33,7 +33,7 @@ class ToolCalls:
         add_texts(call["function"], function)
 
     def whole(self) -> list[Call]:
-        """The calls, in the order of their indexes."""
+        """Returns the calls, in the order of their indexes."""
         return [call for _, call in sorted(self._calls, key=lambda pair: pair[0])]
 
     def _find(self, piece: Mapping[str, Any], function: Mapping[str, Any]) -> Call:

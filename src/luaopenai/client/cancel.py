@@ -50,7 +50,7 @@ class Call:
             self._end_wait()
 
     def check(self) -> None:
-        """Raise ``Cancelled`` when nobody waits any more."""
+        """Raises ``Cancelled`` when nobody waits any more."""
         if self.is_cancelled:
             raise Cancelled
 
@@ -78,7 +78,7 @@ class Call:
 
 
 def current_call() -> Call | None:
-    """The call that this thread is in, if it can be cancelled."""
+    """Returns the call that this thread is in, if it can be cancelled."""
     return getattr(_local, "call", None)
 
 
@@ -89,7 +89,7 @@ def pause(seconds: float) -> None:
 
 
 def check_cancelled() -> None:
-    """Raise ``Cancelled`` when nobody waits any more for what this thread does."""
+    """Raises ``Cancelled`` when nobody waits any more for what this thread does."""
     call = current_call()
     if call is not None:
         call.check()

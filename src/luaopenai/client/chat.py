@@ -69,7 +69,7 @@ class ChatSession:
             self.messages.append(message)
 
     def last_message(self) -> Message | None:
-        """The newest message of the history, if there is one."""
+        """Returns the newest message of the history, if there is one."""
         return self.messages[-1] if self.messages else None
 
     @overload
@@ -129,7 +129,7 @@ class ChatSession:
         stream_callback: StreamCallback | None = None,
         **opts: Any,
     ) -> str | Message | ReplyStream[Chunk, str | Message]:
-        """Return the model's reply to the history as it stands; see ``send``."""
+        """Returns the model's reply to the history as it stands; see ``send``."""
         parameters = self._parameters(opts)
         if stream_callback is not None:
             return self._keep(self._stream(stream_callback, parameters), append_response)

@@ -90,7 +90,7 @@ class ChunkedResponse(HTTPResponse):
         raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
     def read1(self, n: int = -1) -> bytes:
-        """What has arrived of the body; empty at its end."""
+        """Returns what has arrived of the body; empty at its end."""
         if not self.chunked or self.fp is None:
             piece = super().read1(n)
             if self.length == 0:
@@ -108,7 +108,7 @@ class ChunkedResponse(HTTPResponse):
                 return body
 
     def _take(self, data: bytes) -> bytes:
-        """The bodies of the chunks in ``data``; keeps what is not yet a whole line."""
+        """Returns the bodies of the chunks in ``data``; keeps what is not yet a whole line."""
         pieces: list[bytes] = []
         at = 0
         while True:

@@ -37,25 +37,26 @@ class Chunk(dict):  # type: ignore[type-arg]
 
 
 def check_status(status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
-    """Raise an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
+    """Raises an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
     if status != 200:
         raise bad_status(status, body, headers)
 
 
 def is_success(status: int) -> bool:
-    """Whether a status says that the request was carried out."""
+    """Returns whether a status says that the request was carried out."""
     return 200 <= status < 300
 
 
 def bad_status(
     status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> APIStatusError:
-    """The error for an answer whose status is no success."""
+    """Returns the error for an answer whose status is no success."""
     return status_error(f"Bad status: {status}{error_text(body)}", status, body, headers)
 
 
 def find_message(status: int, body: Any) -> Message:
-    """The reply's message in a chat completion, with nothing in it that cannot be sent again.
+    """Returns the reply's message in a chat completion, with nothing in it that cannot be sent
+    again.
 
     Raises ``APIError`` where there is none, and where the model refuses: with its words.
     """
@@ -88,7 +89,7 @@ _MISSING = object()
 
 
 def _reply_fault(body: object) -> str:
-    """What keeps a body from being a chat completion, or "".
+    """Returns what keeps a body from being a chat completion, or "".
 
     Worded as a shape check of Lua tables would: test suites compare the text.
     """
@@ -114,7 +115,7 @@ def _field(table: dict[str, Any] | list[Any], key: str | int) -> object:
 
 
 def lua_type(value: object) -> str:
-    """What Lua's ``type`` says of a decoded JSON value."""
+    """Returns what Lua's ``type`` says of a decoded JSON value."""
     if value is _MISSING:
         return "nil"
     if value is None:
@@ -127,12 +128,12 @@ def lua_type(value: object) -> str:
 
 
 def is_plain(message: Message) -> bool:
-    """Whether a message is text only, with neither ``tool_calls`` nor ``function_call``."""
+    """Returns whether a message is text only, with neither ``tool_calls`` nor ``function_call``."""
     return not _filled(message, "tool_calls", list) and not _filled(message, "function_call", dict)
 
 
 def history_message(message: Message) -> Message:
-    """The fields of a reply that belong in the history."""
+    """Returns the fields of a reply that belong in the history."""
     kept: Message = {"role": "assistant"}
     if "content" in message:
         kept["content"] = message["content"]
@@ -144,13 +145,13 @@ def history_message(message: Message) -> Message:
 
 
 def _filled(table: Mapping[str, Any], field: str, kind: type) -> Any:
-    """A field that is of this kind and not empty, or None."""
+    """Returns a field that is of this kind and not empty, or None."""
     value = table.get(field)
     return value if value and isinstance(value, kind) else None
 
 
 def read_chunk(event: object) -> Chunk | None:
-    """The chunk in a stream's event, or None: it takes exactly one choice, with a delta."""
+    """Returns the chunk in a stream's event, or None: it takes exactly one choice, with a delta."""
     if not isinstance(event, dict) or event.get("object") not in _CHUNK_OBJECTS:
         return None
     choices = event.get("choices")
@@ -195,7 +196,7 @@ def _add_text(chunk: Chunk, field: str, text: object) -> None:
 
 
 def assemble(chunks: Iterable[Mapping[str, Any]], is_content_empty: bool = False) -> Message:
-    """The message that a stream's chunks make: texts joined, calls put together.
+    """Returns the message that a stream's chunks make: texts joined, calls put together.
 
     Args:
         chunks: as ``read_chunk`` gives them, or dicts with the same fields.

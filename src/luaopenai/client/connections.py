@@ -150,7 +150,7 @@ class TLSConnection(Connection, HTTPSConnection):
 
 
 def _head(method: str, target: str, body: Any, headers: Mapping[str, str]) -> bytes | None:
-    """A request's head; None for one that urllib3 is to send in its own way.
+    """Returns a request's head; None for one that urllib3 is to send in its own way.
 
     The caller of ``Transport.open`` may choose the method and the headers, whose values have
     been checked there; the target has been escaped when its route was found.

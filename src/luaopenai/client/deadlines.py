@@ -35,11 +35,11 @@ class Deadline:
         return self.exists and monotonic() >= self._end
 
     def left(self) -> float:
-        """Seconds until it; infinite when there is none."""
+        """Returns the seconds until it; infinite when there is none."""
         return self._end - monotonic()
 
     def within(self, timeout: float) -> float:
-        """A time-out that does not outlast it."""
+        """Returns a time-out that does not outlast it."""
         return max(_LEAST, min(timeout, self.left())) if self.exists else timeout
 
 

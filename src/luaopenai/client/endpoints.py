@@ -102,14 +102,14 @@ class Endpoint:
 
 
 def missing(field: str) -> str:
-    """What to say of a field that was left out."""
+    """Returns what to say of a field that was left out."""
     return f"{field} must be provided" if field == "input" else f"{field} is required"
 
 
 def fill_payload(
     endpoint: Endpoint, default_model: str, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The fields to send: the endpoint's defaults, and the caller's own over them.
+    """Returns the fields to send: the endpoint's defaults, and the caller's own over them.
 
     Args:
         endpoint: where they go.
@@ -132,7 +132,7 @@ def fill_payload(
 
 
 def find(name: str, caller: str) -> Endpoint:
-    """The endpoint of a client's method, for what calls it by name.
+    """Returns the endpoint of a client's method, for what calls it by name.
 
     Raises:
         ValueError: no endpoint has this name.

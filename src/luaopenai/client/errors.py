@@ -146,6 +146,6 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 def status_error(
     message: str, status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> APIStatusError:
-    """The error for a status that is no success."""
+    """Returns the error for a status that is no success."""
     kind = InternalServerError if status >= 500 else _BY_STATUS.get(status, APIStatusError)
     return kind(message, status=status, body=body, headers=headers)

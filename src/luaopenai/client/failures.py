@@ -19,14 +19,16 @@ from luaopenai.client.settings import Settings
 
 
 def was_sent(error: BaseException) -> bool:
-    """Whether the server may have seen the request: False when no connection came about."""
+    """Returns whether the server may have seen the request: False when no connection came about."""
     return not _find(
         error, urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError
     )
 
 
 def is_worth_a_retry(error: BaseException) -> bool:
-    """Whether another try could fare better: not with a certificate or a name that is wrong."""
+    """Returns whether another try could fare better: not with a certificate or a name that is
+    wrong.
+    """
     if _find(error, ssl.SSLCertVerificationError):
         return False
     lookup = _find(error, socket.gaierror)
@@ -34,7 +36,7 @@ def is_worth_a_retry(error: BaseException) -> bool:
 
 
 def was_stale(error: BaseException) -> bool:
-    """Whether a kept connection may have ended before the request reached the server."""
+    """Returns whether a kept connection may have ended before the request reached the server."""
     return bool(_find(error, KeptConnectionLostError))
 
 
@@ -46,7 +48,7 @@ def without_frames(error: Exception) -> Exception:
 
 
 def public_url(url: str) -> str:
-    """A URL for error texts: without the parts that may hold credentials.
+    """Returns a URL for error texts: without the parts that may hold credentials.
 
     Where a password holds ``/``, ``?`` or ``#`` unescaped, nobody can tell where it ends. So of a
     URL with ``@`` behind its server, only what comes after the last ``@`` is shown.
@@ -62,7 +64,7 @@ def public_url(url: str) -> str:
 
 
 def connection_error(error: BaseException, url: str, settings: Settings) -> APIConnectionError:
-    """The network's failure in one line: what failed, and where."""
+    """Returns the network's failure in one line: what failed, and where."""
     where = public_url(url)
     host = urlsplit(where).netloc
     connect, read = settings.timeouts
@@ -104,7 +106,7 @@ def connection_error(error: BaseException, url: str, settings: Settings) -> APIC
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that lies beneath it, where urllib3 and requests keep it."""
+    """Returns an exception and all that lies beneath it, where urllib3 and requests keep it."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:

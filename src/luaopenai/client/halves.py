@@ -28,11 +28,13 @@ class Halves:
         self._open: dict[Place, tuple[Any, Any]] = {}
 
     def __bool__(self) -> bool:
-        """Whether events are held back."""
+        """Returns whether events are held back."""
         return bool(self._events)
 
     def take(self, event: Event) -> list[Event]:
-        """The events that are ready now that this one is here, in the order that they came in."""
+        """Returns the events that are ready now that this one is here, in the order that they came
+        in.
+        """
         for place, container, key, text in list(_texts(event)):
             if place in self._open:
                 before, at = self._open.pop(place)
@@ -45,14 +47,15 @@ class Halves:
         return [] if self._open and len(self._events) < _PATIENCE else self.end()
 
     def end(self) -> list[Event]:
-        """The events that are still held back."""
+        """Returns the events that are still held back."""
         events, self._events = self._events, []
         self._open.clear()
         return [mend(event) for event in events]
 
 
 def _texts(event: Event) -> Iterator[tuple[Place, Any, Any, str]]:
-    """The texts of an event that are not empty: place in the stream, container, key and text.
+    """Returns the texts of an event that are not empty: place in the stream, container, key and
+    text.
 
     A place is the same in all events that continue one text: list items count by their own index
     where they have one, and events of the Responses API by what they belong to.

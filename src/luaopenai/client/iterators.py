@@ -50,7 +50,7 @@ class Body:
             raise self.error(failure, self.response.body)
 
     def error(self, text: str, body: object) -> APIError:
-        """The error for a stream whose status was a success."""
+        """Returns the error for a stream whose status was a success."""
         return APIError(text, status=self._answer.status, body=body, headers=self._answer.headers)
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class Stream(Generic[Piece]):
 
 
 def chunk_stream(events: Stream[Event]) -> Stream[Chunk]:
-    """The chunks of a chat completion's stream.
+    """Returns the chunks of a chat completion's stream.
 
     An event that is an error makes the stream raise ``APIError`` at its end, so that no text is
     lost that comes after.

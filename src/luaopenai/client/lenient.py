@@ -13,7 +13,7 @@ REPLACEMENT = "\ufffd"
 
 
 def _integer(digits: str) -> int | float:
-    """An integer; where it has more digits than Python converts, the float nearest to it."""
+    """Returns an integer; where it has more digits than Python converts, the float nearest to it."""
     try:
         return int(digits)
     except ValueError:
@@ -28,7 +28,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def read(text: str) -> Any:
-    """The value of a JSON text, in which control characters and any numbers may stand.
+    """Returns the value of a JSON text, in which control characters and any numbers may stand.
 
     ``Infinity``, ``NaN`` and numbers beyond a float's range are floats. Strings may hold halves of
     surrogate pairs: see ``may_hold_halves`` and ``mend``. Raises ``ValueError`` for what is not
@@ -49,19 +49,25 @@ def read(text: str) -> Any:
 
 
 def write(value: object) -> bytes:
-    """The JSON text of what ``read`` gave, its ``Infinity`` and ``NaN`` included; no halves."""
+    """Returns the JSON text of what ``read`` gave, its ``Infinity`` and ``NaN`` included; no
+    halves.
+    """
     return _encode(value).encode()
 
 
 def read_body(body: bytes) -> Any:
-    """The value of a body that is JSON, with whole characters only; ``ValueError`` for another."""
+    """Returns the value of a body that is JSON, with whole characters only; ``ValueError`` for
+    another.
+    """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     value = read(text)
     return mend(value) if may_hold_halves(text) else value
 
 
 def mended(body: bytes) -> bytes | None:
-    """A body's JSON in a form that every reader takes, or None where it is that or is not JSON."""
+    """Returns a body's JSON in a form that every reader takes, or None where it is that or is not
+    JSON.
+    """
     if not _is_odd(body):
         return None
     try:
@@ -81,17 +87,19 @@ def _is_odd(body: bytes) -> bool:
 
 
 def may_hold_halves(text: str) -> bool:
-    """Whether a JSON text may hold half of a surrogate pair: only an escape can be one."""
+    """Returns whether a JSON text may hold half of a surrogate pair: only an escape can be one."""
     return "\\ud" in text or "\\uD" in text
 
 
 def whole_characters(text: str) -> str:
-    """The text with halves of surrogate pairs joined where they meet, and U+FFFD for the others."""
+    """Returns the text with halves of surrogate pairs joined where they meet, and U+FFFD for the
+    others.
+    """
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def mend(value: Any) -> Any:
-    """The value, changed in place, with whole characters in all of its strings."""
+    """Returns the value, changed in place, with whole characters in all of its strings."""
     root = [value]
     waiting: list[Any] = [root]
     while waiting:
@@ -113,7 +121,7 @@ def _items(container: Any) -> Any:
 
 
 def sendable(value: Any) -> Any:
-    """The value, or where a request cannot carry it a copy that one can.
+    """Returns the value, or where a request cannot carry it a copy that one can.
 
     Numbers that JSON has not become None, halves of surrogate pairs U+FFFD.
     """

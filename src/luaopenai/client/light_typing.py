@@ -8,5 +8,5 @@ if TYPE_CHECKING:
 else:
 
     def overload(function: object) -> object:
-        """Return the function as it is; the one without ``overload`` takes its place."""
+        """Returns the function as it is; the one without ``overload`` takes its place."""
         return function

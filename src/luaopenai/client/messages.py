@@ -12,7 +12,7 @@ _FUNCTION_FIELDS = ("name", "description", "parameters")
 
 
 def check_messages(messages: object, base: int = 0) -> None:
-    """Raise ``ValueError`` unless ``messages`` is a list of valid messages.
+    """Raises ``ValueError`` unless ``messages`` is a list of valid messages.
 
     Args:
         messages: what the caller wants to send.
@@ -25,7 +25,7 @@ def check_messages(messages: object, base: int = 0) -> None:
 
 
 def check_message(message: object, where: str = "message", base: int = 0) -> None:
-    """Raise ``ValueError`` unless ``message`` is one that the API takes.
+    """Raises ``ValueError`` unless ``message`` is one that the API takes.
 
     Args:
         message: ``role``, and ``content`` as a string, None or a list of parts; a ``function``
@@ -49,7 +49,7 @@ def check_message(message: object, where: str = "message", base: int = 0) -> Non
 
 
 def check_function(function: object, where: str = "function") -> None:
-    """Raise ``ValueError`` unless ``function`` is ``{name, description?, parameters?}``."""
+    """Raises ``ValueError`` unless ``function`` is ``{name, description?, parameters?}``."""
     if not isinstance(function, dict):
         raise ValueError(f"{where}: expected a table with name, got {kind_of(function)}")
     if not isinstance(function.get("name"), str):
@@ -65,7 +65,7 @@ def check_function(function: object, where: str = "function") -> None:
 
 
 def check_input(input: object, base: int = 0) -> None:
-    """Raise ``ValueError`` unless ``input`` is what the Responses API takes.
+    """Raises ``ValueError`` unless ``input`` is what the Responses API takes.
 
     Args:
         input: a string, or a list of messages and items; an item has a string ``type``, and a
@@ -98,7 +98,7 @@ def _check_call_output(item: dict[str, object], where: str) -> None:
 
 
 def check_tool_call(call: object, where: str = "tool_call") -> None:
-    """Raise ``ValueError`` unless ``call`` is ``{id, type, function: {name, arguments}}``."""
+    """Raises ``ValueError`` unless ``call`` is ``{id, type, function: {name, arguments}}``."""
     if not isinstance(call, dict):
         raise ValueError(f"{where}: expected a table with id and function, got {kind_of(call)}")
     function = call.get("function")
@@ -152,7 +152,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
 
 
 def kind_of(value: object) -> str:
-    """The name of a value's type that a reader of either language knows."""
+    """Returns the name of a value's type that a reader of either language knows."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 
 def encode(fields: Mapping[str, Any], files: Collection[str] = ()) -> tuple[bytes, str]:
-    """The body and content type of a form.
+    """Returns the body and content type of a form.
 
     Args:
         fields: values by name. A file is ``{"filename": NAME, "content": BYTES}``, which may have
@@ -47,14 +47,14 @@ def encode(fields: Mapping[str, Any], files: Collection[str] = ()) -> tuple[byte
 
 
 def parts(fields: Mapping[str, Any], files: Collection[str] = ()) -> list[Part]:
-    """The parts of a form, sorted by their names; the arguments are those of ``encode``."""
+    """Returns the parts of a form, sorted by their names; the arguments are those of ``encode``."""
     if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
         raise ValueError(NO_NAMES)
     return [part for name in sorted(fields) for part in _parts(name, fields[name], files)]
 
 
 def choose_boundary(found: list[Part]) -> str:
-    """A boundary that no part's content holds."""
+    """Returns a boundary that no part's content holds."""
     boundary, count = "lua-openai-boundary", 0
     while any(boundary.encode() in part.content for part in found):
         count += 1
@@ -63,7 +63,7 @@ def choose_boundary(found: list[Part]) -> str:
 
 
 def join(found: list[Part], boundary: bytes) -> bytes:
-    """The body of a form."""
+    """Returns the body of a form."""
     pieces: list[bytes] = []
     for part in found:
         head = f'Content-Disposition: form-data; name="{_quoted(part.name)}"'
@@ -109,7 +109,7 @@ def _part(name: str, value: Any, field: str, is_file: bool) -> Part:
 
 
 def read_file(path: Any, field: str) -> Part:
-    """The part for a file on the disk; raises ``ValueError`` when it cannot be read."""
+    """Returns the part for a file on the disk; raises ``ValueError`` when it cannot be read."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{field}: expected a path, or a filename and its content")
     try:

@@ -39,7 +39,7 @@ class OddRoutes:
     def find(
         self, url: str, proxy: str | None, verify: bool | str
     ) -> tuple[Any, str, Mapping[str, str]]:
-        """A pool, the request's target, and headers; see ``Routes.find``."""
+        """Returns a pool, the request's target, and headers; see ``Routes.find``."""
         prepared = _prepare(url)
         proxies = {"all": proxy} if proxy else get_environ_proxies(url)
         through = select_proxy(url, proxies)

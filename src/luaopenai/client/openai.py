@@ -163,7 +163,7 @@ class OpenAI(EndpointMethods):
         base_url: str | None = None,
         **settings: Any,
     ) -> OpenAI:
-        """A client like this one, over the same connections, for a request or a few.
+        """Returns a client like this one, over the same connections, for a request or a few.
 
         ``client.with_options(timeout=5, max_retries=0).models()``
 
@@ -207,13 +207,13 @@ class OpenAI(EndpointMethods):
         self._transport.close()
 
     def new_chat_session(self, **opts: Any) -> ChatSession:
-        """A ``ChatSession`` that speaks through this client."""
+        """Returns a ``ChatSession`` that speaks through this client."""
         return ChatSession(self, **opts)
 
     new_chat_completions_session = new_chat_session
 
     def new_responses_chat_session(self, **opts: Any) -> ResponsesChatSession:
-        """A ``ResponsesChatSession`` that speaks through this client."""
+        """Returns a ``ResponsesChatSession`` that speaks through this client."""
         return ResponsesChatSession(self, **opts)
 
     @overload

@@ -17,7 +17,9 @@ _BINARY = {
 
 
 def encode(payload: object) -> bytes:
-    """JSON text of a payload as UTF-8; raises ``ValueError`` that names what JSON cannot carry."""
+    """Returns JSON text of a payload as UTF-8; raises ``ValueError`` that names what JSON cannot
+    carry.
+    """
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode()
@@ -26,7 +28,8 @@ def encode(payload: object) -> bytes:
 
 
 def decode(body: bytes, content_type: str = "") -> Any:
-    """A body decoded from JSON, as text where it is not JSON, as it came where it is binary.
+    """Returns a body decoded from JSON, as text where it is not JSON, as it came where it is
+    binary.
 
     In text, JSON's too, bytes that are not UTF-8 and halves of surrogate pairs become U+FFFD.
     Numbers that JSON has not (``NaN``, ``Infinity``, ``1e999``) are floats.
@@ -40,13 +43,13 @@ def decode(body: bytes, content_type: str = "") -> Any:
 
 
 def is_binary(content_type: str) -> bool:
-    """Whether a body of this type is for the caller as it came: sound, pictures, files."""
+    """Returns whether a body of this type is for the caller as it came: sound, pictures, files."""
     kind = content_type.partition(";")[0].strip().lower()
     return kind in _BINARY or kind.startswith(("audio/", "image/", "video/"))
 
 
 def fault(value: object, where: str = "payload", base: int = 0) -> str:
-    """What in a value JSON cannot carry and where it stands, or "".
+    """Returns what in a value JSON cannot carry and where it stands, or "".
 
     Args:
         value: what should be sent.

@@ -35,11 +35,11 @@ class ResponseObject(dict):  # type: ignore[type-arg]
     """A response of the API, as a dict; ``str(response)`` is its text."""
 
     def get_output_text(self) -> str:
-        """All ``output_text`` parts, joined."""
+        """Returns all ``output_text`` parts, joined."""
         return output_text(self)
 
     def get_images(self) -> list[dict[str, str]]:
-        """The generated images, as ``{"b64_json": DATA}``."""
+        """Returns the generated images, as ``{"b64_json": DATA}``."""
         return output_images(self)
 
     def __str__(self) -> str:
@@ -246,14 +246,14 @@ class ResponsesChatSession:
 def check_response_status(
     status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> None:
-    """Raise an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
+    """Raises an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
     if status != 200:
         text = f"Request failed with status: {status}{error_text(body)}"
         raise status_error(text, status, body, headers)
 
 
 def find_response(status: int, body: Any) -> dict[str, Any]:
-    """The body, when it is a response.
+    """Returns the body, when it is a response.
 
     Raises ``APIError`` where it is none, tells of a failure, or where the model refuses.
     """
@@ -287,7 +287,7 @@ def _bytes(text: str) -> bytes:
 
 
 def whole_response(body: object) -> object:
-    """What a body holds that is no event stream: a server that knows no streams answers so."""
+    """Returns what a body holds that is no event stream: a server that knows no streams answers so."""
     from luaopenai.client.payload import decode
 
     value = decode(_bytes(body)) if isinstance(body, str) else body
@@ -295,7 +295,7 @@ def whole_response(body: object) -> object:
 
 
 def stream_fault(body: object, text: str, refusal: str, is_over: bool) -> str:
-    """Why what came of a stream is no answer, or "".
+    """Returns why what came of a stream is no answer, or "".
 
     A stream without its end mark was cut off, even where HTTP holds it for whole: the mark brings
     what the conversation goes on from.
@@ -315,7 +315,7 @@ def stream_fault(body: object, text: str, refusal: str, is_over: bool) -> str:
 
 
 def read_event(event: object) -> tuple[str, Any]:
-    """What an event of a stream brings.
+    """Returns what an event of a stream brings.
 
     Returns:
         ``("text", TEXT)``, ``("refusal", TEXT)``, ``("done", None)`` for the event with the whole
@@ -340,17 +340,17 @@ _DELTAS = {"response.output_text.delta": "text", "response.refusal.delta": "refu
 
 
 def output_text(response: object) -> str:
-    """All ``output_text`` parts of a response, joined."""
+    """Returns all ``output_text`` parts of a response, joined."""
     return _parts(response, "output_text", "text")
 
 
 def output_refusal(response: object) -> str:
-    """All ``refusal`` parts of a response, joined."""
+    """Returns all ``refusal`` parts of a response, joined."""
     return _parts(response, "refusal", "refusal")
 
 
 def output_images(response: object) -> list[dict[str, str]]:
-    """The results of a response's image generation calls, as ``{"b64_json": DATA}``."""
+    """Returns the results of a response's image generation calls, as ``{"b64_json": DATA}``."""
     calls = (i for i in _items(response, "output") if i.get("type") == "image_generation_call")
     return [{"b64_json": call["result"]} for call in calls if isinstance(call.get("result"), str)]
 

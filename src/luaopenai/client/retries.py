@@ -42,14 +42,14 @@ _SAFE_POSTS = re.compile(
 
 
 def is_repeatable(method: str, url: str) -> bool:
-    """Whether a request may be sent again when nobody knows what became of it."""
+    """Returns whether a request may be sent again when nobody knows what became of it."""
     if method == "POST":
         return _SAFE_POSTS.search(urlsplit(url).path) is not None
     return method in _SAFE_METHODS
 
 
 def is_surely_kept(idle: float, *, after_stream: bool, announced: float | None) -> bool:
-    """Whether a connection may carry a request that must not be lost with it.
+    """Returns whether a connection may carry a request that must not be lost with it.
 
     A server that closes a connection while a request is on its way leaves open whether it has
     acted on it. So what is not repeatable goes out only where no end is to be expected.
@@ -65,13 +65,15 @@ def is_surely_kept(idle: float, *, after_stream: bool, announced: float | None) 
 
 
 def announced_rest(keep_alive: str | None) -> float | None:
-    """Seconds after which a server closes an idle connection, if its ``Keep-Alive`` header says."""
+    """Returns the seconds after which a server closes an idle connection, if its ``Keep-Alive``
+    header says.
+    """
     found = _ANNOUNCED.search(keep_alive) if keep_alive else None
     return float(found[1]) if found else None
 
 
 def is_refusal(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether an answer says: not now. Of a failure, ``x-should-retry`` has the last word."""
+    """Returns whether an answer says: not now. Of a failure, ``x-should-retry`` has the last word."""
     if status < 400:
         return False
     told = headers.get("x-should-retry")
@@ -81,7 +83,8 @@ def is_refusal(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def pause(retry: int, headers: Mapping[str, str] | None = None) -> float | None:
-    """Seconds to wait before a retry; None when the server asks for more than is waited for.
+    """Returns the seconds to wait before a retry; None when the server asks for more than is waited
+    for.
 
     Args:
         retry: 0 for the first.

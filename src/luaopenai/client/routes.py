@@ -64,7 +64,7 @@ class Routes:
         self._odd: OddRoutes | None = None
 
     def find(self, url: str, proxy: str | None, verify: bool | str) -> Route:
-        """The route to a URL.
+        """Returns the route to a URL.
 
         Args:
             url: the full URL.
@@ -110,7 +110,7 @@ class Routes:
         return Route(*self._odd.find(url, proxy, verify))
 
     def _trust(self, verify: bool | str) -> ssl.SSLContext:
-        """What all TLS connections share: to read the certificates takes 20 ms each time."""
+        """Returns what all TLS connections share: to read the certificates takes 20 ms each time."""
         trust = self._trusts.get(verify)
         if trust is None:
             trust = self._trusts[verify] = _read_certificates(verify)
@@ -118,7 +118,7 @@ class Routes:
 
 
 def host_header(scheme: str, host: str, port: int | None) -> dict[str, str]:
-    """The ``Host`` header, which names a port only where it is not the scheme's own."""
+    """Returns the ``Host`` header, which names a port only where it is not the scheme's own."""
     is_usual = port in (None, port_by_scheme[scheme])
     name = f"[{host}]" if ":" in host else host.rstrip(".")
     return {"Host": name if is_usual else f"{name}:{port}"}
@@ -132,7 +132,9 @@ def close_pools(manager: PoolManager) -> None:
 
 
 def _has_proxies() -> bool:
-    """Whether a proxy is named by the environment or, where there are such, by system settings."""
+    """Returns whether a proxy is named by the environment or, where there are such, by system
+    settings.
+    """
     if sys.platform in ("darwin", "win32"):
         from urllib.request import getproxies
 

@@ -11,7 +11,7 @@ _LONGEST = 200
 
 
 def error_text(body: object) -> str:
-    """What a body says of an error: ``: TEXT (CODE)``, each where it is there.
+    """Returns what a body says of an error: ``: TEXT (CODE)``, each where it is there.
 
     Args:
         body: decoded JSON, or text: a plain line, or an event stream that carries the error.
@@ -32,7 +32,7 @@ def reported_error(body: object) -> str:
 
 
 def _words(body: object) -> tuple[str, str]:
-    """The text and the code of the error that a body tells of, each "" where it has none."""
+    """Returns the text and the code of the error that a body tells of, each "" where it has none."""
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
     if isinstance(body, str):
@@ -60,7 +60,9 @@ def _words_of_error(error: dict[str, Any]) -> tuple[str, str]:
 
 
 def _words_of_detail(detail: object) -> tuple[str, str]:
-    """What FastAPI gives: a text, or a list of faults with the place of each in the request."""
+    """Returns what FastAPI gives: a text, or a list of faults with the place of each in the
+    request.
+    """
     if isinstance(detail, str):
         return detail, ""
     if isinstance(detail, dict):
@@ -95,7 +97,9 @@ def _words_of_text(text: str) -> tuple[str, str]:
 
 
 def _events(text: str) -> list[object]:
-    """The data of a text's events: decoded where it is JSON; none where it is no event stream."""
+    """Returns the data of a text's events: decoded where it is JSON; none where it is no event
+    stream.
+    """
     from luaopenai.client.payload import decode
     from luaopenai.client.sse import Decoder
 

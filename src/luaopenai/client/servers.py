@@ -83,7 +83,7 @@ PROVIDERS = {
 
 
 def account_headers(organization: object = None, project: object = None) -> dict[str, str]:
-    """The headers that name an OpenAI organization and a project, each where it is given.
+    """Returns the headers that name an OpenAI organization and a project, each where it is given.
 
     Raises:
         ValueError: one of them is not a string.
@@ -100,12 +100,12 @@ def account_headers(organization: object = None, project: object = None) -> dict
 
 
 def environment_accounts() -> dict[str, str]:
-    """The headers for the organization and the project that the environment names."""
+    """Returns the headers for the organization and the project that the environment names."""
     return account_headers(os.environ.get("OPENAI_ORG_ID"), os.environ.get("OPENAI_PROJECT_ID"))
 
 
 def near_miss(name: str) -> str | None:
-    """The client's setting that an unknown name was meant for, if it is close to one."""
+    """Returns the client's setting that an unknown name was meant for, if it is close to one."""
     from difflib import get_close_matches
 
     close = get_close_matches(name.lower(), CONFIG_NAMES, 1, 0.8)
@@ -113,18 +113,20 @@ def near_miss(name: str) -> str | None:
 
 
 def environment_model() -> str:
-    """The model when nobody names one: ``OPENAI_MODEL`` of the environment, else OpenAI's."""
+    """Returns the model when nobody names one: ``OPENAI_MODEL`` of the environment, else OpenAI's."""
     return os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
 
 
 def environment_base_url() -> str:
-    """The server when nobody names one: ``OPENAI_BASE_URL`` of the environment, else OpenAI's."""
+    """Returns the server when nobody names one: ``OPENAI_BASE_URL`` of the environment, else
+    OpenAI's.
+    """
     given = os.environ.get("OPENAI_BASE_URL")
     return read_base_url(given, "OPENAI_BASE_URL") if given else BASE_URL
 
 
 def read_base_url(url: str, name: str = "base_url") -> str:
-    """A base URL without slashes at its end.
+    """Returns a base URL without slashes at its end.
 
     Raises ``ValueError`` for one without a scheme; ``name`` is where it comes from.
     """

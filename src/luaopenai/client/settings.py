@@ -74,7 +74,7 @@ def _environment_bundle() -> str | None:
 
 
 def _timeouts(timeout: Any) -> tuple[tuple[float, float], float | None]:
-    """The time-outs to connect and to read, and that for a whole call."""
+    """Returns the time-outs to connect and to read, and that for a whole call."""
     if not isinstance(timeout, Mapping):
         pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         if len(pair) != 2:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def has_end(text: bytes) -> bool:
-    """Whether these bytes hold what stands at a stream's end.
+    """Returns whether these bytes hold what stands at a stream's end.
 
     Needed where HTTP does not tell: a body without a length ends with the connection, cut or not.
     """

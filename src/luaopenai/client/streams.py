@@ -87,7 +87,7 @@ class OddEvents(EventReader):
         return self._read(data)
 
     def ready(self) -> list[bytes]:
-        """The events that have become ready, as JSON."""
+        """Returns the events that have become ready, as JSON."""
         texts = self._texts[:]
         self._texts.clear()
         return texts
@@ -129,7 +129,7 @@ def deliver_events(pieces: Iterable[bytes], on_event: EventCallback) -> bytes:
 
 
 def read_chunks(body: str) -> list[Chunk]:
-    """The chunks in the raw text of a chat completion's stream."""
+    """Returns the chunks in the raw text of a chat completion's stream."""
     return [chunk for event in _events(body) if (chunk := read_chunk(event))]
 
 
@@ -140,7 +140,7 @@ def read_reply(
     is_content_empty: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The message that a chat completion's stream came to.
+    """Returns the message that a chat completion's stream came to.
 
     Args:
         status: of the answer.
@@ -167,25 +167,25 @@ def read_reply(
 
 
 def text_of(chunks: Iterable[Mapping[str, Any]]) -> str:
-    """The text that chunks have brought so far."""
+    """Returns the text that chunks have brought so far."""
     texts = (chunk.get("content") for chunk in chunks)
     return "".join(text for text in texts if isinstance(text, str))
 
 
 def stream_failure(body: str) -> str:
-    """What a stream's raw text says of an error that the server met on the way, or ""."""
+    """Returns what a stream's raw text says of an error that the server met on the way, or ""."""
     if '"error"' not in body:
         return ""
     return next(filter(None, map(event_failure, _events(body))), "")
 
 
 def event_failure(event: dict[str, Any]) -> str:
-    """What an event says of an error that the server met on the way, or ""."""
+    """Returns what an event says of an error that the server met on the way, or ""."""
     return f"Stream failed{error_text(event)}" if event.get("error") else ""
 
 
 def no_stream_failure(body: str) -> str:
-    """What is wrong with a body that was to be a stream and has brought no event, or ""."""
+    """Returns what is wrong with a body that was to be a stream and has brought no event, or ""."""
     if "data:" in body or not body.strip():
         return ""
     said = error_text(decode(body.encode("utf-8", "replace")))

@@ -97,12 +97,12 @@ class RawResponse:
         self._ahead.extend(pieces)
 
     def _ends_with_the_connection(self) -> bool:
-        """Whether HTTP itself cannot tell the end of this event stream from a cut."""
+        """Returns whether HTTP itself cannot tell the end of this event stream from a cut."""
         framed = {"transfer-encoding", "content-length"} & self.headers.keys()
         return self._is_stream and not framed
 
     def read_piece(self) -> bytes:
-        """The next piece of the body as it arrives; empty at the end.
+        """Returns the next piece of the body as it arrives; empty at the end.
 
         Raises ``APIConnectionError`` when the body is cut or too large or a time-out passes,
         and ``Cancelled`` when nobody waits any more.
@@ -146,7 +146,7 @@ class RawResponse:
         return piece
 
     def read(self) -> bytes:
-        """All of the body that has not been read, a stream's too."""
+        """Returns all of the body that has not been read, a stream's too."""
         self._is_stream = False
         return b"".join(self)
 

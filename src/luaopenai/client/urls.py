@@ -24,12 +24,12 @@ def endpoint_url(base_url: str, path: str) -> str:
 
 
 def placeholders(path: str) -> list[str]:
-    """The names of the ``{placeholders}`` in a path."""
+    """Returns the names of the ``{placeholders}`` in a path."""
     return [part.partition("}")[0] for part in path.split("{")[1:]]
 
 
 def fill_path(path: str, ids: Mapping[str, object]) -> str:
-    """A path with ids in the place of its ``{placeholders}``.
+    """Returns a path with ids in the place of its ``{placeholders}``.
 
     Args:
         path: such as ``/files/{file_id}``.
@@ -63,7 +63,7 @@ def _text(value: object) -> str:
 
 
 def add_query(path: str, query: object, where: str = "query") -> str:
-    """A path with a query after it, or after the one that it has.
+    """Returns a path with a query after it, or after the one that it has.
 
     Args:
         path: a path or a URL.

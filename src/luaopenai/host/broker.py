@@ -156,7 +156,7 @@ class Broker:
         self.causes = Causes()
 
     def values(self, text: bytes | None) -> list[Any]:
-        """The values that the plugin sends; it shall not fill the host's memory with them."""
+        """Returns the values that the plugin sends; it shall not fill the host's memory with them."""
         self.check_memory(wire.weight(text))
         return wire.decode(text)
 
@@ -212,7 +212,7 @@ class Broker:
             raise ValueError(f"the host's output: {describe(error)}") from error
 
     def module(self, name: str) -> bytes:
-        """The source of a module below the plugin's folder."""
+        """Returns the source of a module below the plugin's folder."""
         assert self._folder is not None
         parts = name.split(".")
         if not all(part.replace("_", "").replace("-", "").isalnum() for part in parts):
@@ -385,15 +385,15 @@ class Broker:
 
 
 def describe(error: Exception) -> str:
-    """A host's exception for a plugin: its text, and its type where that tells something."""
+    """Returns a host's exception for a plugin: its text, and its type where that tells something."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def plugin_error(plugin: str, what: str) -> LuaError:
-    """An error of ours about a plugin, such as ``is closed``."""
+    """Returns an error of ours about a plugin, such as ``is closed``."""
     return LuaError(f"plugin {plugin} {what}", plugin=plugin)
 
 
 def plugin_folder(path: Path) -> Path:
-    """The folder of a plugin's file."""
+    """Returns the folder of a plugin's file."""
     return Path(os.path.abspath(path)).parent

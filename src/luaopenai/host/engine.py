@@ -102,11 +102,11 @@ class Engine:
         return result
 
     def peak(self) -> float:
-        """The most that the last call had in use, in megabytes above an empty plugin's."""
+        """Returns the most that the last call had in use, in megabytes above an empty plugin's."""
         return max(0.0, self._memory()[1] - self._base) / MEGABYTE
 
     def is_full(self) -> bool:
-        """Whether the plugin holds more memory than a call may use, garbage aside."""
+        """Returns whether the plugin holds more memory than a call may use, garbage aside."""
         limit = self._limits.memory_mb
         if limit is None or self._memory()[0] - self._base <= limit * MEGABYTE:
             return False
@@ -120,7 +120,7 @@ class Engine:
         return used, max(used, peak)
 
     def _make_alarm(self) -> Alarm | None:
-        """What ends a call that is past its time, from another thread; None where none can."""
+        """Returns what ends a call that is past its time, from another thread; None where none can."""
         from luaopenai.bridge.hooks import CountHook
 
         try:

@@ -32,7 +32,7 @@ class PluginFile:
         self.read_as: Stamp | None = None
 
     def read(self) -> bytes:
-        """Return the source; raises ``LuaError`` when it cannot be read."""
+        """Returns the source; raises ``LuaError`` when it cannot be read."""
         # Before it is read: what changes meanwhile is read again.
         self.read_as = self.stamp()
         try:
@@ -42,12 +42,12 @@ class PluginFile:
             raise plugin_error(self.path.stem, what) from None
 
     def has_changed(self) -> bool:
-        """Return whether there is another file than the one that was read last."""
+        """Returns whether there is another file than the one that was read last."""
         stamp = self.stamp()
         return stamp is not None and stamp != self.read_as
 
     def stamp(self) -> Stamp | None:
-        """Return what tells this state of the file from others; None where there is no file."""
+        """Returns what tells this state of the file from others; None where there is no file."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -82,7 +82,7 @@ class Folder:
         return sorted(lua)
 
     def is_worth_trying(self, file: PluginFile) -> bool:
-        """Return whether a file was never loaded as it is now."""
+        """Returns whether a file was never loaded as it is now."""
         return file.path not in self._tried or self._tried[file.path] != file.stamp()
 
     def note_tried(self, file: PluginFile) -> None:

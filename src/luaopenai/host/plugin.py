@@ -394,7 +394,7 @@ class Plugin:
             self._check_file()
 
     def is_of(self, folder: Folder) -> bool:
-        """Whether it was loaded as one of a folder's."""
+        """Returns whether it was loaded as one of a folder's."""
         return self._file is not None and self._file.folder is folder
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ class Setup:
 
 
 def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -> Setup:
-    """The setup for a host's client."""
+    """Returns the setup for a host's client."""
     if client is None:
         return Setup(modules=modules, script=script)
     home = home_of(client)
@@ -65,7 +65,7 @@ def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -
 
 
 def find_company(base_url: str) -> str | None:
-    """The name in ``PROVIDERS`` of the company whose server is at a base URL."""
+    """Returns the name in ``PROVIDERS`` of the company whose server is at a base URL."""
     try:
         host = urlsplit(base_url).hostname
     except ValueError:
@@ -75,7 +75,9 @@ def find_company(base_url: str) -> str | None:
 
 
 def read_setup(fields: dict[str, object]) -> Setup:
-    """A setup from its fields, as ``dataclasses.asdict`` gives them and JSON has carried them."""
+    """Returns a setup from its fields, as ``dataclasses.asdict`` gives them and JSON has carried
+    them.
+    """
     script = fields.pop("script")
     if isinstance(script, dict):
         fields["script"] = Script(script["path"], tuple(script["args"]), script["environment"])
@@ -83,6 +85,6 @@ def read_setup(fields: dict[str, object]) -> Setup:
 
 
 def _text(value: str) -> str | bytes:
-    """A string of the system's, as bytes where it is not UTF-8."""
+    """Returns a string of the system's, as bytes where it is not UTF-8."""
     data = os.fsencode(value)
     return value if data.decode("utf-8", "replace") == value else data

@@ -116,7 +116,9 @@ class TokenCount:
 
 
 def _is_under_way(event: Any) -> bool:
-    """Whether an event is one of those in the midst, where some servers tell the cost so far."""
+    """Returns whether an event is one of those in the midst, where some servers tell the cost so
+    far.
+    """
     choices = event.get("choices")
     if not isinstance(choices, list) or not choices:
         return False

@@ -20,7 +20,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=
 
 
 def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
-    """A list of plain values as JSON, None for an empty one.
+    """Returns a list of plain values as JSON, None for an empty one.
 
     Raises ``TypeError`` or ``ValueError`` that names what is not plain data.
     """
@@ -36,7 +36,9 @@ def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
 
 
 def decode(text: bytes | None) -> list[Any]:
-    """The values of such a text, of either side's; raises ``ValueError`` for any other text."""
+    """Returns the values of such a text, of either side's; raises ``ValueError`` for any other
+    text.
+    """
     if not text:
         return []
     try:
@@ -64,7 +66,7 @@ def weight(text: bytes | None) -> int:
 
 
 def _number(text: str) -> int | float:
-    """A number with a point or an exponent; Lua writes large whole ones with an exponent."""
+    """Returns a number with a point or an exponent; Lua writes large whole ones with an exponent."""
     number = float(text)
     return int(number) if number.is_integer() and -_EXACT <= number <= _EXACT else number
 
@@ -73,7 +75,7 @@ _DECODE = json.JSONDecoder(parse_float=_number).decode
 
 
 def _is_json(value: Any, depth: int = 0) -> bool:
-    """Whether JSON carries a value as it stands."""
+    """Returns whether JSON carries a value as it stands."""
     kind = type(value)
     if kind is str:
         return "\0" not in value

@@ -56,7 +56,9 @@ def main(line: int | None) -> None:
 
 
 def _connect() -> socket.socket:
-    """The line to a host that could not hand its socket over: it has sent a port and a secret."""
+    """Returns the line to a host that could not hand its socket over: it has sent a port and a
+    secret.
+    """
     (port,) = struct.unpack("<H", _read_input(2))
     secret = _read_input(SECRET_BYTES)
     line = socket.create_connection(("127.0.0.1", port))
