@@ -220,7 +220,9 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.urls")
     def fill_path(self, path: bytes, *ids: object) -> str:
-        """Returns a path with ids in the place of its placeholders, which come in the same order."""
+        """Returns a path with ids in the place of its placeholders, which come in the same
+        order.
+        """
         from luaopenai.client.urls import fill_path, placeholders
 
         text = path.decode()

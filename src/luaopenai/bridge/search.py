@@ -13,7 +13,9 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def lua_folder() -> str:
-    """Returns the folder of the Lua files that come with the package, installed or in a checkout."""
+    """Returns the folder of the Lua files that come with the package, installed or in a
+    checkout.
+    """
     package = os.path.dirname(_HERE)
     installed = os.path.join(package, "_lua")
     if os.path.isdir(installed):

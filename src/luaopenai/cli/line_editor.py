@@ -67,7 +67,9 @@ class LineEditor:
             self._readline.write_history_file(self._history)
 
     def read(self, prompt: str) -> str:
-        """Returns the next line; raises ``EOFError`` at the end, ``KeyboardInterrupt`` upon Ctrl-C."""
+        """Returns the next line; raises ``EOFError`` at the end, ``KeyboardInterrupt`` upon
+        Ctrl-C.
+        """
         before, handler = self._hook.value, signal.getsignal(signal.SIGINT)
         try:
             if handler is signal.default_int_handler:

@@ -168,7 +168,9 @@ def _make_client(options: Options, base_url: str | None) -> OpenAI:
 
 
 def _visible_environment(options: Options, client: OpenAI) -> dict[str, str]:
-    """Returns the variables that a script in the sandbox may see; raises ``UsageError`` for a key."""
+    """Returns the variables that a script in the sandbox may see; raises ``UsageError`` for a
+    key.
+    """
     names = options.repeated.get("--allow-env", [])
     holders = {"OPENAI_API_KEY", options.values.get("--api-key-env")}
     from luaopenai.client.doors import connection_of

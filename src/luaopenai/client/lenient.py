@@ -13,7 +13,9 @@ REPLACEMENT = "\ufffd"
 
 
 def _integer(digits: str) -> int | float:
-    """Returns an integer; where it has more digits than Python converts, the float nearest to it."""
+    """Returns an integer; where it has more digits than Python converts, the float nearest to
+    it.
+    """
     try:
         return int(digits)
     except ValueError:

@@ -287,7 +287,9 @@ def _bytes(text: str) -> bytes:
 
 
 def whole_response(body: object) -> object:
-    """Returns what a body holds that is no event stream: a server that knows no streams answers so."""
+    """Returns what a body holds that is no event stream: a server that knows no streams answers
+    so.
+    """
     from luaopenai.client.payload import decode
 
     value = decode(_bytes(body)) if isinstance(body, str) else body

@@ -73,7 +73,9 @@ def announced_rest(keep_alive: str | None) -> float | None:
 
 
 def is_refusal(status: int, headers: Mapping[str, str]) -> bool:
-    """Returns whether an answer says: not now. Of a failure, ``x-should-retry`` has the last word."""
+    """Returns whether an answer says: not now. Of a failure, ``x-should-retry`` has the last
+    word.
+    """
     if status < 400:
         return False
     told = headers.get("x-should-retry")

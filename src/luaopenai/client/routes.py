@@ -110,7 +110,9 @@ class Routes:
         return Route(*self._odd.find(url, proxy, verify))
 
     def _trust(self, verify: bool | str) -> ssl.SSLContext:
-        """Returns what all TLS connections share: to read the certificates takes 20 ms each time."""
+        """Returns what all TLS connections share: to read the certificates takes 20 ms each
+        time.
+        """
         trust = self._trusts.get(verify)
         if trust is None:
             trust = self._trusts[verify] = _read_certificates(verify)

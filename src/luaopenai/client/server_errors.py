@@ -32,7 +32,9 @@ def reported_error(body: object) -> str:
 
 
 def _words(body: object) -> tuple[str, str]:
-    """Returns the text and the code of the error that a body tells of, each "" where it has none."""
+    """Returns the text and the code of the error that a body tells of, each "" where it has
+    none.
+    """
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
     if isinstance(body, str):

@@ -113,7 +113,9 @@ def near_miss(name: str) -> str | None:
 
 
 def environment_model() -> str:
-    """Returns the model when nobody names one: ``OPENAI_MODEL`` of the environment, else OpenAI's."""
+    """Returns the model when nobody names one: ``OPENAI_MODEL`` of the environment, else
+    OpenAI's.
+    """
     return os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
 
 

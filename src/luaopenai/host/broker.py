@@ -156,7 +156,9 @@ class Broker:
         self.causes = Causes()
 
     def values(self, text: bytes | None) -> list[Any]:
-        """Returns the values that the plugin sends; it shall not fill the host's memory with them."""
+        """Returns the values that the plugin sends; it shall not fill the host's memory with
+        them.
+        """
         self.check_memory(wire.weight(text))
         return wire.decode(text)
 
@@ -385,7 +387,9 @@ class Broker:
 
 
 def describe(error: Exception) -> str:
-    """Returns a host's exception for a plugin: its text, and its type where that tells something."""
+    """Returns a host's exception for a plugin: its text, and its type where that tells
+    something.
+    """
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 

@@ -120,7 +120,9 @@ class Engine:
         return used, max(used, peak)
 
     def _make_alarm(self) -> Alarm | None:
-        """Returns what ends a call that is past its time, from another thread; None where none can."""
+        """Returns what ends a call that is past its time, from another thread; None where none
+        can.
+        """
         from luaopenai.bridge.hooks import CountHook
 
         try:

@@ -223,7 +223,9 @@ class ProcessIsolation:
         raise self._failed(*json.loads(result))
 
     def _failed(self, message: Any, chunk: Any, line: Any, traceback: Any, value: Any) -> LuaError:
-        """Returns the error that a worker tells; ``ValueError`` or ``TypeError`` for what is none."""
+        """Returns the error that a worker tells; ``ValueError`` or ``TypeError`` for what is
+        none.
+        """
         texts = (message, traceback, value, chunk or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(line, int | None):
             raise TypeError("an error has a message, a place, a traceback and a value")

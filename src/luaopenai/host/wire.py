@@ -66,7 +66,9 @@ def weight(text: bytes | None) -> int:
 
 
 def _number(text: str) -> int | float:
-    """Returns a number with a point or an exponent; Lua writes large whole ones with an exponent."""
+    """Returns a number with a point or an exponent; Lua writes large whole ones with an
+    exponent.
+    """
     number = float(text)
     return int(number) if number.is_integer() and -_EXACT <= number <= _EXACT else number
 
