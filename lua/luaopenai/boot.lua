@@ -37,9 +37,12 @@ end
 
 local interrupt
 
--- A Python function raises only where an interrupt hits it before it can keep that back.
+-- A Python function raises only where an interrupt hits it before it can keep that back. A string is Lua's own error:
+-- the stack is full, or memory is out.
 local function unwrap_soft(called, ok, ...)
-  if not called then
+  if not called and type(ok) == "string" then
+    return false, ok
+  elseif not called then
     interrupt = ok
   end
   if not called or ok == nil then

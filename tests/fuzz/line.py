@@ -16,7 +16,7 @@ from luaopenai.host.operations import OPERATIONS
 from luaopenai.host.process import ProcessIsolation
 
 _QUESTIONS = b"perform begin next_done cancel".split()
-_OTHERS = b"done failed limit ready serve _begin __init__".split()
+_OTHERS = b"done failed broken limit ready serve _begin __init__".split()
 _NAMES = (*map(str.encode, OPERATIONS), b"perform", b"end", b"__init__", b"\xff")
 _PARTS = (
     b"",

@@ -738,6 +738,24 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
         assert math.isfinite(plugin.usage.seconds)
 
 
+def test_a_worker_that_says_it_is_broken_is_replaced() -> None:
+    with PluginHost() as host:
+        plugin = host.load_string("return { run = function() return 1 end }")
+        ours, theirs = socket.socketpair()
+        worker = plugin._isolated._worker  # type: ignore[union-attr]
+        assert worker is not None
+        # It shall not notice that its line ends, and be gone before the call.
+        os.kill(worker.pid, signal.SIGSTOP)
+        worker.channel.close()
+        worker.channel = Channel(ours)
+        with ours, theirs:
+            Channel(theirs).send(b"broken", b'["odd", null, null, "", ""]', b"[0, 0]")
+            with pytest.raises(LuaError, match="odd"):
+                plugin.call("run")
+            assert not worker.is_alive(), "however long the system takes to end it"
+            assert plugin.call("run") == 1
+
+
 def test_a_worker_cannot_have_an_answer_read_twice_at_once(crowd: CrowdServer) -> None:
     with OpenAI("sk-secret", crowd.url) as client:
         broker = Broker("plugin", client, {}, None, Limits(), Totals(), print, None)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from luaopenai import LimitExceeded, Limits, Plugin, PluginHost
+from luaopenai import LimitExceeded, Limits, LuaError, Plugin, PluginHost
 from luaopenai.host.engine import Engine
 
 LIMITS = Limits(seconds=0.5, memory_mb=16)
@@ -117,6 +117,25 @@ def test_no_function_that_calls_back_takes_the_stack_of_the_host(function: str) 
     ended = in_a_child(HOST_IN_A_THREAD, DEEP[function])
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.endswith("alive\n")
+
+
+def test_a_stack_that_is_full_where_python_is_called_is_an_error_like_any_other(load: Load) -> None:
+    body = """
+      calls = (calls or 0) + 1
+      local ltn12 = require("ltn12")
+      local function down()
+        ltn12.pump.all(function()
+          require("openai").sleep(0)
+          return down()
+        end, ltn12.sink.null())
+      end
+      if calls == 1 then down() end
+      return calls
+    """
+    plugin = load(body, Limits(seconds=5))
+    with pytest.raises(LuaError, match="stack overflow"):
+        plugin.call("run")
+    assert plugin.call("run") == 2, "it goes on with what it had"
 
 
 def test_os_time_reads_a_tables_own_fields(load: Load) -> None:

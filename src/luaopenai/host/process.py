@@ -170,6 +170,9 @@ class ProcessIsolation:
             if worker.channel.holds_more:
                 # What an answer takes is free: a worker that does not wait for it never ended.
                 raise NonsenseError
+            if kind == b"broken":
+                worker.kill()
+                kind = b"failed"
             if kind in (b"done", b"failed", b"limit"):
                 try:
                     return self._finish(kind, *parts)

@@ -124,7 +124,8 @@ def _answer(channel: Channel, engine: Engine, work: Any) -> None:
     except LuaError as error:
         value = (wire.encode((error.value,), "error") or b"").decode()
         shown = [error.message, error.chunk, error.line, error.traceback, value]
-        parts = [b"failed", json.dumps(shown).encode()]
+        # A process that is told to be broken is asked no more.
+        parts = [b"broken" if engine.is_broken else b"failed", json.dumps(shown).encode()]
     except Stop as stop:
         parts = [b"limit", pack_limit(stop.exceeded)]
     except LimitExceeded as exceeded:
