@@ -144,6 +144,6 @@ def test_nothing_is_lost_sent_twice_or_left_behind(monkeypatch: pytest.MonkeyPat
     )
     assert more_blocks < SOME_BLOCKS + MOST_BLOCKS_A_REQUEST * half
     assert more_files <= 1
-    # What must not be sent twice keeps away for a second from a connection that has carried a stream.
+    # What must not be sent twice keeps away for a second from connections of streams.
     assert tally["most"] <= 10
     assert left == 1
