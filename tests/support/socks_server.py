@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import socketserver
 import struct
@@ -65,9 +66,9 @@ class SocksServer:
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    try:
+    # A reset must reach the other side too: a client whose server has gone would wait for ever.
+    with contextlib.suppress(OSError):
         while piece := source.recv(65536):
             target.sendall(piece)
+    with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
