@@ -26,7 +26,7 @@ from luaopenai.bridge.work import Work
 from luaopenai.client.cancel import Cancelled
 from support.children import child
 from support.crowd_server import CrowdServer
-from support.waiting import eventually, waiting_threads
+from support.waiting import eventually, soon, waiting_threads
 
 RUN = [sys.executable, "-m", "luaopenai", "run"]
 CHATTING = """
@@ -49,14 +49,6 @@ def client(crowd: CrowdServer, connect: Callable[..., OpenAI]) -> OpenAI:
 @pytest.fixture
 def runtime(client: OpenAI) -> Runtime:
     return Runtime(client, rocks=False)
-
-
-async def soon(holds: Callable[[], object]) -> None:
-    """The same in an event loop."""
-    limit = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < limit
-        await asyncio.sleep(0.005)
 
 
 # --- What a script leaves behind ---

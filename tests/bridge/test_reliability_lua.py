@@ -29,12 +29,12 @@ from support.fault_server import (
     say,
     say_then_stall,
 )
+from support.waiting import GENEROUS
 
 StartServer = Callable[[Script], FaultServer]
 Count = Callable[[], int]
 RunLua = Callable[..., Any]
 
-GENEROUS = 5.0
 DONE = b"data: [DONE]\n\n"
 REFUSAL = say(answer(b'{"error": "Not now"}', "Connection: close", status="503 No"))
 FINE = say(answer(b'"fine"'))

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,14 +17,9 @@ from luaopenai import APIConnectionError, AsyncOpenAI, ChatSession, OpenAI, Resp
 from luaopenai.client.aio import AsyncCall, AsyncChatSession, AsyncResponsesChatSession
 from luaopenai.client.cancel import Call
 from support.crowd_server import CrowdServer
+from support.waiting import GENEROUS, eventually, soon
 
 HELLO = [{"role": "user", "content": "hello"}]
-
-
-@pytest.fixture
-def crowd() -> Iterator[CrowdServer]:
-    with CrowdServer() as server:
-        yield server
 
 
 def run(crowd: CrowdServer, work: Callable[[AsyncOpenAI], Coroutine[Any, Any, Any]]) -> Any:
@@ -32,24 +27,13 @@ def run(crowd: CrowdServer, work: Callable[[AsyncOpenAI], Coroutine[Any, Any, An
 
     async def main() -> Any:
         async with AsyncOpenAI("sk-secret", crowd.url, max_retries=0, pool_size=50) as client:
-            result = await asyncio.wait_for(work(client), 20)
+            result = await asyncio.wait_for(work(client), GENEROUS)
             await soon(lambda: not calling_threads())
             return result
 
     result = asyncio.run(main())
-    limit = time.monotonic() + 5
-    while crowd.count.connections and time.monotonic() < limit:
-        time.sleep(0.005)
-    assert crowd.count.connections == 0
+    eventually(lambda: crowd.count.connections == 0)
     return result
-
-
-async def soon(holds: Callable[[], object]) -> None:
-    """Wait until something is true, 5 seconds at most."""
-    limit = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < limit
-        await asyncio.sleep(0.005)
 
 
 def calling_threads() -> list[str]:

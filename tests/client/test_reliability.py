@@ -40,6 +40,7 @@ from support.fault_server import (
 )
 from support.proxy import proxy
 from support.socks_server import SocksServer
+from support.waiting import GENEROUS
 
 StartServer = Callable[[Script], FaultServer]
 Count = Callable[[], int]
@@ -47,7 +48,6 @@ Ask = Callable[[OpenAI], Any]
 
 HELLO = [{"role": "user", "content": "Hello"}]
 READ_TIMEOUT = 0.2
-GENEROUS = 5.0
 """Seconds that no case comes near, unless it hangs."""
 
 

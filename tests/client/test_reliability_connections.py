@@ -28,10 +28,10 @@ from support.fault_server import (
     keep_alive,
     say,
 )
+from support.waiting import GENEROUS
 
 StartServer = Callable[[Script], FaultServer]
 
-GENEROUS = 5.0
 CREATED = answer(b'{"id": "resp_1", "output": []}')
 STREAM = CHUNKED_STREAM + chunk(b'data: {"type": "response.completed"}\n\n') + chunk(b"")
 

@@ -27,12 +27,12 @@ from support.fault_server import (
     say,
     say_then_stall,
 )
+from support.waiting import GENEROUS
 
 StartServer = Callable[[Script], FaultServer]
 Count = Callable[[], int]
 
 MEGABYTE = 1 << 20
-GENEROUS = 5.0
 """Seconds that no case comes near, unless it hangs."""
 
 

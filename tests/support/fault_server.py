@@ -78,6 +78,13 @@ class Connection:
         while self._receive():
             pass
 
+    def speak_tls(self, context: ssl.SSLContext) -> None:
+        """Go on over TLS; the client begins."""
+        self._client = context.wrap_socket(
+            self._client, server_side=True, do_handshake_on_connect=False
+        )
+        self._client.do_handshake()
+
     def hang_up(self) -> None:
         """End both directions, which also wakes a thread that reads."""
         with contextlib.suppress(OSError):
@@ -146,18 +153,19 @@ class FaultServer:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
-            self._threads.append(
-                threading.Thread(target=self._serve, args=(client, self.connections))
-            )
+            # Here, since `close` may come before the thread has begun.
+            connection = Connection(client, self, self.connections)
+            self._open.append(connection)
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
             self._threads[-1].start()
 
-    def _serve(self, client: socket.socket, number: int) -> None:
-        with client, contextlib.suppress(OSError):
-            if self._tls:
-                client = self._tls.wrap_socket(client, server_side=True)
-            connection = Connection(client, self, number)
-            self._open.append(connection)
-            self._script(connection)
+    def _serve(self, connection: Connection) -> None:
+        try:
+            with contextlib.suppress(OSError):
+                if self._tls:
+                    connection.speak_tls(self._tls)
+                self._script(connection)
+        finally:
             connection.close()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from support.children import child
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds after which a test gives a program up."""
 
 CTRL_C = b"\x03"
