@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from luaopenai import LuaError, OpenAI, PluginHost, Runtime
+from luaopenai import Limits, LuaError, OpenAI, PluginHost, Runtime
 from luaopenai.bridge.chain import Link, _chain, is_inside
 from luaopenai.bridge.threads import ThreadExecutor, _Queue
 from luaopenai.bridge.work import Work
 from luaopenai.client.cancel import Cancelled
 from support.children import child
 from support.crowd_server import CrowdServer
-from support.waiting import eventually, soon, waiting_threads
+from support.waiting import GENEROUS, eventually, soon, waiting_threads
 
 RUN = [sys.executable, "-m", "luaopenai", "run"]
 CHATTING = """
@@ -158,7 +158,7 @@ def test_all_threads_leave_also_one_that_is_not_in_the_list() -> None:
     gate.set()
     executor.stop()
     for thread in threads:
-        thread.join(5)
+        thread.join(GENEROUS)
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -232,13 +232,17 @@ def test_a_network_failure_in_a_task_keeps_its_cause(refusing_url: str) -> None:
 def test_our_socket_sleep_lets_the_others_go_on(runtime: Runtime) -> None:
     code = """
         local openai, socket = require("openai"), require("socket")
-        local list = {}
-        for n = 1, 10 do list[n] = function() socket.sleep(0.1) return n end end
+        local list, asleep = {}, 0
+        for n = 1, 10 do
+          list[n] = function()
+            asleep = asleep + 1
+            socket.sleep(0.05)
+            return asleep
+          end
+        end
         return openai.gather(list)
     """
-    started = time.monotonic()
-    assert runtime.run_string(code) == list(range(1, 11))
-    assert time.monotonic() - started < 0.5
+    assert runtime.run_string(code) == [10] * 10
 
 
 def test_an_error_behind_a_tail_call_names_the_line_of_that_call(runtime: Runtime) -> None:
@@ -484,12 +488,14 @@ def test_cancelling_a_task_ends_what_its_host_function_waits_for(
             raise
 
     code = """
+        local asleep = false
         local tasks = {
           openai.spawn(f),
-          openai.spawn(f, function() openai.sleep(60) end),
+          openai.spawn(f, function() asleep = true openai.sleep(60) end),
           openai.spawn(f, function() chat("wait-9000", "b") end),
         }
-        openai.sleep(0.1)
+        chat("meet-3", "c")
+        while not asleep do openai.sleep(0.001) end
         for _, task in ipairs(tasks) do task:cancel() end
         return tasks[1].status .. tasks[2].status .. tasks[3].status
     """
@@ -863,17 +869,14 @@ def test_a_task_that_failed_unseen_fails_the_script_at_its_end(crowd: CrowdServe
 
 @pytest.mark.parametrize("where", ["os.exit(5)", "openai.spawn(os.exit, 5)"])
 def test_os_exit_cancels_the_tasks(crowd: CrowdServer, where: str) -> None:
-    started = time.monotonic()
-    done = run(
-        f"openai.spawn(chat, 'wait-20000', 'a') openai.sleep(0.1) {where} print('no')", crowd
-    )
+    code = "openai.spawn(chat, 'wait-900000', 'a') chat('meet-2', 'b')"
+    done = run(f"{code} {where} print('went on')", crowd)
     assert (done.returncode, done.stdout, done.stderr) == (5, "", "")
-    assert time.monotonic() - started < 5
     eventually(lambda: crowd.count.lost == 1)
 
 
 def test_ctrl_c_cancels_the_tasks(crowd: CrowdServer) -> None:
-    code = CHATTING + "openai.spawn(chat, 'wait-20000', 'a') io.write('here') io.flush()"
+    code = CHATTING + "openai.spawn(chat, 'wait-900000', 'a') io.write('here') io.flush()"
     with child(
         [*RUN, "--base-url", crowd.url, "-e", code],
         env={**os.environ, "OPENAI_API_KEY": "k"},
@@ -883,7 +886,7 @@ def test_ctrl_c_cancels_the_tasks(crowd: CrowdServer) -> None:
     ) as process:
         eventually(lambda: crowd.count.now == 1)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=5) == ("here", "")
+        assert process.communicate(timeout=GENEROUS) == ("here", "")
         assert process.returncode == 130
     eventually(lambda: crowd.count.lost == 1)
 
@@ -897,7 +900,7 @@ def test_an_interrupt_in_a_python_program_ends_the_tasks(
 
     presser = threading.Thread(target=interrupt)
     presser.start()
-    code = "local function f() return chat('wait-20000', 'a') end openai.gather({ f, f })"
+    code = "local function f() return chat('wait-900000', 'a') end openai.gather({ f, f })"
     with pytest.raises(KeyboardInterrupt):
         runtime.run_string(CHATTING + code)
     presser.join()
@@ -933,21 +936,20 @@ def test_call_async_leaves_the_event_loop_free_and_gathers(runtime: Runtime) -> 
         return function(names)
           local list = {}
           for n, name in ipairs(names) do
-            list[n] = function() return chat("wait-200", name) end
+            list[n] = function() return chat("meet-20", name) end
           end
           return openai.gather(list)
         end
         """
     )
     names = [f"n{number}" for number in range(20)]
-    result, ticks, seconds = asyncio.run(ticking(lambda: runtime.call_async(function, names)))
+    result, ticks = asyncio.run(ticking(lambda: runtime.call_async(function, names)))
     assert result == names
-    assert seconds < 2
-    assert ticks > 15
+    assert ticks > 0
 
 
-async def ticking(work: Callable[[], Any]) -> tuple[Any, int, float]:
-    """What awaited work comes to, how often the loop got its turn meanwhile, and the seconds."""
+async def ticking(work: Callable[[], Any]) -> tuple[Any, int]:
+    """What awaited work comes to, and how often the loop got its turn meanwhile."""
     ticks = 0
 
     async def tick() -> None:
@@ -957,11 +959,9 @@ async def ticking(work: Callable[[], Any]) -> tuple[Any, int, float]:
             ticks += 1
 
     ticker = asyncio.ensure_future(tick())
-    started = time.monotonic()
     result = await work()
-    seconds = time.monotonic() - started
     ticker.cancel()
-    return result, ticks, seconds
+    return result, ticks
 
 
 def test_calls_of_call_async_follow_one_another_in_their_order(runtime: Runtime) -> None:
@@ -1013,7 +1013,7 @@ def test_cancelling_call_async_closes_the_connections_and_ends_the_call(
             await call
         await soon(lambda: crowd.count.now == 0)
         assert crowd.count.came == 1
-        return await asyncio.wait_for(runtime.call_async(after), 2)
+        return await asyncio.wait_for(runtime.call_async(after), GENEROUS)
 
     assert asyncio.run(main()) == ["after"]
     assert runtime.run_string("return went_on") is None
@@ -1073,9 +1073,9 @@ def host(request: pytest.FixtureRequest, client: OpenAI) -> Iterator[PluginHost]
 def test_a_plugins_call_async_leaves_the_event_loop_free(host: PluginHost) -> None:
     plugin = host.load_string(PLUGIN)
     assert asyncio.run(plugin.call_async("add", 1, 2)) == (3, "sum")
-    result, ticks, _ = asyncio.run(ticking(lambda: plugin.call_async("chat", "wait-150", "hello")))
+    result, ticks = asyncio.run(ticking(lambda: plugin.call_async("chat", "wait-150", "hello")))
     assert result == "hello"
-    assert ticks > 10
+    assert ticks > 0
 
 
 def test_a_plugins_calls_follow_one_another_and_two_plugins_run_side_by_side(
@@ -1110,7 +1110,7 @@ def test_cancelling_a_plugins_call_closes_its_connection_and_ends_it(
         with pytest.raises(asyncio.CancelledError):
             await call
         await soon(lambda: crowd.count.now == 0)
-        return await asyncio.wait_for(plugin.call_async("chat", "wait-1", "again"), 5)
+        return await asyncio.wait_for(plugin.call_async("chat", "wait-1", "again"), GENEROUS)
 
     assert asyncio.run(main()) == "again"
     assert crowd.count.came == 2
@@ -1118,7 +1118,8 @@ def test_cancelling_a_plugins_call_closes_its_connection_and_ends_it(
 
 
 def test_cancelling_a_plugin_in_a_process_ends_it_wherever_it_is(client: OpenAI) -> None:
-    with PluginHost(client) as host:
+    # Without a limit on its seconds, nothing else would.
+    with PluginHost(client, limits=Limits(seconds=None)) as host:
         plugin = host.load_string(
             "return { spin = function() while true do end end, one = function() return 1 end }"
         )
@@ -1126,8 +1127,6 @@ def test_cancelling_a_plugin_in_a_process_ends_it_wherever_it_is(client: OpenAI)
         async def main() -> Any:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(plugin.call_async("spin"), 0.2)
-            started = time.monotonic()
-            assert await plugin.call_async("one") == 1
-            return time.monotonic() - started
+            return await plugin.call_async("one")
 
-        assert asyncio.run(main()) < 2
+        assert asyncio.run(main()) == 1

@@ -243,9 +243,9 @@ def test_ctrl_c_in_a_chunk_ends_the_tasks_that_it_began_and_no_others(
     prompt.enter(TICKS)
     prompt.terminal.type(
         "require('openai').gather({function() own = 0 while true do require('openai').sleep(0.01) "
-        "own = own + 1 end end})\n"
+        "own = own + 1 if own == 9 then io.write('rea', 'dy') io.flush() end end end})\n"
     )
-    time.sleep(0.5)
+    prompt.terminal.read_until("ready")
     prompt.terminal.type(CTRL_C)
     prompt.terminal.read_until(r"\^C")
     prompt.wait()
@@ -261,9 +261,10 @@ def test_a_task_that_never_waits_can_be_ended_at_the_prompt(
     prompt = session()
     prompt.enter("kept = 'still here'")
     prompt.enter(
-        "require('openai').spawn(function() require('openai').sleep(0.1) while true do end end)"
+        "require('openai').spawn(function() require('openai').sleep(0.1) io.write('rea', 'dy') "
+        "io.flush() while true do end end)"
     )
-    time.sleep(0.5)
+    prompt.terminal.read_until("ready")
     prompt.terminal.type(CTRL_C)
     prompt.wait()
     assert prompt.enter("kept") == "still here\n"

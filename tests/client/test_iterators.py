@@ -33,7 +33,7 @@ from luaopenai.client.responses import TextChunk
 from support import exactly
 from support.crowd_server import CrowdServer
 from support.fault_server import FaultServer, Script, chunk, keep_alive, say, say_then_stall
-from support.waiting import eventually
+from support.waiting import GENEROUS, eventually
 
 StartServer = Callable[[Script], FaultServer]
 Connect = Callable[..., OpenAI]
@@ -125,7 +125,7 @@ def test_status_and_headers_are_there_at_once_and_the_text_as_it_comes(
     def script(connection: Any) -> None:
         connection.read_request()
         connection.send(HEAD)
-        go_on.wait(5)
+        go_on.wait(GENEROUS)
         connection.send(chunk(first))
         connection.send(chunk(second) + chunk(b""))
 
@@ -204,8 +204,8 @@ def test_a_cut_stream_gives_what_came_and_raises(
 
 def test_silence_ends_with_the_read_time_out(connect: Connect, fault_server: StartServer) -> None:
     url = fault_server(say_then_stall(HEAD + chunk(sse(*HEL_LO)))).url
-    stream = connect(url, timeout={"read": 0.1}).chat(HELLO, stream=True)
-    with pytest.raises(APITimeoutError, match=r"^timed out: no answer within 0\.1 s"):
+    stream = connect(url, timeout={"read": 0.5}).chat(HELLO, stream=True)
+    with pytest.raises(APITimeoutError, match=r"^timed out: no answer within 0\.5 s"):
         read_all(stream)
 
 

@@ -8,7 +8,6 @@ import logging
 import re
 import ssl
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +43,7 @@ from support.fault_server import (
     say,
     say_then_stall,
 )
+from support.waiting import GENEROUS
 
 Connect = Callable[..., OpenAI]
 StartServer = Callable[[Script], FaultServer]
@@ -454,7 +454,7 @@ def test_a_kept_connection_that_the_server_closed_is_replaced(
     server = fault_server(script)
     client = connect(server.url)
     assert client.models().body == "fresh"
-    assert closed.wait(5)
+    assert closed.wait(GENEROUS)
     assert client.models().body == "fresh"
     assert server.connections == 2
 
@@ -479,7 +479,7 @@ def test_events_are_handed_over_as_they_arrive(client: OpenAI, httpserver: HTTPS
     def serve(_: Request) -> Answer:
         def body() -> Iterator[bytes]:
             yield b'data: {"n": 1}\n\n'
-            yield b'data: {"n": 2}\n\n' if seen.wait(5) else b'data: {"n": "late"}\n\n'
+            yield b'data: {"n": 2}\n\n' if seen.wait(GENEROUS) else b'data: {"n": "late"}\n\n'
 
         return Answer(body(), content_type="text/event-stream")
 
@@ -560,7 +560,7 @@ def test_an_error_in_the_callback_ends_the_stream_and_its_connection(
     client = connect(fault_server(script).url)
     with pytest.raises(RuntimeError, match=r"^enough$") as caught:
         client.create_response("Hello", on_event)
-    assert left.wait(5)
+    assert left.wait(GENEROUS)
     del caught  # It held the frames of the call: no garbage collection has closed the connection.
 
 
@@ -637,10 +637,8 @@ def test_silence_ends_with_the_read_time_out(
 ) -> None:
     url = fault_server(script).url
     client = connect(url, timeout={"read": 0.05})
-    started = time.monotonic()
     with pytest.raises(APITimeoutError, match=rf"^timed out: no answer within 0\.05 s from {url}/"):
         ask(client)
-    assert time.monotonic() - started < 2
 
 
 def test_a_slow_body_that_never_pauses_too_long_is_read(
@@ -650,10 +648,10 @@ def test_a_slow_body_that_never_pauses_too_long_is_read(
         connection.read_request()
         connection.send(answer(b"", length=8))
         for _ in range(8):
-            threading.Event().wait(0.05)
+            threading.Event().wait(0.15)
             connection.send(b"1")
 
-    assert connect(fault_server(script).url, timeout=0.3).models().body == 11111111
+    assert connect(fault_server(script).url, timeout=1).models().body == 11111111
 
 
 # --- TLS ---

@@ -146,9 +146,9 @@ def test_after_its_time_it_says_what_it_has_waited_for(
     client: OpenAI, httpserver: HTTPServer
 ) -> None:
     serve(httpserver, batches("in_progress"))
-    text = "wait_for: retrieve_batch was not done within 0.05 s; its last status was in_progress"
+    text = "wait_for: retrieve_batch was not done within 0.5 s; its last status was in_progress"
     with pytest.raises(APITimeoutError, match=exactly(text)) as caught:
-        client.wait_for("retrieve_batch", "b", timeout=0.05)
+        client.wait_for("retrieve_batch", "b", timeout=0.5)
     assert caught.value.body == {"id": "b", "status": "in_progress"}
     assert len(httpserver.log) == 2  # at once, and at the end
 

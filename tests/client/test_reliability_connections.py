@@ -288,11 +288,17 @@ import os, sys
 from luaopenai import APIConnectionError, OpenAI
 
 client = OpenAI("key", sys.argv[1], max_retries=0, timeout=5)
-children = []
+children, statuses = [], []
 
 
 def fork(event):
-    children or children.append(os.fork())
+    if children:
+        return
+    children.append(os.fork())
+    if children[0]:
+        statuses.append(os.waitpid(children[0], 0)[1])
+        # Only now may the stream go on.
+        client.request("GET", "/go")
 
 
 events = []
@@ -302,7 +308,7 @@ except APIConnectionError as error:
     is_told = str(error).startswith("the answer belongs to the process before the fork: http://")
     os._exit(3 if is_told else 1)
 assert len(events) == 2, events
-assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 3
+assert os.waitstatus_to_exitcode(statuses[0]) == 3
 """
 
 
@@ -312,9 +318,16 @@ def test_a_process_forked_in_a_stream_leaves_the_stream_to_its_parent(
 ) -> None:
     event = chunk(b'data: {"type": "response.output_text.delta"}\n\n')
 
+    told_to_go = threading.Event()
+
     def script(connection: Connection) -> None:
         say(CHUNKED_STREAM + event)(connection)
-        threading.Event().wait(0.3)
+        assert told_to_go.wait(GENEROUS)
         connection.send(event + chunk(b""))
 
-    run(FORK_IN_A_STREAM, fault_server(script).url)
+    def go(connection: Connection) -> None:
+        connection.read_request()
+        told_to_go.set()
+        connection.send(answer())
+
+    run(FORK_IN_A_STREAM, fault_server(in_turn(script, go)).url)

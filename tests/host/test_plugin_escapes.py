@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -471,11 +470,9 @@ def test_an_abuse_is_stopped_and_the_plugin_lives(load: Load, name: str) -> None
     # A slow machine must not run out of seconds first.
     limits = LIMITS if kind == "seconds" else replace(LIMITS, seconds=5)
     plugin = load(body, functions={"count": lambda *_: None}, limits=limits)
-    begun = time.monotonic()
     with pytest.raises(LimitExceeded) as caught:
         plugin.call("run")
     assert caught.value.kind in (kind, "memory_mb" if "corout" in name or "stack" in name else kind)
-    assert time.monotonic() - begun < 15
     assert plugin.call("rest") == "alive"
 
 
@@ -491,11 +488,9 @@ PROCESS_ONLY: dict[str, str] = {
 @pytest.mark.parametrize("name", PROCESS_ONLY)
 def test_an_abuse_that_no_hook_ends_is_stopped_in_a_process(load: Load, name: str) -> None:
     plugin = load(PROCESS_ONLY[name])
-    begun = time.monotonic()
     with pytest.raises(LimitExceeded) as caught:
         plugin.call("run")
     assert caught.value.kind in ("seconds", "memory_mb")
-    assert time.monotonic() - begun < 5
     assert plugin.call("rest") == "alive"
 
 

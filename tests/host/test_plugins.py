@@ -22,6 +22,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from luaopenai import Gemini, LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost, Runtime
+from support.waiting import GENEROUS
 
 Load = Callable[..., Plugin]
 
@@ -633,10 +634,12 @@ def test_the_totals_of_a_host_are_limited_over_all_its_plugins(
 def test_a_stream_that_is_broken_off_costs_an_estimate(
     load: Load, client: OpenAI, httpserver: HTTPServer
 ) -> None:
+    over = threading.Event()
+
     def answer(_: Request) -> Response:
         def pieces() -> Iterator[bytes]:
             yield stream("Hel").removesuffix(b"data: [DONE]\n\n")
-            time.sleep(0.3)
+            over.wait(GENEROUS)
             yield stream("lo", tokens=1000)
 
         return Response(pieces(), content_type="text/event-stream")
@@ -644,6 +647,7 @@ def test_a_stream_that_is_broken_off_costs_an_estimate(
     httpserver.expect_request("/v1/chat/completions").respond_with_handler(answer)
     plugin = load(ASK, client=client)
     assert plugin.call("stream", False) == "Hel"
+    over.set()
     assert 1 <= plugin.usage.tokens < 1000
 
 
@@ -694,23 +698,22 @@ def test_a_plugin_cannot_leave_work_in_the_background(load: Load, client: OpenAI
 def test_a_call_that_takes_too_long_is_stopped_and_the_next_one_works(load: Load) -> None:
     code = "return { run = function(loop) while loop do end return 'done' end }"
     plugin = load(code, limits=Limits(seconds=0.2))
-    begun = time.monotonic()
     with pytest.raises(LimitExceeded) as caught:
         plugin.call("run", True)
-    assert time.monotonic() - begun < 1
     assert (caught.value.kind, caught.value.plugin) == ("seconds", "plugin")
     assert plugin.call("run", False) == "done"
     assert plugin.usage.seconds >= 0.2
 
 
-def test_time_in_host_functions_is_free(load: Load) -> None:
+def test_time_in_host_functions_is_free(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luaopenai.host.process.GRACE_SECONDS", 0.1)
     plugin = load(
         body("host.wait() return 1"),
-        functions={"wait": lambda: time.sleep(1)},
-        limits=Limits(seconds=0.1),
+        functions={"wait": lambda: time.sleep(0.6)},
+        limits=Limits(seconds=0.3),
     )
     assert plugin.call("run") == 1, "a worker too is given more than its grace"
-    assert plugin.usage.seconds < 0.1
+    assert plugin.usage.seconds < 0.3
 
 
 def test_a_call_that_takes_too_much_memory_is_stopped_and_the_next_one_works(load: Load) -> None:
@@ -818,13 +821,11 @@ def test_a_closed_plugin_says_so(hosts: Any) -> None:
 
 
 def test_closing_ends_a_call_in_another_thread() -> None:
-    host = PluginHost(limits=Limits(seconds=30))
+    host = PluginHost(limits=Limits(seconds=None))
     plugin = host.load_string(body("while true do end"))
     threading.Timer(0.2, host.close).start()
-    begun = time.monotonic()
     with pytest.raises(LuaError, match="is closed"):
         plugin.call("run")
-    assert time.monotonic() - begun < 5
 
 
 def test_a_host_function_may_close_the_host(isolation: Any) -> None:
@@ -846,13 +847,15 @@ def test_an_interrupt_ends_a_call(load: Load) -> None:
       while loop do pcall(function() while true do end end) end
       return 1
     end }"""
-    plugin = load(code, limits=Limits(seconds=30))
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
+    plugin = load(code, limits=Limits(seconds=None))
+
+    def interrupted() -> None:
+        # In here, since the call may begin later than the interrupt comes.
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         plugin.call("run", True)
-    assert time.monotonic() - begun < 5
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert plugin.call("run", False) == 1
 
 

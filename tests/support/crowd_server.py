@@ -79,9 +79,14 @@ class CrowdServer:
 
     async def _close(self) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        closing = asyncio.current_task()
+        # Some may have been accepted and not have begun: they are among all tasks, not among ours.
+        while asyncio.all_tasks() != {closing}:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.sleep(0)
+        # A transport closes its socket one turn after it was told to.
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -104,7 +109,8 @@ class CrowdServer:
         finally:
             self.count.connections -= 1
             self._tasks.discard(task)
-            writer.close()
+            # Without waiting for a client that does not read.
+            writer.transport.abort()
 
     async def _chat(
         self, payload: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
