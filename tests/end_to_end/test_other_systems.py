@@ -200,6 +200,8 @@ def test_a_connection_without_the_secret_is_not_taken_for_the_worker() -> None:
 import socket, warnings
 warnings.simplefilter("ignore")
 from luaopenai import PluginHost
+from luaopenai.host import launch
+launch.CONNECT_SECONDS = 0.2
 create_server = socket.create_server
 intruders = []
 def listen(address):

@@ -148,7 +148,7 @@ describe_with_server("A request in the generic form", function()
       end,
     })
     assert.equal("one two three", table.concat(pieces))
-    assert.is_true(steps >= 3)
+    assert.is_true(steps > 1)
   end)
 
   it("has headers without a body for HEAD", function()
