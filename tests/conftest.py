@@ -17,11 +17,9 @@ from pytest_httpserver import HTTPServer
 
 from luaopenai import OpenAI
 from luaopenai.local import LocalModelError, LocalServer, import_llama, pull_model
+from support import API_KEY
 from support.crowd_server import CrowdServer
 from support.fault_server import FaultServer, Script
-
-API_KEY = "sk-test-0123456789"
-
 
 SECONDS = {"model": 900, "soak": 3600}
 """How long tests with these marks may take: a model is fetched, and a full soak takes its time."""

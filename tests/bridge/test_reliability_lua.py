@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import API_KEY
 
 from luaopenai import LuaError, OpenAI, Runtime
+from support import API_KEY
 from support.fault_server import (
     CHUNKED_STREAM,
     Connection,

@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import cast
 
 import pytest
-from conftest import API_KEY
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from luaopenai import APIConnectionError, OpenAI
 from luaopenai.client.chunked import ChunkedResponse
+from support import API_KEY
 from support.fault_server import Connection, FaultServer, Script, answer, chunk
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

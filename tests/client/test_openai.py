@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import trustme
-from conftest import API_KEY
 from pytest_httpserver import HTTPServer
 from werkzeug import Request
 from werkzeug import Response as Answer
@@ -29,7 +28,7 @@ from luaopenai import (
     RateLimitError,
     __version__,
 )
-from support import exactly
+from support import API_KEY, exactly
 from support.fault_server import (
     CHUNKED_STREAM,
     Connection,

@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 import urllib3
-from conftest import API_KEY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from luaopenai import APIConnectionError, APIError, OpenAI
 from luaopenai.client.failures import public_url
-from support import exactly
+from support import API_KEY, exactly
 from support.fault_server import (
     CHUNKED_STREAM,
     Connection,

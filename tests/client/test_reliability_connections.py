@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import trustme
-from conftest import API_KEY
 
 from luaopenai import APIConnectionError, OpenAI
 from luaopenai.client import retries
+from support import API_KEY
 from support.fault_server import (
     CHUNKED_STREAM,
     Connection,

@@ -179,7 +179,7 @@ warnings.simplefilter("ignore")
 from luaopenai import PluginHost
 host = PluginHost(limits=None)
 plugin = host.load_string("return { f = function() end }")
-print(plugin._isolated._worker._process.pid, flush=True)
+print(plugin._isolated._worker.pid, flush=True)
 os._exit(0)
 """
     status = Path(f"/proc/{int(output(code))}/stat")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +34,16 @@ return { run = function(...) %s end, rest = function() return "alive" end }
 """
 
 
-@pytest.fixture(params=["process", "thread"])
-def isolation(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @pytest.fixture
-def load(isolation: Any) -> Iterator[Load]:
+def load(hosts: Callable[..., PluginHost]) -> Load:
     """Loads a plugin whose function ``run`` has this body, for a client and with limits."""
-    with ExitStack() as stack:
 
-        def load(
-            body: str, client: OpenAI, models: Any = None, functions: Any = None, **limits: Any
-        ) -> Plugin:
-            host = PluginHost(client, functions, Limits(**limits), models, isolation)
-            return stack.enter_context(host).load_string(SEND % body)
+    def load(
+        body: str, client: OpenAI, models: Any = None, functions: Any = None, **limits: Any
+    ) -> Plugin:
+        return hosts(client, functions, Limits(**limits), models).load_string(SEND % body)
 
-        yield load
+    return load
 
 
 def answer(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,6 @@ from werkzeug import Response
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 
 Fail = Callable[..., LuaError]
-
-
-@pytest.fixture(params=["process", "thread"])
-def isolation(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def hosts(isolation: str) -> Iterator[Callable[..., PluginHost]]:
-    """Makes hosts of either isolation, and closes them."""
-    with ExitStack() as stack:
-
-        def make(**options: Any) -> PluginHost:
-            return stack.enter_context(PluginHost(**{"isolation": isolation, **options}))
-
-        yield make
 
 
 @pytest.fixture

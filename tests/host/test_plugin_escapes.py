@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,36 +13,25 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost, Runtime
+from support.workers import worker_of
 
-ISOLATIONS = ("process", "thread")
 KEY = "sk-test-0123456789"
 LIMITS = Limits(seconds=0.2, memory_mb=16, output_kb=1, requests=3)
 
 Load = Callable[..., Plugin]
 
 
-@pytest.fixture(params=ISOLATIONS)
-def isolation(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
 @pytest.fixture
-def load(isolation: str) -> Iterator[Load]:
+def load(hosts: Callable[..., PluginHost]) -> Load:
     """Loads a plugin whose function ``run`` has this body; ``rest`` tells that it lives."""
-    with ExitStack() as stack:
 
-        def load(body: str, *, before: str = "", **options: Any) -> Plugin:
-            kept: dict[str, Any] = {
-                "limits": LIMITS,
-                "output": lambda *_: None,
-                "isolation": isolation,
-            }
-            host = stack.enter_context(PluginHost(**kept | options))
-            rest = "rest = function() return 'alive' end"
-            return host.load_string(f"{before} return {{ run = function(...) {body} end, {rest} }}")
+    def load(body: str, *, before: str = "", **options: Any) -> Plugin:
+        kept: dict[str, Any] = {"limits": LIMITS, "output": lambda *_: None}
+        rest = "rest = function() return 'alive' end"
+        code = f"{before} return {{ run = function(...) {body} end, {rest} }}"
+        return hosts(**kept | options).load_string(code)
 
-        yield load
+    return load
 
 
 # --- What is not there ---
@@ -59,7 +47,6 @@ ABSENT = """
 """.split()  # noqa: SIM905
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS, indirect=True)
 def test_the_dangerous_parts_of_lua_are_not_there(load: Load) -> None:
     plugin = load("""
       local found = {}
@@ -736,9 +723,7 @@ def test_the_worker_has_neither_the_environment_nor_free_descriptors(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with PluginHost() as host:
         plugin = host.load_string("return { run = function() end }")
-        worker = plugin._isolated._worker  # type: ignore[union-attr]
-        assert worker is not None
-        place = f"/proc/{worker.pid}"
+        place = f"/proc/{worker_of(plugin).pid}"
         if os.geteuid() == 0:  # Another user may not even look.
             with open(f"{place}/environ", "rb") as file:
                 assert KEY.encode() not in file.read()

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import API_KEY
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, PluginHost
+from support import API_KEY
 
 BROKEN = "return {"
-
-
-@pytest.fixture(params=["process", "thread"])
-def isolation(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def hosts(isolation: str) -> Iterator[Callable[..., PluginHost]]:
-    """Makes hosts of either isolation, and closes them."""
-    with ExitStack() as stack:
-
-        def make(**options: Any) -> PluginHost:
-            return stack.enter_context(PluginHost(**{"isolation": isolation, **options}))
-
-        yield make
 
 
 @pytest.fixture

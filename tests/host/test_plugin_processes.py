@@ -23,9 +23,9 @@ import pytest
 from luaopenai import LimitExceeded, Limits, LuaError, Plugin, PluginHost
 from luaopenai.host import channel, process
 from luaopenai.host.channel import Channel, NonsenseError, TooLargeError
-from luaopenai.host.launch import WorkerProcess
 from support.children import child
 from support.waiting import eventually
+from support.workers import worker_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="shown on POSIX systems")
 
@@ -36,12 +36,6 @@ COUNT = "local n = 0 return { run = function(...) n = n + 1 return n, ... end }"
 def host() -> Iterator[PluginHost]:
     with PluginHost(output=lambda *_: None) as host:
         yield host
-
-
-def worker_of(plugin: Plugin) -> WorkerProcess:
-    worker: WorkerProcess | None = plugin._isolated._worker  # type: ignore[union-attr]
-    assert worker is not None
-    return worker
 
 
 def is_there(pid: int) -> bool:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from luaopenai.host.operations import MOST_AT_ONCE
 from luaopenai.host.rpc import Dispatcher
 from support.crowd_server import CrowdServer
 from support.waiting import GENEROUS, eventually, soon, waiting_threads
+from support.workers import in_place_of_its_worker, worker_of
 
 TASKS = """
 local openai = require("openai")
@@ -45,30 +43,19 @@ end
 Load = Callable[..., Plugin]
 
 
-@pytest.fixture(params=["process", "thread"])
-def isolation(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @pytest.fixture
-def load(isolation: Any, crowd: CrowdServer) -> Iterator[Load]:
+def load(
+    crowd: CrowdServer, connect: Callable[..., OpenAI], hosts: Callable[..., PluginHost]
+) -> Load:
     """Loads a plugin whose function ``run`` has this body; ``rest`` tells that it lives."""
-    with ExitStack() as stack:
-        client = stack.enter_context(OpenAI("sk-secret", crowd.url, max_retries=0))
+    client = connect(crowd.url, "sk-secret")
 
-        def load(body: str, limits: Limits | None = None, **functions: Any) -> Plugin:
-            host = PluginHost(
-                client,
-                functions,
-                limits or Limits(requests=None),
-                isolation=isolation,
-                output=lambda *_: None,
-            )
-            stack.enter_context(host)
-            rest = "rest = function() return 'alive' end"
-            return host.load_string(f"{TASKS} return {{ run = function(...) {body} end, {rest} }}")
+    def load(body: str, limits: Limits | None = None, **functions: Any) -> Plugin:
+        host = hosts(client, functions, limits or Limits(requests=None), output=lambda *_: None)
+        rest = "rest = function() return 'alive' end"
+        return host.load_string(f"{TASKS} return {{ run = function(...) {body} end, {rest} }}")
 
-        yield load
+    return load
 
 
 def leaves_nothing(crowd: CrowdServer) -> None:
@@ -715,16 +702,9 @@ def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
 def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: list[bytes]) -> None:
     with PluginHost() as host:
         plugin = host.load_string("return { run = function() return 1 end }")
-        ours, theirs = socket.socketpair()
-        worker = plugin._isolated._worker  # type: ignore[union-attr]
-        assert worker is not None
-        # It shall not notice that its line ends, and be gone before the call.
-        os.kill(worker.pid, signal.SIGSTOP)
-        worker.channel.close()
-        worker.channel = Channel(ours)
-        with ours, theirs:
+        with in_place_of_its_worker(plugin) as line:
             # A large one is not all sent before it is read.
-            talker = threading.Thread(target=Channel(theirs).send, args=message)
+            talker = threading.Thread(target=line.send, args=message)
             talker.start()
             with pytest.raises(LuaError, match="sends nonsense"):
                 plugin.call("run")
@@ -736,15 +716,9 @@ def test_a_worker_that_sends_nonsense_fails_the_call_and_is_replaced(message: li
 def test_a_worker_that_says_it_is_broken_is_replaced() -> None:
     with PluginHost() as host:
         plugin = host.load_string("return { run = function() return 1 end }")
-        ours, theirs = socket.socketpair()
-        worker = plugin._isolated._worker  # type: ignore[union-attr]
-        assert worker is not None
-        # It shall not notice that its line ends, and be gone before the call.
-        os.kill(worker.pid, signal.SIGSTOP)
-        worker.channel.close()
-        worker.channel = Channel(ours)
-        with ours, theirs:
-            Channel(theirs).send(b"broken", b'["odd", null, null, "", ""]', b"[0, 0]")
+        worker = worker_of(plugin)
+        with in_place_of_its_worker(plugin) as line:
+            line.send(b"broken", b'["odd", null, null, "", ""]', b"[0, 0]")
             with pytest.raises(LuaError, match="odd"):
                 plugin.call("run")
             assert not worker.is_alive(), "however long the system takes to end it"

@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,16 @@ LIMITS = Limits(seconds=0.5, memory_mb=16)
 Load = Callable[..., Plugin]
 
 
-@pytest.fixture(params=["process", "thread"])
-def isolation(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @pytest.fixture
-def load(isolation: Any) -> Iterator[Load]:
+def load(hosts: Callable[..., PluginHost]) -> Load:
     """Loads a plugin whose function ``run`` has this body; ``rest`` tells that it lives."""
-    with ExitStack() as stack:
 
-        def load(body: str, limits: Limits = LIMITS, **options: Any) -> Plugin:
-            host = PluginHost(limits=limits, isolation=isolation, output=lambda *_: None, **options)
-            stack.enter_context(host)
-            rest = "rest = function() return 'alive' end"
-            return host.load_string(f"return {{ run = function(...) {body} end, {rest} }}")
+    def load(body: str, limits: Limits = LIMITS, **options: Any) -> Plugin:
+        host = hosts(limits=limits, output=lambda *_: None, **options)
+        rest = "rest = function() return 'alive' end"
+        return host.load_string(f"return {{ run = function(...) {body} end, {rest} }}")
 
-        yield load
+    return load
 
 
 def in_a_child(code: str, body: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -43,23 +42,6 @@ return {
   end,
 }
 """
-
-
-@pytest.fixture(params=["process", "thread"])
-def isolation(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def hosts(isolation: str) -> Iterator[Callable[..., PluginHost]]:
-    """Makes hosts of either isolation, and closes them."""
-    with ExitStack() as stack:
-
-        def make(**options: Any) -> PluginHost:
-            return stack.enter_context(PluginHost(**{"isolation": isolation, **options}))
-
-        yield make
 
 
 @pytest.fixture
