@@ -25,12 +25,12 @@ SECONDS = {"model": 900, "soak": 3600}
 """How long tests with these marks may take: a model is fetched, and a full soak takes its time."""
 
 LONGEST = (
+    "test_examples",
     "test_plugin_escapes",
     "test_plugin_tasks",
     "test_interrupts",
-    "test_plugins",
-    "test_examples",
     "test_local",
+    "test_plugins",
     "test_plugin_walls",
     "test_repl",
     "test_lua_specs",
@@ -41,7 +41,8 @@ LONGEST = (
     "test_reliability",
     "test_concurrency",
 )
-"""The files that take more than five seconds, the longest first."""
+"""The files that take more than five seconds, the longest first, and two that ask the embedded model
+apart: it answers slowly where another process asks it too."""
 
 _STDERR = pytest.StashKey[int]()
 

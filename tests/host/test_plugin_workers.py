@@ -84,7 +84,8 @@ line.sendall(asked * 100)
         plugin.call("run")
 
 
-def test_the_host_counts_what_a_worker_says(load: Load) -> None:
+def test_the_host_counts_what_a_worker_says(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luaopenai.host.process.GRACE_SECONDS", 0.1)
     said: list[str] = []
     plugin = load(
         """
