@@ -39,10 +39,9 @@ LONGEST = (
     "test_plugin_errors",
     "test_plugin_soak",
     "test_reliability",
-    "test_concurrency",
 )
-"""The files that take more than five seconds, the longest first, and two that ask the embedded model
-apart: it answers slowly where another process asks it too."""
+"""The files that take more than five seconds, the longest first. Two that ask the embedded model
+are apart: it answers slowly where another process asks it too."""
 
 _STDERR = pytest.StashKey[int]()
 
@@ -135,6 +134,12 @@ def crowd() -> Iterator[CrowdServer]:
     """A server without connections at the end: whoever asked has closed what it opened."""
     with CrowdServer() as server:
         yield server
+
+
+@pytest.fixture
+def crowd_client(crowd: CrowdServer, connect: Callable[..., OpenAI]) -> OpenAI:
+    """A client of that server, which keeps no more than ten connections."""
+    return connect(crowd.url, pool_size=10)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Tests of Lua inside Python, with fixtures of their own."""
