@@ -186,7 +186,7 @@ def test_a_closed_pipe_ends_it_quietly() -> None:
         assert process.stdout.readline() == b"y\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=10) == 141
+        assert process.wait(timeout=60) == 141
 
 
 def test_what_a_script_flushes_into_a_pipe_is_there_at_once() -> None:
@@ -194,7 +194,7 @@ def test_what_a_script_flushes_into_a_pipe_is_there_at_once() -> None:
     with child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read(3) == b"now"
-        process.communicate(b"\n", timeout=10)
+        process.communicate(b"\n", timeout=60)
 
 
 def test_pythons_own_clean_up_runs_after_os_exit(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def wait_for_ticks(prompt: Prompt, more: int = 3) -> None:
     before = int(prompt.enter("ticks"))
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        time.sleep(0.3)
+        time.sleep(0.1)
         if int(prompt.enter("ticks")) > before + more:
             return
     raise AssertionError("the task has stopped")

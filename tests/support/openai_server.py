@@ -30,7 +30,10 @@ class OpenAIServer:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            # The handshake is for a connection's own thread: here, one client could hold up all.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.address = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> OpenAIServer:

@@ -25,16 +25,16 @@ class SocksServer:
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 line: socket.socket = self.request
-                _, methods = line.recv(2)
-                line.recv(methods)
+                _, methods = _take(line, 2)
+                _take(line, methods)
                 line.sendall(b"\x05\x00")
-                _, _, _, kind = line.recv(4)
+                _, _, _, kind = _take(line, 4)
                 host = (
-                    socket.inet_ntoa(line.recv(4))
+                    socket.inet_ntoa(_take(line, 4))
                     if kind == 1
-                    else line.recv(line.recv(1)[0]).decode("ascii")
+                    else _take(line, _take(line, 1)[0]).decode("ascii")
                 )
-                (port,) = struct.unpack("!H", line.recv(2))
+                (port,) = struct.unpack("!H", _take(line, 2))
                 targets.append((host, port))
                 with socket.create_connection((host, port)) as other:
                     line.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
@@ -63,6 +63,17 @@ class SocksServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def _take(line: socket.socket, size: int) -> bytes:
+    """Read exactly so many bytes."""
+    data = b""
+    while len(data) < size:
+        piece = line.recv(size - len(data))
+        if not piece:
+            raise ConnectionResetError
+        data += piece
+    return data
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
