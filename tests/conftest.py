@@ -94,6 +94,14 @@ def _no_client_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"OPENAI_{name}", raising=False)
 
 
+@pytest.fixture
+def no_network_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes proxies and certificates out of the environment; pip, for one, needs them there."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="session")
 def make_httpserver() -> Iterator[HTTPServer]:
     """The server of ``httpserver``: on IPv4, and with a thread for each connection."""

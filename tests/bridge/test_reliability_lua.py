@@ -56,11 +56,8 @@ def lines_of(request: bytes) -> list[bytes]:
 
 
 @pytest.fixture
-def lua(monkeypatch: pytest.MonkeyPatch) -> RunLua:
+def lua() -> RunLua:
     """Runs Lua code with a client for a server; ``new`` makes others with the same key."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
     def run(code: str, server: FaultServer | str, *args: object) -> Any:
         url = server if isinstance(server, str) else server.url

@@ -53,15 +53,6 @@ ANYTHING = re.compile("/v1/.*")
 NAN, INFINITY = float("nan"), float("inf")
 
 
-@pytest.fixture(autouse=True)
-def _no_network_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def completion(message: dict[str, Any]) -> dict[str, Any]:
     return {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
 

@@ -50,15 +50,6 @@ READ_TIMEOUT = 0.5
 """Seconds after which a client gives up a server that has said something and then nothing more."""
 
 
-@pytest.fixture(autouse=True)
-def _no_network_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def delta(text: str) -> bytes:
     event = {
         "object": "chat.completion.chunk",

@@ -36,13 +36,6 @@ CREATED = answer(b'{"id": "resp_1", "output": []}')
 STREAM = CHUNKED_STREAM + chunk(b'data: {"type": "response.completed"}\n\n') + chunk(b"")
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock by which connections rest, in seconds; its last value holds."""

@@ -35,13 +35,6 @@ MEGABYTE = 1 << 20
 """Seconds that no case comes near, unless it hangs."""
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 def failure_of(server: FaultServer, ask: Callable[[OpenAI], object], **options: Any) -> str:
     with OpenAI(API_KEY, server.url, **options) as client, pytest.raises(APIConnectionError) as e:
         ask(client)

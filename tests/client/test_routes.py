@@ -34,13 +34,6 @@ urls = st.builds(
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
 def chosen_by_requests(url: str) -> Any:
     """Scheme, host, port and target of what ``requests`` itself would send."""
     try:

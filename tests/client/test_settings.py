@@ -13,12 +13,6 @@ from luaopenai.client.settings import Settings, read_settings
 from support import exactly
 
 
-@pytest.fixture(autouse=True)
-def _no_certificates_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def bundle(tmp_path: Path) -> str:
     path = tmp_path / "bundle.pem"

@@ -1,0 +1,1 @@
+"""Tests of the client, with fixtures of their own."""
