@@ -19,7 +19,15 @@ from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHos
 from luaopenai.host.broker import BASE_URL, Broker, Stop, Totals
 from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, told_tokens
 from support.crowd_server import CrowdServer
-from support.fault_server import CHUNKED_STREAM, Connection, FaultServer, Script, chunk
+from support.fault_server import (
+    CHUNKED_STREAM,
+    Connection,
+    FaultServer,
+    Script,
+    chunk,
+    in_turn,
+    say,
+)
 from support.fault_server import answer as fault
 
 Load = Callable[..., Plugin]
@@ -128,6 +136,14 @@ def test_the_most_that_a_stream_tells_is_what_it_costs() -> None:
     for tokens in (3, 10, 4):
         count.add_event({"usage": {"total_tokens": tokens}})
     assert count.total() == 10
+
+
+def test_of_a_stream_that_is_cut_the_most_that_it_has_told_so_far_counts() -> None:
+    count = TokenCount(400, 50)
+    for tokens in (1000, 900):
+        choices = [{"delta": {"content": "x"}}]
+        count.add_event({"choices": choices, "usage": {"total_tokens": tokens}})
+    assert count.total() == 1000
 
 
 def test_without_the_servers_word_the_larger_of_what_was_asked_and_what_came_counts() -> None:
@@ -327,6 +343,22 @@ def test_tries_that_were_lost_cost_what_they_asked_for(
         plugin.call("run")
     assert plugin.usage.requests == tries
     assert 1800 <= plugin.usage.tokens < 1900
+
+
+def test_a_kept_connection_that_was_lost_costs_no_tokens(
+    load: Load, connect: Callable[..., OpenAI], fault_server: Callable[[Script], FaultServer]
+) -> None:
+    fine = fault(b'{"usage": {"total_tokens": 11}}')
+
+    def end_before_the_second(connection: Connection) -> None:
+        say(fine)(connection)
+        connection.read_request()
+        connection.reset()
+
+    client = connect(fault_server(in_turn(end_before_the_second, say(fine))).url)
+    plugin = load("for _ = 1, 2 do post({ model = 'm', max_tokens = 900 }) end", client)
+    plugin.call("run")
+    assert plugin.usage.tokens == 22
 
 
 def test_no_plugin_asks_for_more_tokens_than_are_left(

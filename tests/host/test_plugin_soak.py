@@ -107,7 +107,7 @@ def test_the_host_answers_every_call_and_leaks_neither_processes_nor_descriptors
     chance = random.Random(SEED)
     counts: Counter[str] = Counter()
     begun = time.monotonic()
-    limits = Limits(seconds=0.1, memory_mb=8, output_kb=4)
+    limits = Limits(seconds=0.2, memory_mb=8, output_kb=4)
     functions: dict[str, Callable[..., object]] = {"double": lambda n: 2 * n, "refuse": refuse}
     names, weights = list(DEEDS), [often for often, _ in DEEDS.values()]
     with PluginHost(functions=functions, limits=limits, output=lambda *_: None) as host:

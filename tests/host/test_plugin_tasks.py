@@ -442,12 +442,12 @@ def test_a_pause_is_the_plugins_own_time_but_beside_the_hosts_work_it_is_free(lo
         """
         openai.gather({
           function() host.slow() end,
-          function() for _ = 1, 20 do openai.sleep(0.01) end end,
+          function() for _ = 1, 40 do openai.sleep(0.01) end end,
         })
         openai.sleep(0.05)
         """,
-        Limits(seconds=0.15),
-        slow=lambda: time.sleep(0.4),
+        Limits(seconds=0.3),
+        slow=lambda: time.sleep(0.6),
     )
     plugin.call("run")
     assert plugin.usage.seconds >= 0.05
