@@ -16,6 +16,7 @@ from luaopenai import APIConnectionError, AsyncOpenAI, ChatSession, OpenAI, Resp
 from luaopenai.client.aio import AsyncCall, AsyncChatSession, AsyncResponsesChatSession
 from luaopenai.client.cancel import Call
 from support.crowd_server import CrowdServer
+from support.tasks import ticking
 from support.waiting import GENEROUS, eventually, soon
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -180,21 +181,10 @@ def test_the_repr_tells_no_key() -> None:
 
 def test_many_calls_wait_together_and_the_loop_goes_on(crowd: CrowdServer) -> None:
     async def work(client: AsyncOpenAI) -> Any:
-        ticks = 0
+        async def ask(said: str) -> Any:
+            return text_of(await client.chat([{"role": "user", "content": said}], model="meet-50"))
 
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                await asyncio.sleep(0.005)
-                ticks += 1
-
-        ticker = asyncio.ensure_future(tick())
-        calls = [
-            client.chat([{"role": "user", "content": f"c{n}"}], model="meet-50") for n in range(50)
-        ]
-        replies = [text_of(reply) for reply in await asyncio.gather(*calls)]
-        ticker.cancel()
-        return replies, ticks
+        return await ticking(lambda: asyncio.gather(*(ask(f"c{n}") for n in range(50))))
 
     replies, ticks = run(crowd, work)
     assert replies == [f"c{n}" for n in range(50)]

@@ -1,5 +1,6 @@
 --- What scripts may expect of the `tableshape` module: results, error texts and what is copied.
 
+local moonscript_class = require("support.moonscript")
 local tableshape = require("tableshape")
 local types = tableshape.types
 local BaseType, FailedTransform = tableshape.BaseType, tableshape.FailedTransform
@@ -24,33 +25,6 @@ end
 
 local function shout(text) return text .. "!" end
 local function double(number) return number * 2 end
-
---- A class as the MoonScript compiler writes it for `class NAME extends PARENT`.
-local function moonscript_class(name, parent, base, init)
-  local class
-  base.__index = base
-  setmetatable(base, parent.__base)
-  class = setmetatable({
-    __init = init or function(_, ...) return class.__parent.__init(_, ...) end,
-    __base = base,
-    __name = name,
-    __parent = parent,
-  }, {
-    __index = function(cls, key)
-      local value = rawget(base, key)
-      if value ~= nil then return value end
-      return rawget(cls, "__parent")[key]
-    end,
-    __call = function(cls, ...)
-      local instance = setmetatable({}, base)
-      cls.__init(instance, ...)
-      return instance
-    end,
-  })
-  base.__class = class
-  if parent.__inherited then parent.__inherited(parent, class) end
-  return class
-end
 
 describe("the tableshape module", function()
   it("says which release it follows", function()
