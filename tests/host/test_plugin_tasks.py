@@ -671,6 +671,16 @@ def test_a_worker_cannot_use_a_ticket_twice_at_once() -> None:
     line._operations.end()
 
 
+@pytest.mark.parametrize(
+    ("name", "argument"), [(b"close", b"+1"), (b"write", b"+x"), (b"module", b"+m")]
+)
+def test_a_worker_cannot_begin_what_takes_no_ticket(name: bytes, argument: bytes) -> None:
+    line = dispatcher()
+    refusal = name + b" takes no ticket"
+    assert line.serve(b"begin", [b"7", name, argument]) == [b"error", refusal]
+    assert line.serve(b"next_done", [b""]) == [b"ok"]
+
+
 @pytest.mark.parametrize("timeout", [b"x", b"null", b"[" * 10_000])
 def test_a_workers_odd_times_are_errors(timeout: bytes) -> None:
     line = dispatcher()
