@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from luaopenai.bridge.errors import Causes, LuaError
 from luaopenai.client.cancel import Cancelled
@@ -21,6 +21,7 @@ from luaopenai.client.doors import open_response
 from luaopenai.client.endpoints import ENDPOINTS
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.failures import was_sent, was_stale
+from luaopenai.client.urls import add_query
 from luaopenai.host import wire
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 from luaopenai.host.operations import Operations
@@ -50,8 +51,16 @@ _GUARDED = {
 """The fields of a payload that decide what a request may ask for, or what it costs."""
 
 _ENDPOINTS = {
-    (endpoint.method, endpoint.path) for endpoint in ENDPOINTS.values() if endpoint.plugins
+    (endpoint.method, endpoint.path): endpoint
+    for endpoint in ENDPOINTS.values()
+    if endpoint.plugins
 }
+
+_PAGING = ("limit", "order")
+"""The fields of a list's query beside the one that asks for the next page."""
+
+_LONGEST_QUERY = 4096
+"""Bytes: more than any server's cursor comes to."""
 
 
 class Totals:
@@ -249,7 +258,7 @@ class Broker:
         client = self._client
         if client is None:
             raise ValueError("this plugin's host has no client: it cannot ask a model")
-        path = self._path(method, url)
+        path, query = _find_target(method, url)
         with self._totals.lock:
             self._check_room(1)
         begun = time.monotonic()
@@ -261,7 +270,8 @@ class Broker:
             self.work_seconds += time.monotonic() - begun
         asked = asked_tokens(payload or {})
         count = TokenCount(len(sent or b""), asked, is_written=path in _WRITTEN)
-        return lambda: self._send(client, method, path, sent, count)
+        target = add_query(path, query)
+        return lambda: self._send(client, method, target, sent, count)
 
     def _send(
         self, client: OpenAI, method: str, path: str, body: bytes | None, count: TokenCount
@@ -309,14 +319,6 @@ class Broker:
         _log.warning("%s: %s", self.name, error)
         self.causes.note(text, error)
         return ValueError(text)
-
-    def _path(self, method: str, url: str) -> str:
-        if not url.startswith(BASE_URL + "/"):
-            raise ValueError("a plugin cannot choose its server: requests go to its host's")
-        path = urlsplit(url).path.removeprefix(urlsplit(BASE_URL).path)
-        if (method, path) not in _ENDPOINTS:
-            raise ValueError(f"{method} {path} is not for plugins")
-        return path
 
     def _payload(self, method: str, path: str, body: bytes | None) -> dict[str, Any] | None:
         if method == "GET":
@@ -384,6 +386,33 @@ class Broker:
             limit = getattr(self.limits, kind)
             if limit is not None and amount + spare > limit:
                 raise Stop(LimitExceeded(kind, limit, amount, self.name))
+
+
+def _find_target(method: str, url: str) -> tuple[str, dict[str, str]]:
+    """Returns the path below the base URL that a plugin asks for, and the query for it.
+
+    The client's own query is the host's: where an endpoint takes none, the plugin's has no effect.
+    Raises ``ValueError`` for what is not for plugins.
+    """
+    if not url.startswith(BASE_URL + "/"):
+        raise ValueError("a plugin cannot choose its server: requests go to its host's")
+    parts = urlsplit(url)
+    path = parts.path.removeprefix(urlsplit(BASE_URL).path)
+    endpoint = _ENDPOINTS.get((method, path))
+    if endpoint is None:
+        raise ValueError(f"{method} {path} is not for plugins")
+    if endpoint.pages is None:
+        return path, {}
+    if len(parts.query) > _LONGEST_QUERY:
+        text = f"a plugin's query is at most {_LONGEST_QUERY} bytes long"
+        raise ValueError(f"{method} {path}: {text}")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    known = endpoint.pages, *_PAGING
+    for name in query:
+        if name not in known:
+            text = f"{name!r} is not for plugins; a query may have {', '.join(known)}"
+            raise ValueError(f"{method} {path}: {text}")
+    return path, query
 
 
 def describe(error: Exception) -> str:
