@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from luaopenai.client.transport import RawResponse, Transport
 
 
-LONGEST = 1e9
-"""Seconds of a pause: more than anyone waits, less than the clocks can hold."""
-
-
 class Defaults:
     """What a Lua client starts from when the script does not say otherwise."""
 
@@ -94,7 +90,9 @@ class Network:
 
     @operation(plugins=True)
     def sleep(self, seconds: float) -> Work:
-        """Waits."""
+        """Waits for so many seconds."""
+        from luaopenai.client.cancel import pause
+
         return Pause(pause, seconds)
 
     @export(plugins=True)
@@ -261,9 +259,8 @@ class Pause(Work):
     """
 
     def __init__(self, pause: Callable[[float], object], seconds: float) -> None:
-        # As the clocks can hold them.
-        self._seconds = min(max(0.0, seconds), LONGEST)
-        super().__init__(lambda: pause(self._seconds))
+        super().__init__(lambda: pause(seconds))
+        self._seconds = seconds
 
     def begin(self, tickets: Tickets, callback: int) -> int:
         """Returns the ticket of the pause."""
@@ -273,11 +270,3 @@ class Pause(Work):
 def _close(response: RawResponse | None) -> None:
     if response is not None:
         response.close()
-
-
-def pause(seconds: float) -> None:
-    """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
-    from luaopenai.client.cancel import current_call
-
-    call = current_call()
-    (call.pause if call else time.sleep)(seconds)

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from luaopenai.bridge.threads import Callback, Outcome
+from luaopenai.client.cancel import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,11 +63,6 @@ class Tickets:
         self._outcomes: dict[int, Outcome] = {}
         """Those that ``next_done`` has told and ``take`` has not."""
 
-    @property
-    def are_under_way(self) -> bool:
-        """Whether there are any."""
-        return bool(self._work or self._pauses)
-
     def begin(self, work: Work) -> int:
         """Has the executor do work; returns its ticket."""
         self._last += 1
@@ -77,7 +73,7 @@ class Tickets:
     def begin_pause(self, seconds: float) -> int:
         """Has time pass; returns its ticket."""
         self._last += 1
-        heapq.heappush(self._pauses, _Pause(time.monotonic() + seconds, self._last))
+        heapq.heappush(self._pauses, _Pause(time.monotonic() + bounded(seconds), self._last))
         return self._last
 
     def next_done(self, seconds: float = math.inf) -> tuple[Any, ...]:

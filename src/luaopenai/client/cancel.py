@@ -85,7 +85,12 @@ def current_call() -> Call | None:
 def pause(seconds: float) -> None:
     """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
     call = current_call()
-    (call.pause if call else time.sleep)(min(max(0.0, seconds), _LONGEST))
+    (call.pause if call else time.sleep)(bounded(seconds))
+
+
+def bounded(seconds: float) -> float:
+    """Returns the seconds of a pause as the clocks can hold them."""
+    return min(max(0.0, seconds), _LONGEST)
 
 
 def check_cancelled() -> None:

@@ -81,15 +81,15 @@ class Connection(HTTPConnection):
         # Where the server closes the connection after this answer, it is forgotten by then.
         hang_up = partial(self.sock.shutdown, socket.SHUT_RDWR)
         try:
-            answer = super().getresponse() if self._sent is None else self._read_head(*self._sent)
+            response = super().getresponse() if self._sent is None else self._read_head(*self._sent)
         except ConnectionError as error:
             if self._has_served:
                 raise KeptConnectionLostError from error
             raise
         self._has_served = True
-        self._last_headers = answer.headers
-        answer.hang_up = hang_up  # type: ignore[attr-defined]
-        return answer
+        self._last_headers = response.headers
+        response.hang_up = hang_up  # type: ignore[attr-defined]
+        return response
 
     @property
     def response_class(self) -> Any:  # type: ignore[override]

@@ -167,10 +167,10 @@ class ResponsesChatSession:
             return self._stream(input, stream_callback, parameters)
         if parameters.get("stream"):
             return self._iterate(input, parameters)
-        answer = self.client.create_response(input, **parameters)
-        self.last_response = answer.body
-        check_response_status(*answer)
-        return self._keep(ResponseObject(find_response(answer.status, answer.body)))
+        response = self.client.create_response(input, **parameters)
+        self.last_response = response.body
+        check_response_status(*response)
+        return self._keep(ResponseObject(find_response(response.status, response.body)))
 
     def _stream(
         self,
@@ -189,13 +189,13 @@ class ResponsesChatSession:
             return go_on
 
         try:
-            answer = self.client.create_response(input, on_event, **parameters)
+            response = self.client.create_response(input, on_event, **parameters)
         except APIConnectionError as error:
             error.body = streamed.text
             raise
-        self.last_response = answer.body
-        check_response_status(*answer)
-        return self._finish(streamed, answer)
+        self.last_response = response.body
+        check_response_status(*response)
+        return self._finish(streamed, response)
 
     def _iterate(
         self, input: str | list[dict[str, Any]], parameters: dict[str, Any]
@@ -218,23 +218,23 @@ class ResponsesChatSession:
 
         return ReplyStream(stream, chunks(), finish)
 
-    def _finish(self, streamed: _Streamed, answer: Response) -> str:
+    def _finish(self, streamed: _Streamed, response: Response) -> str:
         """Keep the response that a stream has brought, and return the stream's text."""
         text, ended = streamed.text, streamed.ended
         if "failed" in ended:
             failure, event = ended["failed"]
-            raise APIError(failure, status=answer.status, body=event, headers=answer.headers)
+            raise APIError(failure, status=response.status, body=event, headers=response.headers)
         if "done" in ended:
-            response = ended["done"][1]["response"]
+            whole = ended["done"][1]["response"]
         else:
-            response = None if text or ended else whole_response(answer.body)
-        is_over = response is not None or streamed.was_stopped
-        fault = stream_fault(answer.body, text, streamed.refusal, is_over)
+            whole = None if text or ended else whole_response(response.body)
+        is_over = whole is not None or streamed.was_stopped
+        fault = stream_fault(response.body, text, streamed.refusal, is_over)
         if fault:
-            raise APIError(fault, status=answer.status, body=text, headers=answer.headers)
-        if response is None:
+            raise APIError(fault, status=response.status, body=text, headers=response.headers)
+        if whole is None:
             return text
-        kept = self._keep(ResponseObject(find_response(answer.status, response)))
+        kept = self._keep(ResponseObject(find_response(response.status, whole)))
         return text or kept.get_output_text()
 
     def _keep(self, response: ResponseObject) -> ResponseObject:

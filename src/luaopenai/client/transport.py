@@ -251,7 +251,7 @@ class Transport:
         while True:
             if before_send is not None:
                 before_send(failure)
-            answer: RawResponse | None = None
+            response: RawResponse | None = None
             failure = None
             started = time.perf_counter()
             try:
@@ -271,8 +271,8 @@ class Transport:
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 failure = without_frames(error)
             else:
-                answer = RawResponse(raw, url, settings, deadline)
-            _log_attempt(method, url, answer, failure, started, retry)
+                response = RawResponse(raw, url, settings, deadline)
+            _log_attempt(method, url, response, failure, started, retry)
             if failure:
                 check_cancelled()
             if (
@@ -283,15 +283,15 @@ class Transport:
             ):
                 continue
             pause = None
-            if retry < settings.max_retries and _is_to_be_repeated(method, url, answer, failure):
-                pause = retries.pause(retry, answer.headers if answer else None)
+            if retry < settings.max_retries and _is_to_be_repeated(method, url, response, failure):
+                pause = retries.pause(retry, response.headers if response else None)
             if pause is None or pause >= deadline.left():
-                if answer is None:
+                if response is None:
                     assert failure is not None
                     raise _connection_error(failure, url, settings, deadline) from None
-                return answer
-            if answer:
-                answer.discard()
+                return response
+            if response:
+                response.discard()
             cancel.pause(pause)
             retry += 1
 
@@ -325,10 +325,10 @@ def _connection_error(
 
 
 def _is_to_be_repeated(
-    method: str, url: str, answer: RawResponse | None, failure: BaseException | None
+    method: str, url: str, response: RawResponse | None, failure: BaseException | None
 ) -> bool:
-    if answer:
-        return retries.is_refusal(answer.status, answer.headers)
+    if response:
+        return retries.is_refusal(response.status, response.headers)
     assert failure is not None
     if not is_worth_a_retry(failure):
         return False
@@ -350,7 +350,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
 def _log_attempt(
     method: str,
     url: str,
-    answer: RawResponse | None,
+    response: RawResponse | None,
     failure: BaseException | None,
     started: float,
     retry: int,
@@ -359,11 +359,11 @@ def _log_attempt(
         return
     took = (time.perf_counter() - started) * 1e3
     path = urlsplit(public_url(url)).path or "-"
-    status = answer.status if answer else type(failure).__name__
-    request_id = answer.headers.get("x-request-id", "-") if answer else "-"
+    status = response.status if response else type(failure).__name__
+    request_id = response.headers.get("x-request-id", "-") if response else "-"
     _log.info("%s %s %s %.0f ms %s attempt %d", method, path, status, took, request_id, retry + 1)
-    if answer:
-        said = {name: text for name, text in answer.headers.items() if name not in _UNSAID}
+    if response:
+        said = {name: text for name, text in response.headers.items() if name not in _UNSAID}
         _log.debug("%s answered %s", public_url(url), said)
 
 

@@ -108,11 +108,6 @@ class PluginExports(Exports):
         """Returns the same reader, whose memory counts as the plugin's."""
         return HeldEvents(self._held, super().odd_event_reader()).read
 
-    def leave(self) -> None:
-        """Ends what is under way; the host closes, at the end of the call, what is open."""
-        if self._known_tickets is not None and self._known_tickets.are_under_way:
-            self.rest()
-
     def _exported(self, name: str, mark: Mark) -> Callable[..., object]:
         """Returns a method that is for plugins; in the place of any other, a refusal."""
         return super()._exported(name, mark) if mark.is_for_plugins else _refuse(name)
