@@ -155,7 +155,7 @@ class Broker:
         """
         if self._requests:
             self.operations.end()
-            self._check()
+            self.check_tokens()
 
     def leave_to_parent(self) -> None:
         """Forgets, in a process that was forked off, what is under way in its parent."""
@@ -177,8 +177,11 @@ class Broker:
         if limit is not None and used > limit:
             raise Stop(LimitExceeded("memory_mb", limit, used, self.name))
 
-    def _hold(self, size: int) -> None:
-        """Notes that so many bytes of answers more lie here, or less; raises ``Stop``."""
+    def hold(self, size: int) -> None:
+        """Counts so many bytes of answers that lie here, or no longer do where it is negative.
+
+        Raises ``Stop`` when they are more than the plugin may make the host hold.
+        """
         with self._holding:
             self._held += size
             held = self._held
@@ -260,7 +263,7 @@ class Broker:
             raise ValueError("this plugin's host has no client: it cannot ask a model")
         path, query = _find_target(method, url)
         with self._totals.lock:
-            self._check_room(1)
+            self._check_room()
         begun = time.monotonic()
         try:
             self.check_memory(wire.weight(body))
@@ -300,16 +303,15 @@ class Broker:
             raise
         finally:
             if lost:
-                self._book_tokens(lost * count.total())
+                self.book_tokens(lost * count.total())
         if response.status == 401:
             # Servers repeat parts of a key that they refuse.
             response.close()
             raise ValueError("the server refuses the host's key (status 401)")
-        return PluginResponse(
-            response, count, self._book_tokens, self._check, self._hold, self._cut_off
-        )
+        return PluginResponse(response, count, self)
 
-    def _cut_off(self, error: APIConnectionError) -> ValueError:
+    def cut_off(self, error: APIConnectionError) -> ValueError:
+        """Returns what a plugin is told of a body that did not come to its end."""
         is_late = isinstance(error, APITimeoutError)
         how = "did not go on in time" if is_late else "was cut off"
         return self._network_error(error, f"the answer of the host's server {how}")
@@ -348,22 +350,17 @@ class Broker:
     def _charge(self) -> None:
         """Books a request just before it is sent; raises ``Stop`` when a limit forbids it."""
         with self._totals.lock:
-            self._check_room(1)
+            self._check_room()
             self._totals.requests += 1
             self._requests += 1
             self.usage.requests += 1
 
-    def _check_room(self, requests: int) -> None:
-        """Raises ``Stop`` unless the limits leave room for so many requests more."""
-        self._check_limits(
-            {
-                "requests": self._requests + requests,
-                "total_requests": self._totals.requests + requests,
-            }
-        )
+    def _check_room(self) -> None:
+        """Raises ``Stop`` unless the limits leave room for one more request."""
+        requests, total = self._requests + 1, self._totals.requests + 1
+        self._check_limits(requests=requests, total_requests=total)
         # With all tokens used, the next answer is too much.
-        spent = {"tokens": self._tokens, "total_tokens": self._totals.tokens}
-        self._check_limits(spent, spare=1)
+        self._check_limits(1, tokens=self._tokens, total_tokens=self._totals.tokens)
 
     def _tokens_left(self) -> int | None:
         limits = self.limits
@@ -371,17 +368,18 @@ class Broker:
             spent = (limits.tokens, self._tokens), (limits.total_tokens, self._totals.tokens)
         return min((limit - used for limit, used in spent if limit is not None), default=None)
 
-    def _book_tokens(self, tokens: int) -> None:
+    def book_tokens(self, tokens: int) -> None:
+        """Adds tokens to what this call, the plugin and its host have used."""
         with self._totals.lock:
             self._totals.tokens += tokens
             self._tokens += tokens
             self.usage.tokens += tokens
 
-    def _check(self) -> None:
+    def check_tokens(self) -> None:
         """Raises ``Stop`` when more tokens are used than a limit allows."""
-        self._check_limits({"tokens": self._tokens, "total_tokens": self._totals.tokens})
+        self._check_limits(tokens=self._tokens, total_tokens=self._totals.tokens)
 
-    def _check_limits(self, used: Mapping[str, int], spare: int = 0) -> None:
+    def _check_limits(self, spare: int = 0, **used: int) -> None:
         for kind, amount in used.items():
             limit = getattr(self.limits, kind)
             if limit is not None and amount + spare > limit:
@@ -425,8 +423,3 @@ def describe(error: Exception) -> str:
 def plugin_error(plugin: str, what: str) -> LuaError:
     """Returns an error of ours about a plugin, such as ``is closed``."""
     return LuaError(f"plugin {plugin} {what}", plugin=plugin)
-
-
-def plugin_folder(path: Path) -> Path:
-    """Returns the folder of a plugin's file."""
-    return Path(os.path.abspath(path)).parent

@@ -18,7 +18,7 @@ from luaopenai.bridge.errors import LuaError
 from luaopenai.client.arguments import check_client
 from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
-from luaopenai.host.broker import Broker, Stop, Totals, plugin_error, plugin_folder
+from luaopenai.host.broker import Broker, Stop, Totals, plugin_error
 from luaopenai.host.files import Folder, PluginFile
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 from luaopenai.host.setup import Script, find_setup
@@ -207,7 +207,7 @@ class PluginHost:
         return loaded
 
     def _load_file(self, file: PluginFile) -> Plugin:
-        folder = plugin_folder(file.path) if self._modules else None
+        folder = Path(os.path.abspath(file.path)).parent if self._modules else None
         name = os.fsencode(file.path.stem).decode("utf-8", "replace")
         return self._load(file.read(), name, folder, file)
 

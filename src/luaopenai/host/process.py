@@ -105,38 +105,40 @@ class ProcessIsolation:
         return names.decode().split("\n")
 
     def _exchange(self, *message: bytes) -> bytes | None:
-        """Send the worker to work, and serve it until it is done."""
+        """Gives the worker something to do, and serves it until that is done.
+
+        A worker that may be out of step with its host is ended.
+        """
         worker = self._worker
         assert worker is not None
-        done, is_started = False, message[0] != b"load"
+        is_loaded = is_started = message[0] != b"load"
+        is_in_step = False
         try:
             worker.channel.send(*message)
-            if not is_started:
+            if not is_loaded:
                 self._await_ready(worker)
                 is_started = True
             result = self._serve(worker)
-            done = True
+            is_in_step = True
             return result
         except HungUpError:
             check_cancelled()
             raise self._lost(worker, is_started=is_started) from None
         except TooLargeError as error:
-            done = True
+            is_in_step = True
             raise plugin_error(
                 self._broker.name, f"cannot be given its arguments: {error}"
             ) from None
         except NonsenseError:
             raise self._speaks_nonsense() from None
-        except (LuaError, LimitExceeded) as error:
-            done = message[0] != b"load" and not isinstance(error, _Killed)
-            if isinstance(error, _Killed):
-                raise error.exceeded from None
+        except (LuaError, LimitExceeded):
+            is_in_step = is_loaded
             raise
         finally:
             call = current_call()
             if call is not None:
                 call.detach()
-            if not done:
+            if not is_in_step:
                 self.close()
 
     def _speaks_nonsense(self) -> LuaError:
@@ -203,10 +205,12 @@ class ProcessIsolation:
         except TimeoutError:
             raise self._late() from None
 
-    def _late(self) -> _Killed:
+    def _late(self) -> LimitExceeded:
+        """Ends a worker that is past its time; returns the limit that it has exceeded."""
+        self.close()
         limit = self._broker.limits.seconds
         assert limit is not None
-        return _Killed(LimitExceeded("seconds", limit, limit, self._broker.name))
+        return LimitExceeded("seconds", limit, limit, self._broker.name)
 
     def _finish(self, kind: bytes, result: bytes, used: bytes) -> bytes | None:
         if len(used) > _SHORT or (kind == b"limit" and len(result) > _SHORT):
@@ -221,7 +225,9 @@ class ProcessIsolation:
             what, _, used_up = json.loads(result)
             limit = getattr(self._broker.limits, str(what), None)
             exceeded = LimitExceeded(what, _amount(limit), _amount(used_up), self._broker.name)
-            raise _Killed(exceeded) if exceeded.kind == "memory_mb" else exceeded
+            if exceeded.kind == "memory_mb":
+                self.close()
+            raise exceeded
         self._broker.check_memory(wire.weight(result))
         raise self._failed(*json.loads(result))
 
@@ -255,14 +261,6 @@ class ProcessIsolation:
 
 _OUT_OF_MEMORY = {OUT_OF_MEMORY, PANICKED, -signal.SIGABRT}
 """How a worker ends that has no memory left: Python, LuaJIT and the C library each have a way."""
-
-
-class _Killed(LimitExceeded):
-    """A limit after which the worker is not to be used again."""
-
-    def __init__(self, exceeded: LimitExceeded) -> None:
-        super().__init__(exceeded.kind, exceeded.limit, exceeded.used, exceeded.plugin)
-        self.exceeded = exceeded
 
 
 def _amount(value: Any) -> float:

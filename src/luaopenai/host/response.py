@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.client.errors import APIConnectionError
@@ -13,6 +12,7 @@ from luaopenai.host.tokens import TokenCount
 
 if TYPE_CHECKING:
     from luaopenai.client.transport import RawResponse
+    from luaopenai.host.broker import Broker
 
 _HEADERS = {"content-type", "date", "openai-processing-ms", "retry-after", "x-request-id"}
 """What a plugin is told of an answer's headers, beside ``x-ratelimit-...``: no organization."""
@@ -24,11 +24,7 @@ class PluginResponse:
     Args:
         response: what the server sends.
         count: counts its tokens.
-        book: is given the tokens, once.
-        check: raises ``Stop`` when they are too many.
-        hold: told how many bytes more the host holds for the plugin, or less; raises ``Stop`` when
-            they would fill it.
-        fail: makes of the network's failure what the plugin is told.
+        broker: keeps the plugin's account, and words the network's failures for it.
 
     Attributes:
         status: the HTTP status code.
@@ -37,15 +33,7 @@ class PluginResponse:
         is_stream: whether ``read_piece`` returns its body, and not ``take_body``.
     """
 
-    def __init__(
-        self,
-        response: RawResponse,
-        count: TokenCount,
-        book: Callable[[int], object],
-        check: Callable[[], object],
-        hold: Callable[[int], object],
-        fail: Callable[[APIConnectionError], Exception],
-    ) -> None:
+    def __init__(self, response: RawResponse, count: TokenCount, broker: Broker) -> None:
         self.status = response.status
         self.reason = response.reason
         self.headers = {
@@ -55,10 +43,7 @@ class PluginResponse:
         }
         self._response = response
         self._tokens = count
-        self._book = book
-        self._check = check
-        self._fail = fail
-        self._hold = hold
+        self._broker = broker
         self._held = 0
         self._is_open = True
         self._lock = threading.Lock()
@@ -81,7 +66,7 @@ class PluginResponse:
         try:
             piece = self._response.read_piece()
         except APIConnectionError as error:
-            raise self._fail(error) from None
+            raise self._broker.cut_off(error) from None
         if piece:
             # The decoder keeps what is no whole event yet.
             self._keep(len(piece))
@@ -90,7 +75,7 @@ class PluginResponse:
         self._decoder.close()
         self._tokens.end()
         self._finish()
-        self._check()
+        self._broker.check_tokens()
         return None
 
     def close(self) -> None:
@@ -103,11 +88,11 @@ class PluginResponse:
 
     def _keep(self, size: int) -> None:
         self._held += size
-        self._hold(size)
+        self._broker.hold(size)
 
     def _let_go(self) -> None:
         held, self._held = self._held, 0
-        self._hold(-held)
+        self._broker.hold(-held)
 
     def _read_whole(self) -> None:
         """Reads all of the body: whether or not the plugin does, it costs what its end says."""
@@ -121,10 +106,10 @@ class PluginResponse:
             take = self._tokens.add_refusal if self.status >= 400 else self._tokens.add_answer
             take(_decoded(self._body))
             self._finish()
-            self._check()
+            self._broker.check_tokens()
         except APIConnectionError as error:
             self.close()
-            raise self._fail(error) from None
+            raise self._broker.cut_off(error) from None
         except BaseException:
             self.close()
             raise
@@ -134,7 +119,7 @@ class PluginResponse:
             if not self._is_open:
                 return
             self._is_open = False
-        self._book(self._tokens.total())
+        self._broker.book_tokens(self._tokens.total())
 
     def _count_event(self, data: bytes) -> bool:
         event = _decoded(data)
