@@ -219,7 +219,7 @@ return {
   unbox = unbox,
   run = run,
   -- The chunk and the line of a syntax error.
-  place = errors.place,
+  position = errors.position,
   -- The walls and limits for code that is not trusted.
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)

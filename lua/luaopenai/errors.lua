@@ -61,13 +61,13 @@ local function find_last(thread, level)
 end
 
 local function show_script_frame(info)
-  local place = ("\n\t%s:%s"):format(info.short_src, info.currentline > 0 and info.currentline .. ":" or "")
+  local at = ("\n\t%s:%s"):format(info.short_src, info.currentline > 0 and info.currentline .. ":" or "")
   if info.namewhat ~= "" then
-    return ("%s in function '%s'"):format(place, info.name)
+    return ("%s in function '%s'"):format(at, info.name)
   elseif info.what == "main" then
-    return place .. " in main chunk"
+    return at .. " in main chunk"
   end
-  return ("%s in function <%s:%d>"):format(place, info.short_src, info.linedefined)
+  return ("%s in function <%s:%d>"):format(at, info.short_src, info.linedefined)
 end
 
 -- C's functions and ours look alike to a script: one line for what it has called.
@@ -200,7 +200,7 @@ local function unhandled(value)
   end
   local failure = { value = value, traceback = "" }
   if type(value) == "string" then
-    failure.chunk, failure.line = errors.place(value)
+    failure.chunk, failure.line = errors.position(value)
   end
   return failure
 end
@@ -209,7 +209,7 @@ end
 ---@param message string
 ---@return string? chunk
 ---@return integer? line
-function errors.place(message)
+function errors.position(message)
   local chunk, line = message:match("^([^\n]-):(%d+): ")
   return chunk, tonumber(line)
 end
@@ -240,7 +240,7 @@ end
 ---Raises what a chunk could not be compiled for; that has no traceback, but a place.
 ---@param message string
 function errors.throw_syntax(message)
-  local chunk, line = errors.place(message)
+  local chunk, line = errors.position(message)
   errors.rethrow({ value = message, chunk = chunk, line = line, traceback = "" })
 end
 

@@ -488,7 +488,7 @@ local function resume_within(thread, ...)
 end
 
 -- Lua puts the place of the call before a message that comes out of a coroutine.
-local function placed(message)
+local function with_position(message)
   if type(message) ~= "string" then
     return message
   end
@@ -500,7 +500,7 @@ local function unwrap(thread, ok, ...)
   if ok then
     return ...
   end
-  errors.throw_from(placed((...)), thread)
+  errors.throw_from(with_position((...)), thread)
 end
 
 coroutine.resume = resume_within -- luacheck: ignore 122

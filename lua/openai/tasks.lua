@@ -111,13 +111,14 @@ local function give_up(children, failure)
   bridge.rethrow(failure)
 end
 
--- Runs functions, so many at once, and tells of each end; returns their tasks, and how telling has failed.
+-- Runs functions, so many at once, and calls `on_progress` at each end; returns their tasks, and the failure of that
+-- callback if it has failed.
 local function run_all(functions, limit, on_progress)
-  local total, done, told, next_index = #functions, 0, 0, 1
+  local total, done, reported, next_index = #functions, 0, 0, 1
   local children, waiters = {}, {}
 
   local function has_news()
-    return done == total or on_progress and done > told
+    return done == total or on_progress and done > reported
   end
 
   local start
@@ -140,19 +141,19 @@ local function run_all(functions, limit, on_progress)
   for _ = 1, math.min(limit, total) do
     start()
   end
-  local telling
-  while told < total do
+  local report_failure
+  while reported < total do
     local ok, failure = bridge.protect(scheduler.await, waiters, has_news)
     if not ok then
       give_up(children, bridge.failure(failure))
     end
-    told = on_progress and told + 1 or total
-    if on_progress and not telling then
-      ok, failure = bridge.protect(on_progress, told, total)
-      telling = not ok and bridge.failure(failure, on_progress) or nil
+    reported = on_progress and reported + 1 or total
+    if on_progress and not report_failure then
+      ok, failure = bridge.protect(on_progress, reported, total)
+      report_failure = not ok and bridge.failure(failure, on_progress) or nil
     end
   end
-  return children, telling
+  return children, report_failure
 end
 
 ---Runs functions side by side; whenever one waits for the network, the others go on.
@@ -165,9 +166,9 @@ function tasks.gather(functions, opts)
   if wrong then
     error("gather: " .. wrong, 2)
   end
-  local children, telling = run_all(functions, opts.limit or DEFAULT_LIMIT, opts.on_progress)
-  if telling then
-    bridge.rethrow(telling)
+  local children, report_failure = run_all(functions, opts.limit or DEFAULT_LIMIT, opts.on_progress)
+  if report_failure then
+    bridge.rethrow(report_failure)
   elseif not opts.settle then
     raise_first_failure(children)
   end

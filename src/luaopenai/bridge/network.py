@@ -70,8 +70,8 @@ class Network:
         transport, settings = self._settled(given)
         fields = headers.decode("latin-1").split("\0")
         sent = dict(zip(fields[::2], fields[1::2], strict=False))
-        place = method.decode("latin-1"), url.decode("utf-8", "replace")
-        return _Open(lambda: transport.open(*place, sent, body, settings), self._opened, _close)
+        target = method.decode("latin-1"), url.decode("utf-8", "replace")
+        return _Open(lambda: transport.open(*target, sent, body, settings), self._opened, _close)
 
     @operation(plugins=True)
     def read(self, number: int) -> Work:

@@ -153,7 +153,7 @@ class LuaState:
         """Returns the chunk that a loading function of Lua's made; raises its ``LuaError``."""
         if len(results) == 1:
             return results[0]
-        message, (chunk, line) = results[1], self.boot[b"place"](results[1])
+        message, (chunk, line) = results[1], self.boot[b"position"](results[1])
         raise self.error(message, chunk, line, b"", None, False)
 
     def error(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _UNITS = (("retry-after-ms", 1000.0), ("retry-after", 1.0))
 
 
-def told_pause(
+def requested_pause(
     headers: Mapping[str, str], more: tuple[tuple[str, float], ...] = ()
 ) -> float | None:
     """Returns the seconds that an answer's headers ask for, or None where they ask for none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luaopenai.client.endpoints import find
-from luaopenai.client.pauses import told_pause
+from luaopenai.client.pauses import requested_pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def next_pause(polls: int, interval: float | None, headers: Mapping[str, str]) -
             ``LONGEST_PAUSE`` or to the first, whichever is longer.
         headers: of the last answer, which may ask for another pause.
     """
-    told = told_pause(headers, (("openai-poll-after-ms", 1000.0),))
-    if told is not None and told > 0:
-        return told
+    seconds = requested_pause(headers, (("openai-poll-after-ms", 1000.0),))
+    if seconds is not None and seconds > 0:
+        return seconds
     first = FIRST_PAUSE if interval is None else interval
     grown: float = first * GROWTH ** min(polls - 1, 64)
     return min(grown, max(first, LONGEST_PAUSE))

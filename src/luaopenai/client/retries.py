@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from luaopenai.client.endpoints import ENDPOINTS
-from luaopenai.client.pauses import told_pause
+from luaopenai.client.pauses import requested_pause
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
@@ -78,9 +78,9 @@ def is_refusal(status: int, headers: Mapping[str, str]) -> bool:
     """
     if status < 400:
         return False
-    told = headers.get("x-should-retry")
-    if told in ("true", "false"):
-        return told == "true"
+    advice = headers.get("x-should-retry")
+    if advice in ("true", "false"):
+        return advice == "true"
     return status in (408, 409, 429) or status >= 500
 
 
@@ -94,8 +94,8 @@ def pause(retry: int, headers: Mapping[str, str] | None = None) -> float | None:
             date) are obeyed up to two minutes. None at all, zero, a date that has passed, or
             what is no time, leave the pause to the back-off.
     """
-    told = told_pause(headers or {})
-    if told is not None and told > 0:
-        return told if told <= LONGEST_RETRY_AFTER else None
+    seconds = requested_pause(headers or {})
+    if seconds is not None and seconds > 0:
+        return seconds if seconds <= LONGEST_RETRY_AFTER else None
     doubled = FIRST_PAUSE * 2.0 ** min(retry, 64)
     return min(doubled, LONGEST_PAUSE) * (1 - 0.25 * random.random())

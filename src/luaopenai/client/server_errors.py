@@ -79,10 +79,10 @@ def _words_of_fault(fault: object) -> str:
         return fault
     if not isinstance(fault, dict) or not isinstance(fault.get("msg"), str):
         return ""
-    place = fault.get("loc")
+    location = fault.get("loc")
     steps = (
-        [str(step) for step in place if isinstance(step, str | int)]
-        if isinstance(place, list)
+        [str(step) for step in location if isinstance(step, str | int)]
+        if isinstance(location, list)
         else []
     )
     return f"{'.'.join(steps)}: {fault['msg']}" if steps else str(fault["msg"])

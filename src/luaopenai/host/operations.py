@@ -170,8 +170,8 @@ class Operations:
         Its results are, as JSON, the number of the response, its status, reason and headers; and
         its body, if that is whole. Then the number is None, and there is nothing to read or close.
         """
-        place = method.decode("latin-1"), url.decode("utf-8", "replace")
-        send = self._broker.prepare_open(*place, body)
+        target = method.decode("latin-1"), url.decode("utf-8", "replace")
+        send = self._broker.prepare_open(*target, body)
         return Work(send, self._opened, lambda response: response.close() if response else None)
 
     @_operation(tickets=True)

@@ -42,7 +42,7 @@ def hold_to(payload: dict[str, Any], most: int) -> None:
             payload[name] = each
 
 
-def told_tokens(event: Any) -> int | None:
+def reported_tokens(event: Any) -> int | None:
     """Returns the tokens that an answer, or an event of a stream, says it has cost.
 
     ``usage`` stands in a chat completion itself, and in the ``response`` of a Responses event.
@@ -76,19 +76,19 @@ class TokenCount:
         self._asked = asked
         self._is_written = is_written
         self._came = 0
-        self._told: int | None = None
-        self._told_so_far: int | None = None
+        self._reported: int | None = None
+        self._reported_so_far: int | None = None
 
     def add_event(self, event: Any) -> None:
         """Counts an event of a stream, by what is written in it, unless it tells the cost."""
         self._came += max(1, _written(event) // BYTES_OF_A_TOKEN)
-        told = told_tokens(event)
-        if told is None:
+        reported = reported_tokens(event)
+        if reported is None:
             return
         if _is_under_way(event):
-            self._told_so_far = max(self._told_so_far or 0, told)
+            self._reported_so_far = max(self._reported_so_far or 0, reported)
         else:
-            self._told = max(self._told or 0, told)
+            self._reported = max(self._reported or 0, reported)
 
     def add_bytes(self, size: int) -> None:
         """Counts so many bytes of an answer that is no stream."""
@@ -97,22 +97,22 @@ class TokenCount:
 
     def add_answer(self, answer: Any) -> None:
         """Takes what a whole answer says."""
-        self._told = told_tokens(answer)
+        self._reported = reported_tokens(answer)
 
     def add_refusal(self, answer: Any) -> None:
         """Takes what a refusal says: no model has worked for it, unless it tells of a cost."""
-        self._told = told_tokens(answer) or 0
+        self._reported = reported_tokens(answer) or 0
 
     def end(self) -> None:
         """Takes the end of a stream: what was told before is all."""
-        if self._told is None:
-            self._told = self._told_so_far
+        if self._reported is None:
+            self._reported = self._reported_so_far
 
     def total(self) -> int:
         """Returns the tokens to book."""
-        if self._told is not None:
-            return self._told
-        return max(self._told_so_far or 0, self._prompt + max(self._asked, self._came))
+        if self._reported is not None:
+            return self._reported
+        return max(self._reported_so_far or 0, self._prompt + max(self._asked, self._came))
 
 
 def _is_under_way(event: Any) -> bool:
