@@ -56,7 +56,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.chat client.endpoints client.responses client.servers")
     def constants(self) -> object:
-        """Version, endpoints, defaults and the names of options, as one Lua table."""
+        """Returns version, endpoints, defaults and the names of options, as one Lua table."""
         if self._constants is None:
             self._constants = self._values.to_lua(self._gather_constants())
         return self._constants
@@ -108,9 +108,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.lists difflib")
     def find_list(self, name: bytes) -> tuple[object, ...]:
-        """Returns how many ids a method takes that lists, and the field that asks for its next
-        page.
-        """
+        """Returns how many ids a list method takes, and which field asks for the next page."""
         from luaopenai.client.lists import find_list
 
         endpoint = find_list(name.decode("utf-8", "replace"))
@@ -120,7 +118,7 @@ class Exports(Network):
     def read_page(
         self, name: bytes, status: int, text: bytes, last: bytes | None
     ) -> tuple[object, ...]:
-        """Returns what the next page is asked for by; or nothing and why the answer is no page.
+        """Returns the cursor of the next page; or nothing, and why the body is not a page.
 
         Args:
             name: the method's.
@@ -141,7 +139,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.polling difflib")
     def find_polled(self, name: bytes) -> int:
-        """Returns how many ids a method takes that may be polled; raises for one that may not."""
+        """Returns how many ids a method takes; raises unless it may be called again and again."""
         from luaopenai.client.polling import find_polled
 
         return len(find_polled(name.decode("utf-8", "replace")).ids)
@@ -155,7 +153,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.completions " + _DECODING)
     def poll_failure(self, name: bytes, status: int, text: bytes) -> str | None:
-        """Returns why a body, given as JSON, is no success, or nothing."""
+        """Returns why a status is no success, in the words of the body, or nothing."""
         from luaopenai.client.completions import bad_status, is_success
         from luaopenai.client.payload import decode
 
@@ -165,21 +163,21 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.polling")
     def is_final(self, name: bytes, status: bytes | None) -> bool:
-        """Returns whether a status does not change any more."""
+        """Returns whether a status will not change any more."""
         from luaopenai.client.polling import is_final
 
         return is_final(name.decode(), _text(status))
 
     @export(plugins=True, needs="client.polling client.payload")
     def next_pause(self, polls: int, interval: float | None, headers: bytes) -> float:
-        """Returns the seconds before the next poll; the last answer's headers are given as JSON."""
+        """Returns the seconds to wait before the next poll."""
         from luaopenai.client.polling import next_pause
 
         return next_pause(polls, interval, _loads(headers, "headers") or {})
 
     @export(plugins=True, needs="client.polling")
     def too_late(self, name: bytes, timeout: float, status: bytes | None) -> str:
-        """Returns what to say when the time to wait is over."""
+        """Returns the error text for a wait that ran out of time."""
         from luaopenai.client.polling import too_late
 
         return too_late(name.decode(), timeout, _text(status))
@@ -201,7 +199,7 @@ class Exports(Network):
 
     @export()
     def warn_of_setting(self, name: bytes) -> None:
-        """Tell on standard error of an unknown setting whose name is close to a known one."""
+        """Warns on standard error of an unknown setting whose name is close to a known one."""
         import sys
 
         from luaopenai.client.servers import near_miss
@@ -213,16 +211,14 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.endpoints")
     def missing(self, field: bytes) -> str:
-        """Returns what to say of a field that was left out."""
+        """Returns the error text for a field that was left out."""
         from luaopenai.client.endpoints import missing
 
         return missing(field.decode())
 
     @export(plugins=True, needs="client.urls")
     def fill_path(self, path: bytes, *ids: object) -> str:
-        """Returns a path with ids in the place of its placeholders, which come in the same
-        order.
-        """
+        """Returns a path with its placeholders filled by ids, which come in the same order."""
         from luaopenai.client.urls import fill_path, placeholders
 
         text = path.decode()
@@ -233,7 +229,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.urls client.payload")
     def add_query(self, path: bytes, query: bytes) -> bytes:
-        """Returns a path or a URL with a query, given as JSON, after it."""
+        """Returns a path or a URL with a query appended; the query is given as JSON."""
         from luaopenai.client.urls import add_query
 
         text = add_query(path.decode("utf-8", "surrogateescape"), _loads(query, "query"))
@@ -350,16 +346,14 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.lenient encodings.utf_16_le")
     def mended(self, text: bytes) -> bytes | None:
-        """Returns a body's JSON as our decoder takes it, or nothing where the text may stay as it
-        is.
-        """
+        """Returns a body's JSON as our decoder takes it, or nothing where the text may stay."""
         from luaopenai.client.lenient import mended
 
         return mended(text)
 
     @export(plugins=True, needs="client.responses " + _DECODING)
     def response_failure(self, status: int, text: bytes) -> str | None:
-        """Returns why a body is no response of the Responses API, or nothing."""
+        """Returns why a body is not a response of the Responses API, or nothing."""
         from luaopenai.client import responses
         from luaopenai.client.errors import APIError
         from luaopenai.client.payload import decode
@@ -374,7 +368,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.lenient client.responses")
     def read_response_event(self, text: bytes) -> tuple[object, ...]:
-        """Returns the kind and the text of what an event of a Responses stream brings."""
+        """Returns the kind and the text that an event of a Responses stream carries."""
         from luaopenai.client.lenient import scan
         from luaopenai.client.responses import read_event
 
@@ -385,7 +379,7 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.responses " + _DECODING)
     def stream_fault(self, body: object, text: bytes, refusal: bytes, is_over: bool) -> str | None:
-        """Returns why what came of a Responses stream is no answer, or nothing."""
+        """Returns why a Responses stream did not give a usable response, or nothing."""
         from luaopenai.client.responses import stream_fault
 
         brought, refused = text.decode("utf-8", "replace"), refusal.decode("utf-8", "replace")
@@ -409,14 +403,14 @@ class Exports(Network):
 
     @export()
     def encode_multipart(self, fields: object, boundary: bytes) -> bytes:
-        """Returns a form's body between boundaries that the caller names."""
+        """Returns a form's body, with a boundary that the caller has chosen."""
         from luaopenai.client.multipart import join, parts
 
         return join(parts(self._values.to_python(fields, "params")), boundary)
 
     @export()
     def multipart_boundary(self, fields: object) -> str:
-        """Returns a boundary that is in no part of a form."""
+        """Returns a boundary that occurs in no part of a form."""
         from luaopenai.client.multipart import choose_boundary, parts
 
         return choose_boundary(parts(self._values.to_python(fields, "params")))
@@ -431,14 +425,14 @@ class Exports(Network):
 
     @export(plugins=True, needs="client.payload")
     def is_binary(self, content_type: bytes) -> bool:
-        """Returns whether a body of this type is for the caller as it came."""
+        """Returns whether a body of this type is handed to the caller undecoded."""
         from luaopenai.client.payload import is_binary
 
         return is_binary(content_type.decode("latin-1"))
 
     @export(plugins=True, needs="client.streams encodings.utf_16_le")
     def odd_event_reader(self) -> Callable[[bytes | None], tuple[object, ...]]:
-        """Returns a function that takes the data of an event that Lua cannot read as it is.
+        """Returns a function that reads the events that Lua cannot read itself.
 
         It returns whether the data is an event, whether the next data must come here too, and the
         events that are ready, as a list of JSON texts. With nil, at the stream's end, it returns
@@ -461,11 +455,11 @@ class Exports(Network):
 
     @export()
     def heed_signals(self) -> None:
-        """Nothing: on the way Python runs the handlers of the signals that came while Lua ran."""
+        """Does nothing: on the way, Python runs the handlers of signals that came meanwhile."""
 
     @export()
     def execute(self, command: bytes) -> int:
-        """Run a command of the shell; its status as C's ``system`` returns it.
+        """Runs a command of the shell; returns its status as C's ``system`` does.
 
         While that waits, Ctrl-C is for the command alone; here it is for this program too.
         """
@@ -477,14 +471,14 @@ class Exports(Network):
 
     @export()
     def exit(self, code: object = None, *_: object) -> None:
-        """Leave Lua, then Python: ``os.exit``; whether to close the state is not asked."""
+        """Leaves Lua, then Python, as ``os.exit`` does; whether to close the state is not asked."""
         if isinstance(code, bool) or not isinstance(code, int):
             code = 1 if code is False else 0
         raise SystemExit(code)
 
 
 def _constants_of(endpoint: Endpoint) -> dict[str, object]:
-    """Returns an endpoint for Lua: only what it has."""
+    """Returns an endpoint as a table for Lua, which holds only the fields that are set."""
     names = ("argument", "binary", "chat_model", "files", "options", "required", "ids")
     given = {name: getattr(endpoint, name) for name in names if getattr(endpoint, name)}
     if endpoint.defaults:
@@ -499,7 +493,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _loads(text: bytes, where: str) -> Any:
-    """Returns JSON text from our encoder; only a string that is not UTF-8 can be wrong with it."""
+    """Decodes JSON text from our encoder; raises ``ValueError`` for strings that are not UTF-8."""
     import json
 
     try:
@@ -512,7 +506,7 @@ def _loads(text: bytes, where: str) -> Any:
 
 
 def _lua_words(error: Exception) -> str:
-    """Returns an error's text with Lua's name for the type of null, which suites compare."""
+    """Returns an error's text with Lua's name for the type of null, which test suites compare."""
     text = str(error)
     bare = text.removesuffix(', got "null"')
     return text if bare == text else f'{bare}, got "userdata"'

@@ -64,20 +64,21 @@ class Tickets:
         """Those that ``next_done`` has told and ``take`` has not."""
 
     def begin(self, work: Work) -> int:
-        """Has the executor do work; returns its ticket."""
+        """Has the executor do work; returns the ticket."""
         self._last += 1
         self._executor.submit(self._last, work)
         self._work[self._last] = work
         return self._last
 
     def begin_pause(self, seconds: float) -> int:
-        """Has time pass; returns its ticket."""
+        """Begins a pause; returns its ticket."""
         self._last += 1
         heapq.heappush(self._pauses, _Pause(time.monotonic() + bounded(seconds), self._last))
         return self._last
 
     def next_done(self, seconds: float = math.inf) -> tuple[Any, ...]:
-        """Waits for a ticket, at most so many seconds; returns its number, or nothing.
+        """Waits for a ticket to come to its end, at most so many seconds; returns its number, or
+        nothing.
 
         When true, a Lua function and its arguments come behind it, the ticket's work calls back,
         and ``answer`` takes what that comes to.
@@ -98,7 +99,7 @@ class Tickets:
                 return ()
 
     def take(self, ticket: int) -> object:
-        """Returns what a ticket that ``next_done`` told came to; nothing for a pause.
+        """Returns the result of a ticket that ``next_done`` has named; nothing for a pause.
 
         Raises what its work has raised.
         """
@@ -109,12 +110,12 @@ class Tickets:
         return work.finish(result) if work else ()
 
     def answer(self, ticket: int, results: tuple[Any, ...]) -> None:
-        """Takes what a ticket's callback came to, as the boot file's ``run`` tells it."""
+        """Takes the outcome of a ticket's callback, as the boot file's ``run`` returns it."""
         callback = self._callbacks.pop(ticket)
         callback.settle(lambda: callback.finish(results))
 
     def context(self, ticket: int) -> Context:
-        """Returns context variables for a call: those of the work that has led here.
+        """Returns the context variables for a call: those of the work that has led here.
 
         Args:
             ticket: of work that has called back, and waits for that; 0 for none.
@@ -123,7 +124,7 @@ class Tickets:
         return callback.context.copy() if callback else copy_context()
 
     def cancel(self, ticket: int) -> None:
-        """Ends what nobody waits for any more."""
+        """Ends a ticket that nobody waits for any more."""
         self._outcomes.pop(ticket, None)
         if self._work.pop(ticket, None):
             self._executor.cancel(ticket)
@@ -132,7 +133,7 @@ class Tickets:
             heapq.heapify(self._pauses)
 
     def rest(self) -> None:
-        """Ends all that is under way: nobody waits for anything any more."""
+        """Ends everything under way: nobody waits for anything any more."""
         self._executor.stop()
         self._work.clear()
         self._pauses.clear()

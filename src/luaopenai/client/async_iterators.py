@@ -41,7 +41,7 @@ class AsyncStream(Generic[Piece]):
         return self._stream.response
 
     async def close(self) -> None:
-        """End the stream: no piece comes any more."""
+        """Ends the stream: no piece comes any more."""
         self._end()
 
     def __aiter__(self) -> Self:
@@ -101,7 +101,7 @@ class AsyncReplyStream(AsyncStream[Piece], Generic[Piece, Reply]):
 
 
 def for_asyncio(result: Any) -> Any:
-    """Returns what a synchronous call has returned, as asyncio's users get it."""
+    """Wraps a stream that a synchronous call has returned; returns any other result as it is."""
     if isinstance(result, ReplyStream):
         return AsyncReplyStream(result)
     return AsyncStream(result) if isinstance(result, Stream) else result
@@ -110,7 +110,7 @@ def for_asyncio(result: Any) -> Any:
 def _begin_reading(
     stream: Stream[Any], call: Call
 ) -> asyncio.Queue[tuple[Any, BaseException | None]]:
-    """Start a thread that reads a stream until its end, or until the call is cancelled."""
+    """Starts a thread that reads a stream until its end, or until the call is cancelled."""
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[tuple[Any, BaseException | None]] = asyncio.Queue()
 

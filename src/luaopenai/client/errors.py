@@ -23,7 +23,7 @@ class OpenAIError(Exception):
         return str(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without another call of ``__init__``, whose arguments the text alone is not."""
+        """Pickles an error without a call of its ``__init__``, which takes more than the text."""
         from copyreg import __newobj__  # type: ignore[attr-defined]
 
         return __newobj__, (type(self), *self.args), self.__dict__

@@ -32,9 +32,7 @@ class Halves:
         return bool(self._events)
 
     def take(self, event: Event) -> list[Event]:
-        """Returns the events that are ready now that this one is here, in the order that they came
-        in.
-        """
+        """Takes an event; returns the events that are complete by now, in their order."""
         for path, container, key, text in list(_texts(event)):
             if path in self._open:
                 before, at = self._open.pop(path)
@@ -54,8 +52,7 @@ class Halves:
 
 
 def _texts(event: Event) -> Iterator[tuple[KeyPath, Any, Any, str]]:
-    """Returns the texts of an event that are not empty: path in the stream, container, key and
-    text.
+    """Yields the texts of an event that are not empty: path in the stream, container, key and text.
 
     A path is the same in all events that continue one text: list items count by their own index
     where they have one, and events of the Responses API by what they belong to.

@@ -40,7 +40,7 @@ class Body:
         return self._respond(b"".join(self._raw))
 
     def events(self) -> Iterator[Event]:
-        """Yield each event; raises ``APIError`` at the end of a body that is no stream."""
+        """Yields each event; raises ``APIError`` at the end of a body that is no stream."""
         came = False
         for event in read_events(self._raw_response, self._raw):
             came = True
@@ -55,7 +55,7 @@ class Body:
         return APIError(text, status=raw.status, body=body, headers=raw.headers)
 
     def close(self) -> None:
-        """Let go of the connection, which is closed where the body has not been read."""
+        """Lets go of the connection, which is closed where the body has not been read."""
         self._raw_response.close()
 
 
@@ -80,12 +80,12 @@ class Stream(Generic[Piece]):
         return self._body.response
 
     def close(self) -> None:
-        """End the stream: no piece comes any more."""
+        """Ends the stream: no piece comes any more."""
         self._is_closed = True
         self._body.close()
 
     def _finish(self) -> None:
-        """Do what is due when the last piece has been taken; it waits for nothing."""
+        """Does what is due when the last piece has been taken; it waits for nothing."""
 
     def __iter__(self) -> Self:
         return self

@@ -28,7 +28,7 @@ def find_list(name: str) -> Endpoint:
 
 
 def check_page(status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
-    """Raises ``APIError``, or the kind of it for the status, unless the answer is a page."""
+    """Raises ``APIError``, or the subclass for the status, unless a response is a page."""
     if not is_success(status):
         raise bad_status(status, body, headers)
     if not isinstance(body, dict) or not isinstance(body.get("data"), list):
@@ -37,7 +37,7 @@ def check_page(status: int, body: object, headers: Mapping[str, str] | None = No
 
 
 def next_cursor(status: int, body: dict[str, Any], last: object) -> str | None:
-    """Returns what the next page is asked for by, or None after the last page.
+    """Returns the cursor that asks for the next page, or None after the last page.
 
     Args:
         status: the answer's.

@@ -152,7 +152,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
 
 
 def kind_of(value: object) -> str:
-    """Returns the name of a value's type that a reader of either language knows."""
+    """Returns a name for a value's type that readers of both languages know."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -67,7 +67,7 @@ class Response(NamedTuple):
     headers: dict[str, str]
 
     def raise_for_status(self) -> Response:
-        """This response, when its status is a success; else raises an ``APIStatusError``.
+        """Returns this response if its status is a success; else raises an ``APIStatusError``.
 
         Which of its subclasses, the status says: ``RateLimitError`` for 429, and so on.
         """
@@ -203,7 +203,7 @@ class OpenAI(EndpointMethods):
         self.close()
 
     def close(self) -> None:
-        """Close the client's connections."""
+        """Closes the client's connections."""
         self._transport.close()
 
     def new_chat_session(self, **opts: Any) -> ChatSession:
@@ -247,7 +247,7 @@ class OpenAI(EndpointMethods):
         *,
         stream: bool = False,
     ) -> Response | Stream[Event]:
-        """Any other endpoint.
+        """Sends a request to any other endpoint.
 
         Args:
             method: the HTTP method.
@@ -281,7 +281,7 @@ class OpenAI(EndpointMethods):
         stream_callback: StreamCallback | None = None,
         **opts: Any,
     ) -> Response | Stream[Chunk]:
-        """``POST /chat/completions``.
+        """Sends ``POST /chat/completions``.
 
         A callback asks for a stream and is given its chunks; without one, ``stream=True``
         returns a ``Stream`` of them.
@@ -314,7 +314,7 @@ class OpenAI(EndpointMethods):
         stream_callback: EventCallback | None = None,
         **opts: Any,
     ) -> Response | Stream[Event]:
-        """``POST /chat/completions``; a callback, or a ``Stream``, gets every event, raw."""
+        """Sends ``POST /chat/completions``; a callback, or a ``Stream``, gets every event, raw."""
         check_messages(messages)
         fields = {"messages": messages, **opts}
         response: Response | Stream[Event]
@@ -338,7 +338,7 @@ class OpenAI(EndpointMethods):
         stream_callback: EventCallback | None = None,
         **opts: Any,
     ) -> Response | Stream[Event]:
-        """``POST /responses``; a callback, or a ``Stream``, gets every event."""
+        """Sends ``POST /responses``; a callback, or a ``Stream``, gets every event."""
         response: Response | Stream[Event]
         response = self._send("create_response", {"input": input, **opts}, stream_callback)
         return response
@@ -384,7 +384,7 @@ class OpenAI(EndpointMethods):
         on_poll: Callable[[Any], object] | None = None,
         **query: Any,
     ) -> Any:
-        """Asks again and again until something is done that the server does in the background.
+        """Repeats a request until something is done that the server does in the background.
 
         ``batch = client.wait_for("retrieve_batch", batch_id, timeout=3600)``
 
@@ -431,7 +431,7 @@ class OpenAI(EndpointMethods):
     def _send(
         self, name: str, fields: dict[str, Any], callback: EventCallback | None = None
     ) -> Any:
-        """Send a request of the table's.
+        """Sends a request to an endpoint of the table.
 
         Args:
             name: the method's.
@@ -490,7 +490,7 @@ class OpenAI(EndpointMethods):
         payload: dict[str, Any] | bytes | None,
         more_headers: Mapping[str, str],
     ) -> Stream[Event]:
-        """Ask for a stream; raises ``APIStatusError`` where the server refuses."""
+        """Asks for a stream; raises ``APIStatusError`` where the server refuses."""
         response = self._open(method, path, _encoded(payload), more_headers)
         if not is_success(response.status):
             content_type = response.headers.get("content-type", "")

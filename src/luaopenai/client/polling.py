@@ -29,7 +29,7 @@ FINAL_STATUSES = (
 
 
 def find_polled(name: str) -> Endpoint:
-    """Returns the endpoint of a method that may be repeated, since it only looks at something.
+    """Returns the endpoint of a method that may be called again and again; it must be a ``GET``.
 
     Raises:
         ValueError: there is no such method, or it does more.
@@ -50,7 +50,7 @@ def check_seconds(name: str, value: object) -> None:
 
 
 def is_final(name: str, status: object) -> bool:
-    """Returns whether a ``status`` of an answer's body does not change any more.
+    """Returns whether the ``status`` in a body will not change any more.
 
     Raises:
         ValueError: the answer has none.
@@ -63,7 +63,7 @@ def is_final(name: str, status: object) -> bool:
 
 
 def next_pause(polls: int, interval: float | None, headers: Mapping[str, str]) -> float:
-    """Returns the seconds before the next poll.
+    """Returns the seconds to wait before the next poll.
 
     Args:
         polls: how many there were.
@@ -80,6 +80,6 @@ def next_pause(polls: int, interval: float | None, headers: Mapping[str, str]) -
 
 
 def too_late(name: str, timeout: float, status: object) -> str:
-    """Returns what to say when the caller's time is over."""
+    """Returns the error text for a wait that ran out of time."""
     last = f"; its last status was {status}" if isinstance(status, str) else ""
     return f"wait_for: {name} was not done within {timeout:g} s{last}"

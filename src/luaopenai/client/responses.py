@@ -69,7 +69,7 @@ class _Streamed:
         return "".join(self._refusals)
 
     def add(self, event: dict[str, Any]) -> TextChunk | None:
-        """Take note of an event; the chunk for its text, if it has any."""
+        """Takes note of an event; returns the chunk for its text, if it has any."""
         kind, value = read_event(event)
         if kind == "text":
             self._texts.append(value)
@@ -121,7 +121,7 @@ class ResponsesChatSession:
         stream_callback: TextCallback | None = None,
         **opts: Any,
     ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
-        """Send input that continues the conversation.
+        """Sends input that continues the conversation.
 
         Args:
             input: text, or a list of messages and items such as ``function_call_output``.
@@ -157,7 +157,7 @@ class ResponsesChatSession:
         stream_callback: TextCallback | None = None,
         **opts: Any,
     ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
-        """Create a response with the parameters given; see ``send``."""
+        """Creates a response with the parameters given; see ``send``."""
         check_input(input)
         parameters = {**self.opts, **opts}
         if parameters.get("conversation") is None:
@@ -219,7 +219,7 @@ class ResponsesChatSession:
         return ReplyStream(stream, chunks(), finish)
 
     def _finish(self, streamed: _Streamed, response: Response) -> str:
-        """Keep the response that a stream has brought, and return the stream's text."""
+        """Keeps the response that a stream has brought, and returns the stream's text."""
         text, ended = streamed.text, streamed.ended
         if "failed" in ended:
             failure, event = ended["failed"]
@@ -246,14 +246,14 @@ class ResponsesChatSession:
 def check_response_status(
     status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> None:
-    """Raises an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
+    """Raises an ``APIStatusError`` with the server's own words unless ``status`` is 200."""
     if status != 200:
         text = f"Request failed with status: {status}{error_text(body)}"
         raise status_error(text, status, body, headers)
 
 
 def find_response(status: int, body: Any) -> dict[str, Any]:
-    """Returns the body, when it is a response.
+    """Returns a body that is a response.
 
     Raises ``APIError`` where it is none, tells of a failure, or where the model refuses.
     """
@@ -287,9 +287,7 @@ def _bytes(text: str) -> bytes:
 
 
 def whole_response(body: object) -> object:
-    """Returns what a body holds that is no event stream: a server that knows no streams answers
-    so.
-    """
+    """Returns the response in a body that is no event stream, as servers without streams send."""
     from luaopenai.client.payload import decode
 
     value = decode(_bytes(body)) if isinstance(body, str) else body
@@ -297,7 +295,7 @@ def whole_response(body: object) -> object:
 
 
 def stream_fault(body: object, text: str, refusal: str, is_over: bool) -> str:
-    """Returns why what came of a stream is no answer, or "".
+    """Returns why a stream did not give a usable response, or "".
 
     A stream without its end mark was cut off, even where HTTP holds it for whole: the mark brings
     what the conversation goes on from.
@@ -317,7 +315,7 @@ def stream_fault(body: object, text: str, refusal: str, is_over: bool) -> str:
 
 
 def read_event(event: object) -> tuple[str, Any]:
-    """Returns what an event of a stream brings.
+    """Returns the kind and the value of what an event of a stream carries.
 
     Returns:
         ``("text", TEXT)``, ``("refusal", TEXT)``, ``("done", None)`` for the event with the whole

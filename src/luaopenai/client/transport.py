@@ -87,7 +87,7 @@ class RawResponse:
         return bool(self._ahead)
 
     def read_ahead(self) -> None:
-        """Wait for the first piece of the body, and read on while nothing more is waited for."""
+        """Waits for the first piece of the body, and reads on while that needs no wait."""
         pieces: list[bytes | APIConnectionError] = []
         try:
             while not pieces or (pieces[-1] and self._raw.closed):
@@ -155,7 +155,7 @@ class RawResponse:
             yield piece
 
     def discard(self) -> None:
-        """Pass over a short body, so that the connection can be used again; else close it."""
+        """Skips a short body, so that the connection can be used again; else closes it."""
         deadline = Deadline(min(_DRAIN_SECONDS, self._deadline.left()))
         left = _DRAINED
         try:
@@ -172,13 +172,13 @@ class RawResponse:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection; one whose body was not read to the end is closed."""
+        """Lets go of the connection; one whose body was not read to the end is closed."""
         self._ahead.clear()
         self._raw.close()
         self._raw.release_conn()
 
     def _weigh(self, piece: bytes, before: int) -> None:
-        """Give up an answer that has grown beyond what it may; of a stream, each line may."""
+        """Raises ``APIConnectionError`` for a response, or a line of a stream, that is too big."""
         lines = _LINE_END.split(piece) if self._is_stream else [piece]
         first, *others = map(len, lines)
         self._weight = others[-1] if others else before + first
@@ -209,7 +209,7 @@ class Transport:
         _start_logging()
 
     def _begin(self) -> None:
-        """Begin without connections."""
+        """Begins without connections."""
         self._forks = _forks
         self._routes = Routes(self.settings.pool_size)
 
@@ -222,7 +222,7 @@ class Transport:
         settings: Settings | None = None,
         before_send: Callable[[Exception | None], object] | None = None,
     ) -> RawResponse:
-        """Send a request; returns once the headers of an answer are there that is no refusal.
+        """Sends a request; returns once the head of a response is there that asks for no retry.
 
         Args:
             method: the HTTP method.
@@ -296,7 +296,7 @@ class Transport:
             retry += 1
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
+        """Closes every connection that is not in use."""
         self._routes.close()
 
     def _route(self, url: str, settings: Settings, deadline: Deadline) -> Route:
@@ -368,7 +368,7 @@ def _log_attempt(
 
 
 def _start_logging() -> None:
-    """``OPENAI_LOG=info`` or ``debug`` writes a line for each request to standard error."""
+    """Logs a line for each request to standard error if ``OPENAI_LOG`` is ``info`` or ``debug``."""
     level = {"info": logging.INFO, "debug": logging.DEBUG}.get(os.environ.get("OPENAI_LOG", ""))
     if level and not _log.handlers:
         handler = logging.StreamHandler()

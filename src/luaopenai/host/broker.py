@@ -140,16 +140,16 @@ class Broker:
         return self._client.default_model if self._client else None
 
     def begin(self) -> None:
-        """Start a new call's account."""
+        """Begins the account of a new call."""
         self._requests = self._tokens = self._said = 0
 
     def end(self) -> None:
-        """End a call: what it has left open is closed, and its cost booked."""
+        """Ends a call: closes what it has left open, and books its cost."""
         self.operations.end()
         self.causes.clear()
 
     def conclude(self) -> None:
-        """``end`` for a call that has succeeded.
+        """Ends the requests of a call that has succeeded.
 
         Raises ``Stop`` when what it has broken off took more tokens than there were.
         """
@@ -158,16 +158,14 @@ class Broker:
             self.check_tokens()
 
     def leave_to_parent(self) -> None:
-        """Forgets, in a process that was forked off, what is under way in its parent."""
+        """Forgets, in a process that was forked off, everything under way in its parent."""
         self._totals.lock, self._holding = threading.Lock(), threading.Lock()
         self._held = 0
         self.operations.leave_to_parent()
         self.causes = Causes()
 
     def values(self, text: bytes | None) -> list[Any]:
-        """Returns the values that the plugin sends; it shall not fill the host's memory with
-        them.
-        """
+        """Decodes values from the plugin, unless they would fill the host's memory."""
         self.check_memory(wire.weight(text))
         return wire.decode(text)
 
@@ -178,7 +176,7 @@ class Broker:
             raise Stop(LimitExceeded("memory_mb", limit, used, self.name))
 
     def hold(self, size: int) -> None:
-        """Counts so many bytes of answers that lie here, or no longer do where it is negative.
+        """Counts bytes of responses that the host holds from now on, or fewer of them if negative.
 
         Raises ``Stop`` when they are more than the plugin may make the host hold.
         """
@@ -189,7 +187,7 @@ class Broker:
             self.check_memory(held)
 
     def prepare_host(self, name: str, arguments: bytes | None) -> Callable[[], bytes | None]:
-        """Reads the arguments for a function of the host; returns what calls it.
+        """Decodes the arguments for a function of the host; returns a function that calls it.
 
         That raises ``ValueError`` for whatever the function raises.
         """
@@ -212,7 +210,7 @@ class Broker:
             raise ValueError(text) from error
 
     def write(self, text: bytes) -> None:
-        """Take what the plugin prints.
+        """Hands the plugin's output to the host.
 
         The plugin's own Lua counts it, too; a worker may have been broken.
         """
@@ -226,7 +224,7 @@ class Broker:
             raise ValueError(f"the host's output: {describe(error)}") from error
 
     def module(self, name: str) -> bytes:
-        """Returns the source of a module below the plugin's folder."""
+        """Returns the source of a module in the plugin's folder."""
         assert self._folder is not None
         parts = name.split(".")
         if not all(part.replace("_", "").replace("-", "").isalnum() for part in parts):
@@ -243,7 +241,7 @@ class Broker:
         raise ValueError(f"module '{name}' not found")
 
     def _read(self, path: Path) -> bytes:
-        """Reads a file, unless its size alone is more than the plugin may make the host hold."""
+        """Reads a file, unless it is larger than the plugin may make the host hold."""
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             self.check_memory(size)
@@ -252,7 +250,7 @@ class Broker:
     def prepare_open(
         self, method: str, url: str, body: bytes | None
     ) -> Callable[[], PluginResponse]:
-        """Checks a request; returns what sends it.
+        """Checks a request; returns a function that sends it.
 
         To look through a payload takes the host's time, which is the plugin's own: see
         ``work_seconds``. A payload that is too heavy, or a request that no limit leaves room for,
@@ -311,13 +309,13 @@ class Broker:
         return PluginResponse(response, count, self)
 
     def cut_off(self, error: APIConnectionError) -> ValueError:
-        """Returns what a plugin is told of a body that did not come to its end."""
+        """Returns the error for a plugin whose response did not come to its end."""
         is_late = isinstance(error, APITimeoutError)
         how = "did not go on in time" if is_late else "was cut off"
         return self._network_error(error, f"the answer of the host's server {how}")
 
     def _network_error(self, error: Exception, text: str) -> ValueError:
-        """Returns what a plugin is told: where the server is, is none of its business."""
+        """Returns the error for a plugin, which is not to learn where the server is."""
         _log.warning("%s: %s", self.name, error)
         self.causes.note(text, error)
         return ValueError(text)
@@ -387,7 +385,7 @@ class Broker:
 
 
 def _find_target(method: str, url: str) -> tuple[str, dict[str, str]]:
-    """Returns the path below the base URL that a plugin asks for, and the query for it.
+    """Returns the path below the base URL that a plugin asks for, and the query to send with it.
 
     The client's own query is the host's: where an endpoint takes none, the plugin's has no effect.
     Raises ``ValueError`` for what is not for plugins.
@@ -414,12 +412,10 @@ def _find_target(method: str, url: str) -> tuple[str, dict[str, str]]:
 
 
 def describe(error: Exception) -> str:
-    """Returns a host's exception for a plugin: its text, and its type where that tells
-    something.
-    """
+    """Returns the text of a host's exception for a plugin, with its type where that says more."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def plugin_error(plugin: str, what: str) -> LuaError:
-    """Returns an error of ours about a plugin, such as ``is closed``."""
+    """Returns an error about a plugin, such as ``is closed``."""
     return LuaError(f"plugin {plugin} {what}", plugin=plugin)

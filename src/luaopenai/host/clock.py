@@ -37,7 +37,7 @@ class Clock:
         return self._begun
 
     def now(self) -> float:
-        """Returns the time, in seconds."""
+        """Returns the time in seconds."""
         return time.monotonic() - self._outside
 
     def spent(self) -> float:
@@ -49,7 +49,7 @@ class Clock:
         return self._limit is not None and self.spent() > self._limit
 
     def outside(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Calls the host; its time is not the plugin's, but for what it works on what was sent."""
+        """Calls the host; counts only the time in which it works on what the plugin sent."""
         begun, worked = time.monotonic(), self._host.work_seconds
         try:
             return function(*args)
@@ -58,7 +58,7 @@ class Clock:
             self._outside += time.monotonic() - begun - worked
 
     def pause(self, seconds: float) -> None:
-        """Lets time pass, which is the plugin's own; raises ``Stop`` when that is over."""
+        """Sleeps on the plugin's own time; raises ``Stop`` when that is over."""
         left = math.inf if self._limit is None else self._limit - self.spent()
         pause(min(seconds, left))
         if seconds > left:

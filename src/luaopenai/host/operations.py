@@ -42,10 +42,10 @@ class Services(Protocol):
         """Does an operation, and returns its results."""
 
     def begin(self, ticket: int, name: str, *args: Part) -> None:
-        """Has an operation done by a thread."""
+        """Has a thread do an operation."""
 
     def next_done(self, timeout: float | None = None) -> Outcome | None:
-        """Waits for a ticket; None when the seconds are over, or nothing is under way."""
+        """Waits for a ticket; None when the time is over, or nothing is under way."""
 
     def cancel(self, ticket: int) -> None:
         """Ends an operation that nobody waits for any more."""
@@ -80,7 +80,7 @@ class Operations:
         self.leave_to_parent()
 
     def leave_to_parent(self) -> None:
-        """Forgets all that is under way: in a process that was forked off, it is the parent's."""
+        """Forgets everything under way: after a fork, it is the parent's."""
         self._threads = ThreadExecutor(MOST_AT_ONCE)
         self._work: dict[int, Work] = {}
         """By ticket, what is under way, or done and not yet taken."""
@@ -101,7 +101,7 @@ class Operations:
         return results
 
     def begin(self, ticket: int, name: str, *args: Part) -> None:
-        """Has an operation done by a thread, with the context variables of this one."""
+        """Has a thread do an operation, with the context variables of this one."""
         if ticket in self._work:
             raise ValueError(f"ticket {ticket} is in use")
         if not OPERATIONS[name]:
@@ -132,7 +132,7 @@ class Operations:
         self._work[ticket] = work
 
     def next_done(self, timeout: float | None = None) -> Outcome | None:
-        """Waits for a ticket; None when the seconds are over, or nothing is under way."""
+        """Waits for a ticket; None when the time is over, or nothing is under way."""
         if not self._work:
             return None
         done = self._threads.next_done(timeout)
@@ -216,7 +216,7 @@ class Operations:
 
     @_operation(tickets=False)
     def module(self, name: bytes) -> Work:
-        """Gives the source of one of the plugin's modules."""
+        """Returns the source of one of the plugin's modules."""
         return Work(
             lambda: self._broker.module(name.decode("utf-8", "replace")), lambda source: [source]
         )

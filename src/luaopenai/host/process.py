@@ -49,7 +49,7 @@ class ProcessIsolation:
         self.exports = self._start()
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
-        """Call a function of the plugin."""
+        """Calls a function of the plugin."""
         if self._worker is not None and not self._worker.is_alive():
             # It has ended between calls, or is the process's that this one was forked from.
             _log.info("%s: its process is gone, and another one begins", self._broker.name)
@@ -59,19 +59,19 @@ class ProcessIsolation:
         return self._exchange(b"call", function.encode(), pack(arguments))
 
     def interrupt(self) -> None:
-        """End a call that is under way in another thread."""
+        """Ends a call that is under way in another thread."""
         worker = self._worker
         if worker is not None:
             worker.kill()
 
     def close(self) -> None:
-        """End the worker."""
+        """Ends the worker."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
 
     def leave_to_parent(self, *, was_called: bool) -> None:
-        """Lets the parent keep its process; here another one begins with the next call."""
+        """Leaves the process to the parent; here another one begins with the next call."""
         self._worker = None
 
     def _start(self) -> list[str]:
@@ -145,7 +145,7 @@ class ProcessIsolation:
         return plugin_error(self._broker.name, "has a process that sends nonsense")
 
     def _await_ready(self, worker: WorkerProcess) -> None:
-        """Waits until the plugin's file is about to run: only from then on its seconds count."""
+        """Waits until the plugin's file is about to run: its seconds count from then on."""
         call = current_call()
         if call is not None:
             call.attach(worker.kill)
@@ -232,9 +232,7 @@ class ProcessIsolation:
         raise self._failed(*json.loads(result))
 
     def _failed(self, message: Any, chunk: Any, line: Any, traceback: Any, value: Any) -> LuaError:
-        """Returns the error that a worker tells; ``ValueError`` or ``TypeError`` for what is
-        none.
-        """
+        """Returns the error from a worker; raises ``ValueError`` or ``TypeError`` for nonsense."""
         texts = (message, traceback, value, chunk or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(line, int | None):
             raise TypeError("an error has a message, a place, a traceback and a value")
@@ -248,7 +246,7 @@ class ProcessIsolation:
         return LuaError(message, chunk, line, traceback, found, self._broker.name)
 
     def _lost(self, worker: WorkerProcess, *, is_started: bool) -> Exception:
-        """Returns what became of a worker that is gone."""
+        """Returns the error for a worker that is gone."""
         how = worker.end()
         if not is_started:
             # No limit of the plugin's has ended it.
@@ -264,9 +262,7 @@ _OUT_OF_MEMORY = {OUT_OF_MEMORY, PANICKED, -signal.SIGABRT}
 
 
 def _amount(value: Any) -> float:
-    """Returns a number that a worker tells; raises ``ValueError`` or ``TypeError`` for what is
-    none.
-    """
+    """Returns a number from a worker; raises ``ValueError`` or ``TypeError`` for nonsense."""
     if not 0 <= value < math.inf:
         raise ValueError(value)
     return float(value)

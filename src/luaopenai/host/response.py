@@ -54,7 +54,7 @@ class PluginResponse:
             self._read_whole()
 
     def take_body(self) -> bytes:
-        """Returns, once, all of a body that is no stream's: from then on it is the caller's."""
+        """Returns the whole body, once; from then on it is the caller's."""
         body, self._body = self._body, None
         self._let_go()
         return body or b""
@@ -79,7 +79,7 @@ class PluginResponse:
         return None
 
     def close(self) -> None:
-        """Lets go of the connection, and of what has come."""
+        """Lets go of the connection and of the body so far."""
         self._body = None
         self._let_go()
         if self._is_open:
@@ -95,7 +95,7 @@ class PluginResponse:
         self._broker.hold(-held)
 
     def _read_whole(self) -> None:
-        """Reads all of the body: whether or not the plugin does, it costs what its end says."""
+        """Reads all of the body: the plugin pays for it whether or not it reads it."""
         pieces = []
         try:
             for piece in self._response:
@@ -131,7 +131,7 @@ class PluginResponse:
 
 
 def _decoded(data: bytes) -> Any:
-    """Returns what a server's JSON stands for, None for what is none."""
+    """Decodes a server's JSON; returns None for any other text."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

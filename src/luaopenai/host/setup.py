@@ -30,7 +30,7 @@ class Script:
     environment: dict[str, str]
 
     def values(self) -> bytes | None:
-        """These three, as the walls' Lua takes them."""
+        """Encodes these three for the Lua side of the walls."""
         shown = {name: _text(value) for name, value in self.environment.items()}
         return wire.encode((_text(self.path), [_text(arg) for arg in self.args], shown), "script")
 
@@ -75,9 +75,7 @@ def find_company(base_url: str) -> str | None:
 
 
 def read_setup(fields: dict[str, object]) -> Setup:
-    """Returns a setup from its fields, as ``dataclasses.asdict`` gives them and JSON has carried
-    them.
-    """
+    """Returns a setup from the fields of ``dataclasses.asdict``, which JSON has carried."""
     script = fields.pop("script")
     if isinstance(script, dict):
         fields["script"] = Script(script["path"], tuple(script["args"]), script["environment"])
