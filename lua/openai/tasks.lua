@@ -1,4 +1,4 @@
--- Many functions side by side, as scripts see them: `gather` and `spawn`.
+-- Runs many functions side by side, as scripts see them: `gather` and `spawn`.
 
 local _, bridge = ...
 local scheduler = bridge.bundled("openai.scheduler")
@@ -11,7 +11,7 @@ local OPTIONS = { limit = true, settle = true, on_progress = true }
 ---@field wait fun(self: openai.Task): ... what its function returned; its error is raised here
 ---@field cancel fun(self: openai.Task) ends it: what it waits for is given up, and its connection is closed
 
--- What a script has of a task: nothing that leads to the scheduler.
+-- Returns a task's handle for the script; nothing in it leads to the scheduler.
 local function make_handle(task)
   local handle = { status = task.status }
   function handle.wait()
@@ -43,7 +43,7 @@ function tasks.spawn(f, ...)
   return task.handle
 end
 
--- What a function returned: several results as a list, but nils at the end are none.
+-- Returns the one value for a function's results: a list where there are several, not counting nils at the end.
 local function value_of(results)
   for index = results.n, 2, -1 do
     if results[index] ~= nil then
@@ -73,7 +73,7 @@ local function raise_first_failure(children)
   end
 end
 
--- What is wrong with what `gather` was given, if anything is.
+-- Returns what is wrong with the arguments of `gather`, or nil.
 local function fault(functions, opts)
   if type(functions) ~= "table" then
     return "expected a list of functions, got " .. type(functions)
@@ -102,7 +102,7 @@ local function fault(functions, opts)
   end
 end
 
--- Whoever waited for the children has been cancelled: so are they.
+-- Cancels the children after whoever waited for them was cancelled.
 local function give_up(children, failure)
   for _, task in ipairs(children) do
     task.on_end = nil

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from luaopenai.client.endpoints import Endpoint
 
 _CHECKING = "client.messages client.payload"
-"""What the functions need that check what a script sends."""
+"""The modules that are needed to check a script's payloads."""
 
 _DECODING = "client.payload client.sse encodings.utf_16_le"
-"""What reading a server's body needs: it may hold events, and half a pair of surrogates."""
+"""The modules that are needed to read a body: it may hold events and halves of characters."""
 
 
 class Exports(Network):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Defaults:
-    """What a Lua client starts from when the script does not say otherwise."""
+    """The server, key, transport and model of a Lua client where the script names none."""
 
     def __init__(
         self,

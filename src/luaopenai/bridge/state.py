@@ -24,7 +24,7 @@ LIBRARY: str = luajit.__file__
 """The file that holds LuaJIT itself."""
 
 LuaStateError = luajit.LuaError
-"""What lupa raises when an error has left Lua without being caught."""
+"""The exception of lupa's for an error that has left Lua uncaught."""
 
 _READY = (bytes, int, float, bool, type(None))
 """The types that lupa hands to Lua as they are."""
@@ -45,7 +45,7 @@ class LuaState:
         values: converts between Lua's values and Python's.
         exports: the functions that our Lua files call.
         boot: what the boot file has returned, by name.
-        causes: the exceptions that Lua was told of, for those that it lets through.
+        causes: the exceptions whose texts Lua got, in case it lets one through.
 
     Subclasses may override ``guard``, ``note`` and ``error_value``.
     """
@@ -60,7 +60,7 @@ class LuaState:
     ) -> None:
         self.causes = Causes()
         self._raised: BaseException | None = None
-        """What a Python function has raised that Lua is to be left for."""
+        """The exception from a Python function for which Lua is to be left."""
         self.lua = luajit.LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luaopenai.bridge.work import Work
 
     class Executor(Protocol):
-        """What does the work: ``ThreadExecutor``, or a way to one."""
+        """Does the work: ``ThreadExecutor``, or a way to one."""
 
         def submit(self, ticket: int, work: Work) -> object:
             """Begins work."""
@@ -61,7 +61,7 @@ class Tickets:
         self._pauses: list[_Pause] = []
         self._callbacks: dict[int, Callback] = {}
         self._outcomes: dict[int, Outcome] = {}
-        """Those that ``next_done`` has told and ``take`` has not."""
+        """Outcomes that ``next_done`` has named and ``take`` has not taken."""
 
     def begin(self, work: Work) -> int:
         """Has the executor do work; returns the ticket."""
@@ -87,11 +87,11 @@ class Tickets:
         while True:
             now = time.monotonic()
             if self._pauses and self._pauses[0].end <= now:
-                return self._tell(Outcome(heapq.heappop(self._pauses).ticket))
+                return self._keep(Outcome(heapq.heappop(self._pauses).ticket))
             until = min(end, self._pauses[0].end) if self._pauses else end
             done = self._wait(None if until == math.inf else max(0.0, until - now))
             if isinstance(done, Outcome):
-                return self._tell(done)
+                return self._keep(done)
             called = done and self._accept(done)
             if called:
                 return called
@@ -140,7 +140,7 @@ class Tickets:
         self._callbacks.clear()
         self._outcomes.clear()
 
-    def _tell(self, outcome: Outcome) -> tuple[int]:
+    def _keep(self, outcome: Outcome) -> tuple[int]:
         self._outcomes[outcome.ticket] = outcome
         return (outcome.ticket,)
 

@@ -12,7 +12,7 @@ class UsageError(Exception):
 
 
 class Options:
-    """What the command line asks for.
+    """The options and arguments of a command line.
 
     Attributes:
         steps: ``("-e", CODE)`` and ``("-l", MODULE)`` in their order.

@@ -329,7 +329,7 @@ class AsyncResponsesChatSession:
 
     @property
     def current_response_id(self) -> str | None:
-        """What the next request continues from."""
+        """The id of the response that the next request continues from."""
         return self.session.current_response_id
 
     @property

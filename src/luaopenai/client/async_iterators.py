@@ -32,7 +32,7 @@ class AsyncStream(Generic[Piece]):
         self._stream = stream
         self._call = Call()
         self._arrived: asyncio.Queue[tuple[Any, BaseException | None]] | None = None
-        """What the thread has read, once there is one: pieces or ``_END``, and failures."""
+        """The pieces that the thread has read, or ``_END``, each with a failure or None."""
         self._is_closed = False
 
     @property
@@ -96,7 +96,7 @@ class AsyncReplyStream(AsyncStream[Piece], Generic[Piece, Reply]):
 
     @property
     def reply(self) -> Reply:
-        """What ``send`` would have returned; raises ``RuntimeError`` before the stream's end."""
+        """The reply, as ``send`` returns it; raises ``RuntimeError`` before the stream's end."""
         return self._stream.reply
 
 

@@ -18,7 +18,7 @@ class Cancelled(BaseException):
 
 
 class Call:
-    """What a thread does for somebody who may lose interest; a context manager in that thread."""
+    """Work in a thread that can be cancelled from another; a context manager in the first."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()

@@ -49,7 +49,7 @@ class ChunkedResponse(HTTPResponse):
     _left = 0
     """Bytes that the current chunk still lacks."""
     _line_end = b""
-    """What stands before the next chunk's size: nothing before the first one's."""
+    """The line end before the next chunk's size; empty before the first one's."""
 
     def __init__(
         self, sock: socket.socket, *args: Any, deadline: Deadline | None = None, **options: Any

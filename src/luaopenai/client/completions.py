@@ -1,4 +1,4 @@
-"""What a chat completion and its stream mean; decided without I/O."""
+"""Reads chat completions and the events of their streams; does no I/O."""
 
 from __future__ import annotations
 

@@ -93,13 +93,13 @@ class Connection(HTTPConnection):
 
     @property
     def response_class(self) -> Any:  # type: ignore[override]
-        """What reads an answer: also that of a proxy, before there is a tunnel."""
+        """The class that reads responses, also a proxy's before there is a tunnel."""
         deadline = self.deadline
         return partial(ChunkedResponse, deadline=deadline) if deadline else ChunkedResponse
 
     @property
     def is_surely_kept(self) -> bool:
-        """Whether it may carry what must not be lost with it."""
+        """Whether it is safe for a request that must not be sent twice."""
         content_type = self._last_headers.get("content-type", "")
         return is_surely_kept(
             monotonic() - self._idle_since,
@@ -146,7 +146,7 @@ class Connection(HTTPConnection):
 
 
 class TLSConnection(Connection, HTTPSConnection):
-    """The same over TLS."""
+    """A connection over TLS that a pool keeps."""
 
 
 def _head(method: str, target: str, body: Any, headers: Mapping[str, str]) -> bytes | None:

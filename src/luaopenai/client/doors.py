@@ -1,4 +1,4 @@
-"""What this package does with a client beside calling its methods; no part of the interface."""
+"""The package's own ways to a client's private fields; no part of the interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Connection(NamedTuple):
-    """What a client speaks through, with which key, and with which model where none is named."""
+    """A client's server, key, transport and default model."""
 
     base_url: str
     api_key: str | None

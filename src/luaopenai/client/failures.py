@@ -1,4 +1,4 @@
-"""What went wrong on the network, in one line without credentials."""
+"""Words the failures of the network, each in one line without credentials."""
 
 from __future__ import annotations
 

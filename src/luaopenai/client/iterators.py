@@ -157,7 +157,7 @@ class ReplyStream(Stream[Piece], Generic[Piece, Reply]):
 
     @property
     def reply(self) -> Reply:
-        """What ``send`` would have returned; raises ``RuntimeError`` before the stream's end."""
+        """The reply, as ``send`` returns it; raises ``RuntimeError`` before the stream's end."""
         if not self._replies:
             raise RuntimeError("there is no reply: the stream was not read to its end")
         return self._replies[0]

@@ -1,4 +1,4 @@
-"""What a message and a function declaration must look like, decided without I/O."""
+"""Checks messages, inputs, tool calls and function declarations; does no I/O."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class Response(NamedTuple):
-    """What an endpoint answered.
+    """An endpoint's response.
 
     Attributes:
         status: the HTTP status code, whichever it is.

@@ -17,7 +17,7 @@ from luaopenai.client.retries import is_repeatable
 
 
 class _Request(threading.local):
-    """What a pool is to know of its thread's request and urllib3 does not pass on."""
+    """The facts of a thread's request that its pool needs and urllib3 does not pass on."""
 
     is_under_way = False
     is_repeatable = False

@@ -1,4 +1,4 @@
-"""Sessions over the Responses API: what may be sent, what an answer and its events mean."""
+"""Sessions over the Responses API; reads responses and the events of their streams."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ResponseObject(dict):  # type: ignore[type-arg]
 
 
 class _Streamed:
-    """What a stream's events have brought so far.
+    """Collects the events of a stream.
 
     Attributes:
         ended: the first event of each kind that is no text, by kind, with what it brings.

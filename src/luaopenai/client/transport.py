@@ -79,7 +79,7 @@ class RawResponse:
         self._is_whole = not self._ends_with_the_connection()
         self._tail = b""
         self._ahead: deque[bytes | APIConnectionError] = deque()
-        """What ``read_ahead`` has read, or how that failed."""
+        """The pieces that ``read_ahead`` has read, or its failure."""
 
     @property
     def is_at_hand(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a plugin gets from its host: functions, the model, output, modules; and what each costs.
+"""Gives a plugin functions, the model, output and modules of its host, and books their cost.
 
 The broker runs in the host. It is all that a plugin can reach outside its own Lua.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
 
 BASE_URL = "https://host.invalid/v1"
-"""What a plugin sees as its client's ``api_base``; the host puts its own in its place."""
+"""The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
 
 _log = logging.getLogger("luaopenai.plugins")
 _WRITTEN = ("/chat/completions", "/completions", "/responses")
@@ -64,7 +64,7 @@ _LONGEST_QUERY = 4096
 
 
 class Totals:
-    """What all plugins of a host have used together."""
+    """The account of all plugins of a host together."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -126,7 +126,7 @@ class Broker:
         self._holding = threading.Lock()
         self.operations = Operations(self)
         self.causes = Causes()
-        """What a call of the plugin that fails may have failed for."""
+        """The exceptions that may be the cause of a call's failure."""
         self.begin()
 
     @property

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from luaopenai.host.limits import LimitExceeded
 
 Stamp = tuple[int, int, int]
-"""By which a changed file is told: time of the change in nanoseconds, size in bytes, inode."""
+"""Tells a changed file from others: time of the change in nanoseconds, size in bytes, inode."""
 
 
 class PluginFile:

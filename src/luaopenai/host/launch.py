@@ -28,7 +28,7 @@ _INHERITS = hasattr(os, "fork")
 """Whether this system lets a new process inherit a socket under its number, as POSIX does."""
 
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ", "TZDIR")
-"""What a Python may need to start at all, and to tell the time as its host does."""
+"""The variables that a Python may need to start, and to tell the time as its host does."""
 
 _FIRST_FREE = 3
 """The file descriptors below are a process's standard streams."""

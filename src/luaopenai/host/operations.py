@@ -1,4 +1,4 @@
-"""What a plugin may ask of its host, each described once: its work, its codec, its discarding.
+"""The operations that a plugin may ask of its host, each with its work, codec and discarding.
 
 Arguments and results are byte strings or None, so that they cross to a worker as they are. Without
 a ticket an operation is done at once, with one by a thread.
@@ -32,7 +32,7 @@ WEIGHT = 4096
 
 
 class Services(Protocol):
-    """What a plugin's engine asks of its host: ``Operations``, or a way to them."""
+    """The host's services for a plugin's engine: ``Operations``, or a way to them."""
 
     @property
     def work_seconds(self) -> float:

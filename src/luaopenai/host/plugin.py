@@ -332,7 +332,7 @@ class Plugin:
 
     @property
     def usage(self) -> Usage:
-        """What it has used so far."""
+        """The account of its use so far."""
         return self._broker.usage
 
     def call(self, function: str, *args: Any) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luaopenai.host.broker import Broker
 
 _HEADERS = {"content-type", "date", "openai-processing-ms", "retry-after", "x-request-id"}
-"""What a plugin is told of an answer's headers, beside ``x-ratelimit-...``: no organization."""
+"""The headers that a plugin gets, beside ``x-ratelimit-...``: none names an organization."""
 
 
 class PluginResponse:
@@ -29,7 +29,7 @@ class PluginResponse:
     Attributes:
         status: the HTTP status code.
         reason: its name.
-        headers: those that a plugin is told; names in lower case.
+        headers: those that a plugin gets; names in lower case.
         is_stream: whether ``read_piece`` returns its body, and not ``take_body``.
     """
 

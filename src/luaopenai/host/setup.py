@@ -1,4 +1,4 @@
-"""What a plugin finds in its Lua beside its limits: plain data, which crosses to a worker."""
+"""The setup of a plugin's Lua beside its limits: plain data, which crosses to a worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Script:
-    """What a whole script finds that is run for its effects, and a plugin does not.
+    """The arguments and the environment of a whole script; a plugin has none.
 
     Attributes:
         path: its ``arg[0]``.
@@ -37,7 +37,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a plugin finds.
+    """The setup of a plugin's Lua.
 
     Attributes:
         company: the name in ``PROVIDERS`` of the company whose server the host's client speaks

@@ -13,7 +13,7 @@ _BYTES, _PAIRS = "\0b", "\0p"
 _MARK = b'"\\u0000'
 _WIDE_IN_ASCII = b"\\ud", b"\\uD"
 _WIDE = *_WIDE_IN_ASCII, b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4"
-"""What a character beyond 16 bits begins with: in UTF-8, or as halves in JSON."""
+"""The first bytes of a character beyond 16 bits: in UTF-8, or as halves in JSON."""
 
 _EXACT = 2**53
 _ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
