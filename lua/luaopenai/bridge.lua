@@ -1,6 +1,7 @@
 ---@meta _
 -- Declares, for editors, the second argument of every bundled file, `local _, bridge = ...`; never loaded. Python's
--- functions are marked in bridge/network.py, bridge/exports.py and host/exports.py; a test holds this file to them.
+-- functions are marked in bridge/ (exports.py, payloads.py, bodies.py, network.py) and host/exports.py; a test holds
+-- this file to them.
 
 ---@alias luaopenai.Callback integer|false false: at once; the ticket whose work has led here, or 0: with a ticket
 
