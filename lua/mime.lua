@@ -123,7 +123,7 @@ local function padding_of(quad)
   return sub(quad, 4, 4) == "=" and 1 or 0
 end
 
---- Base64 in `carried .. chunk`, as far as whole triples go; with no chunk, all of it, padded.
+--- Encodes `carried .. chunk` as Base64, as far as whole triples go; with no chunk, all of it, padded.
 M.b64 = incremental("b64", function(text)
   local whole = #text - #text % 3
   return encode_triples(sub(text, 1, whole)), sub(text, whole + 1)
@@ -133,7 +133,7 @@ end, function(rest)
   return sub(encode_triples(rest .. rep("\0", missing)), 1, 4 - missing) .. rep("=", missing)
 end)
 
---- What the base64 in `carried .. chunk` stands for, as far as whole groups go; all other characters are skipped.
+--- Decodes the Base64 in `carried .. chunk`, as far as whole groups go; all other characters are skipped.
 M.unb64 = incremental("unb64", function(text)
   local digits = gsub(text, "[^%w+/=]+", "")
   local whole = #digits - #digits % 4
@@ -155,10 +155,10 @@ for code = 0, 255 do
   ESCAPED[char(code)] = ("=%02X"):format(code)
 end
 
---- Quoted-printable of `carried .. chunk`, as far as it is decided, with `marker` (CRLF unless given) for a line end;
---- with no chunk, of all of it, and a soft line break after an undecided rest.
+--- Encodes `carried .. chunk` as quoted-printable, as far as it is decided, with `marker` (CRLF unless given) for a
+--- line end; with no chunk, all of it, and a soft line break after an undecided rest.
 M.qp = incremental("qp", function(text, marker)
-  -- What follows a blank or a CR decides what becomes of it.
+  -- The character after a blank or a CR decides how that is written.
   local tail = sub(text, -2)
   local rest = match(tail, "^[ \t].$") or match(tail, "[ \t\r]$") or ""
   local quoted = gsub(sub(text, 1, #text - #rest), "[^\t -<>-~]", ESCAPED)
@@ -179,7 +179,7 @@ for high in gmatch("0123456789ABCDEFabcdef", ".") do
   end
 end
 
---- What the quoted-printable in `carried .. chunk` stands for. Bytes that cannot occur in it are left out; a malformed
+--- Decodes the quoted-printable in `carried .. chunk`. Bytes that cannot occur in it are left out; a malformed
 --- escape stays as it is.
 M.unqp = incremental("unqp", function(text)
   local out = buffer.new()

@@ -85,7 +85,7 @@ local types = setmetatable({
   optional = base.OptionalType,
   metatable_is = values.MetatableIsType,
 
-  -- What operators and methods build, for code that looks into types.
+  -- The types that operators and methods build, for code that looks into types.
   _transform = base.TransformNode,
   _tagged_type = base.TaggedType,
   _tag_scope_type = base.TagScopeType,

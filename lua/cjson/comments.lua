@@ -37,7 +37,7 @@ local function skip_comment(text, at)
   end
 end
 
---- Puts spaces in the place of every comment, so that what follows stays at its position. In a text that ends inside
+--- Replaces every comment by spaces, so that the rest stays at its position. In a text that ends inside
 --- of a comment, `/*` stands where the end was.
 ---@param text string
 ---@return string
@@ -67,7 +67,7 @@ function comments.blank(text)
   return out:put(sub(text, written)):get()
 end
 
---- Whether this is the end of a text from `blank` that ended inside of a comment.
+--- Returns whether this is the end of a text from `blank` that ended inside of a comment.
 ---@param text string
 ---@param pos integer
 ---@return boolean

@@ -64,7 +64,7 @@ local function put_string(out, text, settings)
   out:put('"', text, '"')
 end
 
--- With as few digits as read back as the same number.
+-- Writes a number with as few digits as read back as the same number.
 local function put_exact(out, number)
   local digits = NATIVE_PRECISION
   local text = FORMATS[digits]:format(number)
@@ -97,7 +97,7 @@ local function put_number(out, number, settings)
   end
 end
 
---- The length at which a table is an array, or nil when it is an object.
+--- Returns the length at which a table is an array, or nil when it is an object.
 ---@param tbl table
 ---@param settings table
 ---@return integer? length
@@ -130,7 +130,7 @@ local function array_length(tbl, settings)
   return length
 end
 
---- Whether there is no JSON for a value, whatever the settings.
+--- Returns whether there is no JSON for a value, whatever the settings.
 local function is_unsupported(value)
   local kind = type(value)
   return kind == "function" or kind == "thread" or kind == "cdata"
@@ -184,7 +184,7 @@ local function put_object(out, object, settings, depth)
   out:put("}")
 end
 
---- The length at which a table is written as an array, or nil for an object.
+--- Returns the length at which a table is written as an array, or nil for an object.
 local function chosen_length(tbl, settings)
   local mt = getmetatable(tbl)
   if mt == array_mt then

@@ -137,8 +137,8 @@ local function bad_argument(index, reason, call)
   return ("bad argument #%d to '%s' (%s)"):format(index, name, reason)
 end
 
---- Raises the error for an argument of the function that calls this one as a C function would: by the name and at the
---- place by which the function was called.
+--- Raises the error for an argument of the function that calls this one as a C function would: with the name by which
+--- and the position at which the function was called.
 local function raise_bad_argument(index, reason)
   error(bad_argument(index, reason, getinfo(2, "n")), 3)
 end
@@ -231,12 +231,12 @@ local function new(wrap)
 end
 
 return {
-  --- An instance whose encode and decode raise their errors, as `cjson` does.
+  --- Returns an instance whose encode and decode raise their errors, as `cjson` does.
   ---@return cjson
   raising = function()
     return new(raising)
   end,
-  --- An instance whose encode and decode return nil and the error, as `cjson.safe` does.
+  --- Returns an instance whose encode and decode return nil and the error, as `cjson.safe` does.
   ---@return cjson.safe
   safe = function()
     return new(returning)

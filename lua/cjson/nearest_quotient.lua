@@ -4,7 +4,7 @@ local SPLITTER = 2 ^ 27 + 1
 -- The correction below is off by far less than this part of it.
 local MARGIN = 2 ^ -40
 
---- The product of two doubles, exactly: as a double and what it is off by.
+--- Returns the exact product of two doubles: the nearest double, and its error.
 local function product_and_error(a, b)
   local product = a * b
   local a_high, b_high = a * SPLITTER, b * SPLITTER
@@ -13,7 +13,7 @@ local function product_and_error(a, b)
   return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 end
 
---- The double nearest to (high * scale + low) / divisor. All are exact integers, and low is below scale.
+--- Returns the double nearest to (high * scale + low) / divisor. All are exact integers, and low is below scale.
 ---@param high number
 ---@param scale number
 ---@param low number

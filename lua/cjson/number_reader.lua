@@ -40,7 +40,7 @@ local function read_digits(text, pos, sum, full)
   return sum, pos, char
 end
 
---- An exponent without digits is no part of the number, as in C.
+--- Reads an exponent; one without digits is no part of the number, as in C.
 ---@param text string
 ---@param pos integer where the "e" stands
 ---@return number exponent, integer pos
@@ -54,7 +54,7 @@ local function read_exponent(text, pos)
   return sign == MINUS and -exponent or exponent, past
 end
 
---- The double nearest to the integer that `high` starts and `low` ends, times ten to the power.
+--- Returns the double nearest to the integer that `high` starts and `low` ends, times ten to the power.
 ---@return number? nil when it takes more than this to tell
 local function scale(high, low, low_digits, power)
   if power < -LAST_EXACT_POWER or power > LAST_EXACT_POWER then

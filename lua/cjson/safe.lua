@@ -1,3 +1,3 @@
---- The same as `cjson`, but encode and decode return nil and an error instead of raising it.
+--- Returns the module `cjson` with an encode and a decode that return nil and an error instead of raising it.
 
 return require("cjson.instance").safe()

@@ -21,14 +21,14 @@ local function leave()
   error("leaving Lua", 0)
 end
 
--- What C holds back of a script's output would come after what Python prints next. A script may have closed it.
+-- Writes the output that C holds back: it would come after Python's next. A script may have closed the file.
 local stdout = io.stdout
 local function flush()
   pcall(stdout.flush, stdout)
 end
 
--- Python keeps what it wants to raise (an exit, an interrupt) and says so with nil. The hook then throws after every
--- instruction, so that no pcall on the way out can hold on.
+-- Leaves Lua for an exception (an exit, an interrupt) that Python keeps. The hook throws after every instruction, so
+-- that no pcall on the way out can hold it up.
 local function depart()
   flush()
   sethook(leave, "", 1)
@@ -37,8 +37,8 @@ end
 
 local interrupt
 
--- A Python function raises only where an interrupt hits it before it can keep that back. A string is Lua's own error:
--- the stack is full, or memory is out.
+-- Returns a Python function's results. It raises only where an interrupt hits it too early to be kept; a string is
+-- Lua's own error: the stack is full, or memory is out.
 local function unwrap_soft(called, ok, ...)
   if not called and type(ok) == "string" then
     return false, ok
@@ -58,8 +58,8 @@ local function unwrap(called, ok, ...)
   error((select(2, unwrap_soft(called, ok, ...))), 0)
 end
 
--- What lupa makes a Python object of it finds again by the coroutine that it came from, which may be gone by then. So
--- such values stay here, and Python fetches them from the main state.
+-- Values that lupa would wrap as Python objects stay in these boxes, and Python fetches them from the main state: lupa
+-- finds a wrapped value by the coroutine that it came from, which may be gone by then.
 local boxes, last_box = {}, 0
 
 local function unbox(number)
@@ -70,7 +70,7 @@ end
 
 local PLAIN = { ["nil"] = true, boolean = true, number = true, string = true }
 
--- Calls a Python function; tells it first which box its arguments are in, if they are in one.
+-- Calls a Python function; its first argument is the box that holds the others, or false.
 local function pass(f, ...)
   local count = select("#", ...)
   for index = 1, count do
@@ -83,7 +83,7 @@ local function pass(f, ...)
   return f(false, ...)
 end
 
--- A Python function as a Lua function that raises a string when Python fails.
+-- Returns a Python function as a Lua function that raises a string when Python fails.
 local function wrap(python_function)
   local f = as_function(python_function)
   return function(...)
@@ -91,7 +91,7 @@ local function wrap(python_function)
   end
 end
 
--- The same, but it returns `true, results` or `false, message`.
+-- Does the same, but the function returns `true, results` or `false, message`.
 local function wrap_soft(python_function)
   local f = as_function(python_function)
   return function(...)
@@ -99,7 +99,7 @@ local function wrap_soft(python_function)
   end
 end
 
--- What every bundled file gets as its second argument; bridge.lua says what is in it.
+-- Every bundled file gets this table as its second argument; bridge.lua documents it.
 local bridge = { wrap = wrap, folder = settings.folder, sethook = sethook }
 ---@cast bridge luaopenai.Bridge
 for name, python_function in pairs(exports) do
@@ -109,7 +109,7 @@ end
 local templates = settings.folder .. "/?.lua;" .. settings.folder .. "/?/init.lua"
 local bundled_modules = {}
 
--- A bundled module, whatever the script has installed or put into package.loaded.
+-- Returns a bundled module, whatever the script has installed or put into package.loaded.
 function bridge.bundled(name)
   local module = bundled_modules[name]
   if module == nil then
@@ -120,7 +120,7 @@ function bridge.bundled(name)
   return module
 end
 
--- The same, or nil for one that nobody has asked for yet.
+-- Returns a bundled module that somebody has asked for before, or nil.
 function bridge.loaded(name)
   return bundled_modules[name]
 end
@@ -162,14 +162,14 @@ local function finish(f, ok, ...)
   return false, errors.report(errors.failure((...), f))
 end
 
--- Calls a function; returns true and its results, or false and what `errors.report` says of its error.
+-- Calls a function; returns true and its results, or false and what `errors.report` returns for its error.
 local function run(f, ...)
   return finish(f, errors.protect(f, ...))
 end
 
 bridge.run = run
 
--- Our files get the bridge as it is now: none puts anything on it for another.
+-- Seals the bridge: no file of ours puts anything on it for another.
 setmetatable(bridge, {
   __index = function(_, name)
     error("there is no bridge." .. tostring(name), 2)
@@ -179,7 +179,7 @@ setmetatable(bridge, {
   end,
 })
 
--- The results of a call that may have failed before it began, or else says first how it went.
+-- Returns the results of a call; raises its error, or the one that kept it from beginning.
 local function unwrap_call(has_begun, ok, ...)
   if not has_begun then
     error(ok, 0)
@@ -187,7 +187,7 @@ local function unwrap_call(has_begun, ok, ...)
   return unwrap(true, ok, ...)
 end
 
--- A Python function of the host's, which is an operation, as one that raises a string when it fails.
+-- Returns an operation that calls a Python function as a Lua function that raises a string when that fails.
 local function wrap_waiting(operation)
   local waiting = bridge.bundled("openai.wait").waiting(wrap_soft(operation))
   return function(...)
@@ -199,7 +199,7 @@ local null = require("string.buffer").decode("\3")
 local array_mt = bridge.bundled("cjson.sentinels").array_mt
 
 return {
-  -- What Python raised and could not keep; once.
+  -- Returns, once, the exception that Python raised and could not keep.
   interrupt = function()
     local raised = interrupt
     interrupt = nil
@@ -218,13 +218,13 @@ return {
   wrap_waiting = wrap_waiting,
   unbox = unbox,
   run = run,
-  -- The chunk and the line of a syntax error.
-  place = errors.place,
-  -- The walls and limits for code that is not trusted.
+  -- Returns the chunk and the line of a syntax error.
+  position = errors.position,
+  -- Builds the walls and limits for code that is not trusted.
   sandbox = function(...)
     return bridge.bundled("luaopenai.sandbox")(...)
   end,
-  -- The interactive mode's.
+  -- Returns the functions of the interactive mode.
   repl = function()
     return bridge.bundled("luaopenai.repl")
   end,
@@ -235,7 +235,7 @@ return {
       scheduler.drain()
     end
   end,
-  -- Python has left Lua in the midst of tasks: nobody will go on with them.
+  -- Forgets all tasks: Python has left Lua, and nobody will go on with them.
   forget_tasks = function()
     local scheduler = bridge.loaded("openai.scheduler")
     if scheduler then

@@ -1,6 +1,7 @@
 ---@meta _
--- What every bundled file gets as its second argument, `local _, bridge = ...`; for editors, never loaded. Python's
--- functions are marked in bridge/network.py, bridge/exports.py and host/exports.py; a test holds this file to them.
+-- Declares, for editors, the second argument of every bundled file, `local _, bridge = ...`; never loaded. Python's
+-- functions are marked in bridge/ (exports.py, payloads.py, bodies.py, network.py) and host/exports.py; a test holds
+-- this file to them.
 
 ---@alias luaopenai.Callback integer|false false: at once; the ticket whose work has led here, or 0: with a ticket
 
@@ -9,16 +10,16 @@
 ---@alias luaopenai.Operation fun(callback: luaopenai.Callback, ...): boolean, ...
 
 ---@class luaopenai.Bridge sealed: to set a field raises, and so does to read one that is not there
---- What boot.lua puts there:
+--- From boot.lua:
 ---@field folder string the folder of the bundled Lua files
 ---@field wrap fun(python_function: userdata): function makes of a Python function one that raises a string
 ---@field sethook fun(...) the real `debug.sethook`
 ---@field bundled fun(name: string): any a bundled module, whatever the script has installed
----@field loaded fun(name: string): any the same, or nil for one that nobody has asked for yet
----@field protect fun(f: function, ...): boolean, ... `pcall` that keeps what `failure` tells
+---@field loaded fun(name: string): any a bundled module that somebody has asked for before, or nil
+---@field protect fun(f: function, ...): boolean, ... `pcall` that keeps what `failure` returns
 ---@field failure fun(value: any, f?: any): luaopenai.Failure what is known of the error that `protect` has returned
 ---@field rethrow fun(failure: luaopenai.Failure) raises an error as if it had never been caught
----@field run fun(f: function, ...): boolean, ... true and results, or false and what Python is told of the failure
+---@field run fun(f: function, ...): boolean, ... true and results, or false and the failure's fields for Python
 ---
 --- Operations:
 ---@field open luaopenai.Operation (method, url, headers, body, settings): status, reason, headers, number, whole body
@@ -29,7 +30,7 @@
 --- Tickets and responses:
 ---@field next_done fun(seconds?: number): integer?, true?, function?, ... a ticket, or one whose work calls a function
 ---@field take fun(ticket: integer): boolean, ... whether its work has succeeded, and what it came to
----@field answer fun(ticket: integer, ok: boolean, ...) tells work what the function came to that it has called
+---@field answer fun(ticket: integer, ok: boolean, ...) hands work the outcome of the function that it has called
 ---@field cancel fun(ticket: integer) nobody waits for a ticket any more
 ---@field rest fun() nobody waits for any ticket any more
 ---@field close fun(number: integer) closes a response that was not read to its end
@@ -38,14 +39,14 @@
 ---@field held fun(): integer bytes of Python's memory that a plugin takes
 ---
 --- A plugin's host:
----@field write fun(text: string) says something to the host
+---@field write fun(text: string) hands output to the host
 ---@field module fun(name: string): string the source of one of the plugin's modules
 ---
---- What the client decides:
+--- The client's decisions:
 ---@field constants fun(): table version, endpoints, defaults and the names of options
 ---@field account_headers fun(organization?: string, project?: string): table<string, string>
 ---@field read_base_url fun(url: string, name: string): string raises where its scheme is missing
----@field warn_of_setting fun(name: string) tells on standard error of a setting that is close to a known one
+---@field warn_of_setting fun(name: string) warns of a setting that is close to a known one
 ---@field endpoint fun(name: string): table the endpoint of a client's method
 ---@field find_list fun(name: string): integer, string how many ids a listing method takes, and its next page's field
 ---@field read_page fun(name: string, status: integer, json: string, last?: string): string?, string?
@@ -55,8 +56,8 @@
 ---@field is_final fun(name: string, status?: string): boolean whether a status does not change any more
 ---@field next_pause fun(polls: integer, interval?: number, headers: string): number seconds before the next poll
 ---@field too_late fun(name: string, timeout: number, status?: string): string
----@field missing fun(field: string): string what to say of a field that was left out
----@field fill_path fun(path: string, ...): string a path with ids in the place of its placeholders
+---@field missing fun(field: string): string the error text for a field that was left out
+---@field fill_path fun(path: string, ...): string a path with its placeholders filled by ids
 ---@field add_query fun(path: string, query: string): string a path or URL with a query, given as JSON
 ---@field check_messages fun(json: string) raises unless it is a list of valid messages
 ---@field check_message fun(json: string, where: string) raises unless it is a valid message

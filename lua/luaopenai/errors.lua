@@ -1,4 +1,4 @@
--- Says of an error in Lua where the script failed, with a traceback that leaves our own files out.
+-- Finds where a script failed, and makes tracebacks that leave our own files out.
 
 local _, bridge = ...
 local util = require("jit.util")
@@ -39,7 +39,7 @@ local function look(thread, level, what)
   return info
 end
 
--- The outermost level, nil where it is among those that are looked at anyway.
+-- Returns the outermost level; nil where it is among those that are looked at anyway.
 local function find_last(thread, level)
   local own = thread and 0 or 1
   local known, unknown = level, level + 2 * LOOKED_AT
@@ -61,21 +61,21 @@ local function find_last(thread, level)
 end
 
 local function show_script_frame(info)
-  local place = ("\n\t%s:%s"):format(info.short_src, info.currentline > 0 and info.currentline .. ":" or "")
+  local at = ("\n\t%s:%s"):format(info.short_src, info.currentline > 0 and info.currentline .. ":" or "")
   if info.namewhat ~= "" then
-    return ("%s in function '%s'"):format(place, info.name)
+    return ("%s in function '%s'"):format(at, info.name)
   elseif info.what == "main" then
-    return place .. " in main chunk"
+    return at .. " in main chunk"
   end
-  return ("%s in function <%s:%d>"):format(place, info.short_src, info.linedefined)
+  return ("%s in function <%s:%d>"):format(at, info.short_src, info.linedefined)
 end
 
--- C's functions and ours look alike to a script: one line for what it has called.
+-- Returns one line for what a script has called: C's functions and ours look alike to it.
 local function show_library_frame(info)
   return "\n\t[C]: in " .. (info.namewhat ~= "" and ("function '%s'"):format(info.name) or "?")
 end
 
--- The lines of a traceback from a level outwards, and what is known of the script's innermost frame.
+-- Returns the lines of a traceback from a level outwards, and the script's innermost frame.
 local function read_stack(thread, level)
   level = level + (thread and 0 or 1)
   local lines, called, innermost = {}, nil, nil
@@ -110,7 +110,7 @@ local function join(lines)
   return concat(text)
 end
 
--- What is known of an error at a level of the stack.
+-- Returns the failure for an error at a level of the stack.
 local function examine(value, thread, level)
   local lines, innermost = read_stack(thread, level + (thread and 0 or 1))
   return {
@@ -121,12 +121,12 @@ local function examine(value, thread, level)
   }
 end
 
--- What the last handler was told of, and what it came to: nothing where the stack had no room for that.
+-- The last handler's error, and the failure that it made of that: nil where the stack had no room for it.
 local handled, caught
--- What `errors.rethrow` passes on.
+-- The failure that `errors.rethrow` passes on.
 local passing
 
--- Runs in a handler, in pcall: level 4 is what has raised the error.
+-- Returns the failure for an error. Runs in a handler, in pcall: level 4 is the function that raised it.
 local function describe(value)
   local raiser = getinfo(5, "f")
   if passing and rawequal(passing.value, value) and raiser and raiser.func == errors.rethrow then
@@ -137,7 +137,7 @@ local function describe(value)
   return failure
 end
 
--- Small, for it has the few slots that LuaJIT keeps free when a stack is full.
+-- Keeps the failure for an error. It is small, for it has the few slots that LuaJIT keeps free when a stack is full.
 local function handler(value)
   handled, caught = value, nil
   if passing == NO_MEMORY and value == OUT_OF_MEMORY then
@@ -149,7 +149,7 @@ local function handler(value)
   return value
 end
 
----Does what pcall does, and keeps what `errors.failure` tells.
+---Calls a function as pcall does, and keeps what `errors.failure` returns.
 function errors.protect(f, ...)
   return xpcall(f, handler, ...)
 end
@@ -167,7 +167,7 @@ local TAIL_CALLS = {
   end)] = true,
 }
 
--- The line of a function's tail call, which has left no frame; its first line where it has several.
+-- Returns the line of a function's tail call, which leaves no frame; its first line where it has several.
 local function find_tail_call(f, info)
   local found
   for at = 1, util.funcinfo(f).bytecodes - 1 do
@@ -182,7 +182,7 @@ local function find_tail_call(f, info)
   return found or max(info.linedefined, 1)
 end
 
--- Names a function as the place where an error came from that has left none of the script's frames.
+-- Names a function as the origin of an error that has left none of the script's frames.
 local function blame(failure, f)
   local info = getinfo(f, "S")
   if not is_scripts(info) then
@@ -193,30 +193,30 @@ local function blame(failure, f)
   failure.traceback = (failure.traceback ~= "" and failure.traceback or "stack traceback:") .. show_script_frame(info)
 end
 
--- Lua tells no handler that memory is out, and not always that the stack is full.
+-- Returns the failure for an error that no handler was called for: memory is out or, at times, the stack is full.
 local function unhandled(value)
   if value == OUT_OF_MEMORY and handled ~= value then
     return NO_MEMORY
   end
   local failure = { value = value, traceback = "" }
   if type(value) == "string" then
-    failure.chunk, failure.line = errors.place(value)
+    failure.chunk, failure.line = errors.position(value)
   end
   return failure
 end
 
----The chunk and the line that a message of Lua's begins with.
+---Returns the chunk and the line that a message of Lua's begins with.
 ---@param message string
 ---@return string? chunk
 ---@return integer? line
-function errors.place(message)
+function errors.position(message)
   local chunk, line = message:match("^([^\n]-):(%d+): ")
   return chunk, tonumber(line)
 end
 
----What is known of the error that `errors.protect` has just returned.
+---Returns the failure for the error that `errors.protect` has just returned.
 ---@param value any the error
----@param f any the function; stands for the place where a tail call has left none of the script's frames
+---@param f any the function; the origin where a tail call has left none of the script's frames
 ---@return luaopenai.Failure
 function errors.failure(value, f)
   local failure = caught
@@ -230,21 +230,21 @@ function errors.failure(value, f)
   return failure
 end
 
----Raises an error that was caught as if it had never been.
+---Raises a caught error as if it had never been caught.
 ---@param failure luaopenai.Failure
 function errors.rethrow(failure)
   passing = failure
   error(failure.value, 0)
 end
 
----Raises what a chunk could not be compiled for; that has no traceback, but a place.
+---Raises a syntax error, which has a position but no traceback.
 ---@param message string
 function errors.throw_syntax(message)
-  local chunk, line = errors.place(message)
+  local chunk, line = errors.position(message)
   errors.rethrow({ value = message, chunk = chunk, line = line, traceback = "" })
 end
 
----Raises what resuming a coroutine has failed with, as if the error had come from inside of it.
+---Raises the error of a coroutine's resume as if it had come from inside of the coroutine.
 ---@param value any
 ---@param thread thread|false false where the coroutine could not run
 function errors.throw_from(value, thread)
@@ -263,7 +263,7 @@ local function show_field(value)
   return type(value) == "string" and ("%q"):format(value) or tostring(value)
 end
 
--- A table as error value, by its fields.
+-- Shows a table, as an error's value, by its fields.
 local function show_table(value)
   local fields = {}
   for key, field in pairs(value) do
@@ -282,14 +282,14 @@ local function show(value)
   return ok and type(text) == "string" and text or "(error object is a table)"
 end
 
----Makes of an error value that is no string what Python gets of it.
+---Returns the form in which Python gets an error value that is no string.
 ---@param value any
 ---@return any
 function errors.export(value)
   return value
 end
 
----What Python is told of a failure.
+---Returns a failure's fields in the form that Python takes.
 ---@param failure luaopenai.Failure
 ---@return string message
 ---@return string? chunk
@@ -306,7 +306,7 @@ function errors.report(failure)
   return show(value), failure.chunk, failure.line, failure.traceback, exported, failure.is_memory or false
 end
 
--- What debug.traceback does; `errors.traceback` is level 3 here, and level 0 to the script.
+-- Makes a traceback as debug.traceback does; `errors.traceback` is level 3 here, and level 0 to the script.
 local function trace(thread, message, level)
   if message ~= nil and type(message) ~= "string" and type(message) ~= "number" then
     return message
@@ -315,7 +315,7 @@ local function trace(thread, message, level)
   return (message and message .. "\n" or "") .. join(lines)
 end
 
----Does what debug.traceback does, without our own files.
+---Makes a traceback as debug.traceback does, without our own files.
 function errors.traceback(...)
   local ok, text
   if type((...)) == "thread" then

@@ -1,4 +1,4 @@
--- The interactive mode's Lua side: shows values, completes names, lets Ctrl-C end a chunk, gives tasks their turns.
+-- Serves the interactive mode: shows values, completes names, lets Ctrl-C end a chunk, gives tasks their turns.
 
 local _, bridge = ...
 
@@ -33,7 +33,7 @@ local function quote(text)
   return rest > 0 and ("%s … %d bytes more"):format(quoted, rest) or quoted
 end
 
--- Numbers first, then strings, then the rest; each in their order.
+-- Orders keys: numbers first, then strings, then the rest.
 local function goes_before(a, b)
   local kind_a, kind_b = type(a), type(b)
   if kind_a == kind_b and (kind_a == "number" or kind_a == "string") then
@@ -64,7 +64,7 @@ local function show_key(key)
   return ("[%s]"):format(type(key) == "string" and quote(key) or tostring(key))
 end
 
--- The fields of a table, each as a text; the list first.
+-- Returns the fields of a table, each as a text; the list first.
 local function show_fields(value, indent, state)
   local fields, length = {}, 0
   while rawget(value, length + 1) ~= nil do
@@ -139,7 +139,7 @@ function repl.present(...)
   end
 end
 
--- The tables in which an index of a value is looked up, without any that a function would answer.
+-- Returns the tables in which an index of a value is looked up; a function as `__index` ends the list.
 local function homes(value)
   local found, seen = {}, {}
   if type(value) ~= "table" then
@@ -170,7 +170,7 @@ local function is_callable(value)
   return type(value) == "function"
 end
 
--- The names of a value that begin so, each once and sorted; those with an underscore only for who types one.
+-- Returns the names of a value with a prefix, each once and sorted; those with an underscore only if one is typed.
 local function names_of(value, prefix, wants_methods)
   local names, seen = {}, {}
   for _, home in ipairs(homes(value)) do
@@ -184,7 +184,7 @@ local function names_of(value, prefix, wants_methods)
   return names
 end
 
----What a name that is being typed may become: globals, fields after a dot, methods after a colon. Calls nothing.
+---Returns the completions of a name: globals, fields after a dot, methods after a colon. Calls nothing.
 ---@param text string
 ---@return string names, each on a line
 function repl.complete(text)
@@ -214,7 +214,7 @@ local function look_for_interrupt()
   bridge.heed_signals()
 end
 
----Begins something new: from here on, Ctrl-C ends it wherever it is, and with it the tasks that it begins.
+---Begins a chunk: from here on, Ctrl-C ends it wherever it is, and with it the tasks that it begins.
 function repl.begin()
   local scheduler = bridge.loaded("openai.scheduler")
   if scheduler then
@@ -223,7 +223,7 @@ function repl.begin()
   bridge.sethook(look_for_interrupt, "", STRIDE)
 end
 
----Lets tasks go on that need not wait; raises what one has failed with unseen.
+---Lets tasks go on that need not wait; raises a failure that nobody has asked about.
 ---@param seconds number how long to wait for the first
 ---@return boolean whether one went on
 function repl.turn(seconds)
@@ -232,7 +232,7 @@ function repl.turn(seconds)
   return scheduler ~= nil and scheduler.turn(seconds)
 end
 
----Python has left Lua upon Ctrl-C.
+---Ends the tasks of the chunk that Python has left upon Ctrl-C.
 function repl.recover()
   local scheduler = bridge.loaded("openai.scheduler")
   if scheduler then

@@ -1,4 +1,4 @@
--- The walls and limits of a plugin: what it can reach, how long it may run, how much it may say.
+-- Builds the walls and limits of a plugin: what it can reach, how long it may run, how much it may write.
 
 local _, bridge = ...
 local errors = bridge.bundled("luaopenai.errors")
@@ -23,7 +23,7 @@ local function throw()
   error("the plugin was stopped", 0)
 end
 
--- Ends the call: throws after every instruction from here on, so that no pcall can hold on.
+-- Ends the call: throws after every instruction from here on, so that no pcall can hold it up.
 local function stop(kind)
   exceeded = exceeded or kind
   sethook(throw, "", 1)
@@ -34,7 +34,7 @@ local function bytes_used()
   return collectgarbage("count") * 1024
 end
 
--- Ends the call unless there is room for so many bytes more, what Python holds for the plugin counted too.
+-- Ends the call unless there is room for so many more bytes; those that Python holds for the plugin count, too.
 local function need(bytes)
   local used = bytes_used() + held()
   peak = math.max(peak, used)
@@ -129,7 +129,7 @@ local function make_coroutine_library()
   return library
 end
 
--- A function of C's that calls back, as one that is counted.
+-- Returns a function of C's that calls back as one whose nesting is counted.
 local function counted(f)
   return function(...)
     if nesting >= MAX_NESTING then
@@ -140,7 +140,7 @@ local function counted(f)
   end
 end
 
--- The text of a value for string.format, which would call `__tostring` on C's stack, as often as that gives a table.
+-- Returns a value's text for string.format, which would call `__tostring` on C's stack, as often as it gives a table.
 local function shown(value)
   if type(value) ~= "table" then
     return value
@@ -186,7 +186,7 @@ local function make_table_library()
   return library
 end
 
--- The fields of os.time's table are read raw: it would call `__index` on C's stack.
+-- Reads the fields of os.time's table raw: the function would call `__index` on C's stack.
 local function make_os_library()
   local library = copy(os, "clock date difftime")
   local time = os.time
@@ -216,7 +216,7 @@ local function handle(handler, f, ok, ...)
   return false, value
 end
 
--- The plugin's handler runs when the stack is unwound: before, no hook could end it while the plugin is stopped.
+-- Runs the plugin's handler when the stack is unwound: before, no hook could end it while the plugin is stopped.
 local function safe_xpcall(f, handler, ...)
   return handle(handler, f, errors.protect(f, ...))
 end
@@ -243,7 +243,7 @@ local function read_source(source)
   return table.concat(pieces)
 end
 
----Text only: bytecode can break out of everything.
+---Compiles text only: bytecode can break out of everything.
 local function compile(source, name, environment)
   local text = read_source(source)
   if type(text) ~= "string" then
@@ -287,7 +287,7 @@ local function make_require(environment, modules)
   end
 end
 
--- A list of values as JSON, each nil as null; nil for none.
+-- Encodes a list of values as JSON, each nil as null; returns nil for none.
 local function pack(where, ...)
   local count = select("#", ...)
   if count == 0 then
@@ -302,7 +302,7 @@ local function pack(where, ...)
   return wire.encode(list, where)
 end
 
--- The values of such a list.
+-- Returns the values of such a list.
 local function unpack_text(text)
   if not text then
     return
@@ -390,7 +390,7 @@ local function make_environment(names, modules)
   return environment
 end
 
--- What a plugin makes of the methods of strings is its own affair, but it cannot change them.
+-- Closes the methods of strings: a plugin may use them, but not change them.
 local function close_strings(environment)
   local methods = {}
   for name, f in pairs(environment.string) do
@@ -402,7 +402,7 @@ end
 
 local exports
 
--- The functions of the table that the plugin's file returned, or else those that it has defined.
+-- Returns the functions in the table that the plugin's file returned, or else those that it has defined.
 local function find_exports(environment, before, returned)
   if returned ~= nil and type(returned) ~= "table" then
     error(("the plugin returned a %s; expected a table of functions"):format(type(returned)), 0)
@@ -470,7 +470,7 @@ local function load_plugin(source, name, host_names, modules, script)
   return table.concat(names, "\n")
 end
 
--- The call lasts until its last task has ended.
+-- Runs all tasks to their end, then returns the call's results.
 local function drained(...)
   scheduler.drain()
   return ...
@@ -481,7 +481,7 @@ local function call_export(name, arguments)
   return drained(unwrap(f, errors.protect(pack, "result", unwrap(f, errors.protect(f, unpack_text(arguments))))))
 end
 
--- Python gets a plugin's values as text alone: lupa would look a table's methods up in the plugin's table.
+-- Hands Python a plugin's values as text alone: lupa would look a table's methods up in the plugin's table.
 function errors.export(value)
   local ok, text = pcall(pack, "error", value)
   return ok and text or nil
@@ -504,7 +504,7 @@ function sandbox.arm(deadline, bytes, output)
   limits.deadline, limits.bytes, limits.output = deadline, bytes, output
 end
 
----Which limit stopped the last call, the memory in use, and the most that was.
+---Returns which limit stopped the last call, the memory in use, and the most that was.
 function sandbox.state()
   local used = bytes_used()
   peak = math.max(peak, used)
@@ -515,15 +515,15 @@ function sandbox.collect()
   collectgarbage()
 end
 
--- Called from Python, starts the looks at the clock.
+-- Python sets this hook, which looks at the clock.
 sandbox.tick, sandbox.stride = tick, STRIDE
 
 -- By its address, another thread finds the way to this Lua state.
 sandbox.thread = coroutine.create(function() end)
 sandbox.address = tostring(sandbox.thread)
 
--- What our own modules look up while they run is all that is left of Lua's libraries. A worker can open no more
--- files by the time that the plugin asks for a module, so each is loaded before.
+-- Empties Lua's libraries of all but what our own modules look up while they run. A worker can open no files by the
+-- time that the plugin asks for a module, so each is loaded before.
 local function seal()
   local company = bridge.constants().company
   if company then

@@ -1,5 +1,5 @@
--- Has Python's signal handlers run where Lua waits for input or for another program: what such a wait returns after
--- Ctrl-C is half of an answer, and the script must not go on with it.
+-- Lets Python's signal handlers run where Lua waits for input or for another program: after Ctrl-C such a wait returns
+-- half of a result, and the script must not go on with it.
 
 local _, bridge = ...
 local heed = bridge.heed_signals
@@ -9,7 +9,7 @@ local error, pcall, select, setmetatable, tostring, type = error, pcall, select,
 
 local files = debug.getmetatable(io.stdout).__index
 
--- Whether reading a file may wait: all but those on disk do, which are also those that have a position.
+-- Remembers whether reading a file may wait: all but those on disk do, which are also those that have a position.
 local waits = setmetatable({}, { __mode = "k" })
 
 local function can_wait(file)
@@ -19,7 +19,7 @@ local function can_wait(file)
   return waits[file]
 end
 
--- Returns what a function of C's has returned, or raises its error in the name of the script's line.
+-- Returns the results of a function of C's, or raises its error with the position of the script's line.
 local function finish(name, is_wait, ok, ...)
   if is_wait then
     heed()
@@ -69,7 +69,7 @@ local function wrap_file_functions()
   end
 end
 
--- C's own `system` shuts signals out while it waits.
+-- Replaces os.execute: C's own `system` shuts signals out while it waits.
 local function wrap_execute()
   local execute = os.execute
   function os.execute(...) -- luacheck: ignore 122

@@ -1,4 +1,4 @@
--- Plain values as JSON text, between a plugin and its host; what JSON lacks is marked with keys that start with NUL.
+-- Encodes plain values as JSON between a plugin and its host; keys that start with NUL mark what JSON lacks.
 
 local _, bridge = ...
 local cjson = bridge.bundled("cjson.instance").raising()
@@ -16,7 +16,7 @@ local MAX_DEPTH = 128
 
 local wire = { null = null, array_mt = array_mt }
 
--- A table with numbers for keys that is no list, as a list of pairs.
+-- Returns a value with marks; a table with numbers for keys that is no list becomes a list of pairs.
 local function mark(value, where, depth)
   local kind = type(value)
   if kind == "function" or kind == "thread" or kind == "cdata" or (kind == "userdata" and value ~= null) then

@@ -153,7 +153,7 @@ local function keep(self, append_response, message, is_plain, whole)
   return is_plain and message.content or whole or message
 end
 
--- Takes note of the chunks of a stream: their texts, and as JSON what else they bring, before a callback can change it.
+-- Returns a table for a stream's chunks: their texts, and the rest as JSON, before a callback can change it.
 local function new_stream()
   return { count = 0, texts = {}, pieces = {}, is_content_empty = false }
 end
@@ -173,8 +173,8 @@ local function add_chunk(stream, chunk)
   end
 end
 
--- What a stream came to; like what `keep` takes, or nil, what failed and the text so far. The body is read only where
--- the chunks do not tell all.
+-- Returns a stream's message and whether it is text only; or nil, the failure and the text so far. The body is read
+-- only where the chunks are not enough.
 local function read_stream(stream, body)
   local raw = type(body) == "string" and (stream.count == 0 or body:find('"error"', 1, true)) and body or ""
   local text, pieces = table.concat(stream.texts), "[" .. table.concat(stream.pieces, ",") .. "]"
@@ -186,8 +186,8 @@ local function read_stream(stream, body)
   return json.decode(message), is_plain_or_failure
 end
 
--- What an answer that is no stream came to: the history's message, whether it is text only, and the whole message; or
--- nil and what failed.
+-- Reads a response that is no stream. Returns the history's message, whether it is text only, and the whole message; or
+-- nil and the failure.
 local function read_reply(status, body)
   local text = status == 200 and events.plain_reply(body)
   if text then
@@ -222,8 +222,8 @@ function methods:generate_response(append_response, opts_or_callback)
   end
   self.last_response = body
   append_response = append_response ~= false
-  -- What a test puts in the place of `chat` may return a stream without having called anyone back, and a server that
-  -- knows no streams answers without one.
+  -- A test's stand-in for `chat` may return a stream without having called back, and a server that knows no streams
+  -- answers without one.
   if stream and status == 200 and (stream.count > 0 or type(body) ~= "table") then
     local message, is_plain_or_failure, text = read_stream(stream, body)
     if not message then
@@ -245,7 +245,7 @@ local function check(checker, what)
   end)
 end
 
--- Made when they are asked for: few scripts do, and all would wait for tableshape.
+-- Makes the checks when they are asked for: few scripts do, and all would wait for tableshape.
 local checks = {
   test_message = function()
     return check(messages.check, "message")

@@ -8,7 +8,7 @@
 ---@field new fun(...): table the same as calling the class
 ---@overload fun(...): table
 
--- The lookup that MoonScript gives a class with a parent.
+-- Returns the lookup that MoonScript gives a class with a parent.
 local function inherit(base, parent)
   setmetatable(base, parent.__base)
   return function(class, name)
@@ -20,7 +20,7 @@ local function inherit(base, parent)
   end
 end
 
--- `new` is a plain function, so each class needs its own; subclasses get theirs as MoonScript tells of them.
+-- Adds `new`, a plain function, so that each class needs its own; subclasses get theirs when MoonScript reports them.
 local function add_new(class)
   class.new = rawget(class, "new") or function(...)
     return class(...)

@@ -1,4 +1,4 @@
--- Reads what the events of streams and the bodies of answers mean, where they are as most are; any other is Python's.
+-- Reads the usual events of streams and bodies of responses; the unusual ones are left to Python.
 -- tests/vectors/chunks.json and answers.json hold this to client/completions.py and client/responses.py.
 
 local _, bridge = ...
@@ -12,7 +12,7 @@ local is_absent, is_list, is_object = messages.is_absent, messages.is_list, mess
 
 local EXACT = 2 ^ 53
 
--- Whether a value is more than nothing: no null, no zero, no empty text or table.
+-- Returns whether a value is neither null nor zero nor an empty text or table.
 local function is_filled(value)
   if type(value) == "table" then
     return next(value) ~= nil
@@ -46,7 +46,7 @@ end
 
 local events = {}
 
----The chunk in an event of a chat completion's stream, or nil: it takes exactly one choice, with a delta.
+---Returns the chunk in an event of a chat completion's stream; nil unless there is one choice, with a delta.
 ---@param event table
 ---@return openai.Chunk?
 function events.read_chunk(event)
@@ -76,7 +76,7 @@ function events.read_chunk(event)
   return session.chunk(chunk, chunk.content == "" and content ~= nil)
 end
 
----The reply in a chat completion that is a text and nothing else; nil for any other.
+---Returns the reply in a chat completion if it is a text and nothing else.
 ---@param body any
 ---@return string?
 function events.plain_reply(body)
@@ -99,7 +99,7 @@ local function items(parent, field)
   return is_list(found) and found or {}
 end
 
----All `output_text` parts of a response, joined.
+---Returns all `output_text` parts of a response, joined.
 ---@param response any
 ---@return string
 function events.output_text(response)
@@ -117,7 +117,7 @@ function events.output_text(response)
   return table.concat(texts)
 end
 
----Whether a body is a response of the Responses API with a text; for any other Python tells what it is.
+---Returns whether a body is a response of the Responses API with a text; Python judges any other body.
 ---@param body any
 ---@return boolean
 function events.is_plain_response(body)
@@ -128,7 +128,7 @@ function events.is_plain_response(body)
     and events.output_text(body) ~= ""
 end
 
----The text that an event of a Responses stream brings, if it is one that does.
+---Returns the text that an event of a Responses stream carries, if any.
 ---@param event any
 ---@return string?
 function events.text_delta(event)

@@ -1,4 +1,4 @@
--- HTTP requests in LuaSocket's generic form, sent by Python over kept connections.
+-- Takes HTTP requests in LuaSocket's generic form; Python sends them over kept connections.
 
 local _, bridge = ...
 local ltn12 = bridge.bundled("ltn12")
@@ -16,10 +16,10 @@ local wait = bridge.bundled("openai.wait")
 ---@class openai.HttpModule LuaSocket's generic interface
 ---@field request fun(request: openai.HttpRequest): integer?, integer|string, openai.Headers?, string?
 
--- The bodies whose sources nobody has read from yet.
+-- Holds the bodies whose sources nobody has read from yet.
 local whole = setmetatable({}, { __mode = "k" })
 
--- All that a source gives: at once where it is one of `http.source`, and no script has put its own in its place.
+-- Reads a source to its end: in one step where it is one of `http.source` that no script has replaced.
 local function drain(source)
   local body = whole[source]
   if body then
@@ -35,8 +35,8 @@ local function drain(source)
   end
 end
 
--- The body as an ltn12 source: it comes piece by piece, or has come whole where the response has no number. Nothing of
--- Python's is on the stack while a sink runs.
+-- Returns a body as an ltn12 source: piece by piece, or whole where the response has no number. No function of Python's
+-- is on the stack while a sink runs.
 local function as_source(number, text)
   return function()
     if not number then
@@ -52,12 +52,12 @@ local function as_source(number, text)
   end
 end
 
--- NUL stands between names and values here; in its place comes what Python refuses too, by name.
+-- Replaces NUL, which stands between names and values, by a character that Python refuses with the header's name.
 local function without_nul(text)
   return text:find("\0", 1, true) and text:gsub("%z", "\n") or text
 end
 
--- Names and values in turn, behind one another: a table would cost more to hand over than all the rest.
+-- Joins names and values in turn: handing over a table would cost more than all the rest.
 local function flatten(headers)
   local fields = {}
   for name, value in pairs(headers) do
@@ -72,7 +72,7 @@ end
 
 local http = {}
 
----A body as an ltn12 source, which gives it in pieces to others' modules and whole to ours.
+---Returns a body as an ltn12 source, which gives it in pieces to others' modules and whole to ours.
 ---@param body string
 ---@return ltn12.Source
 function http.source(body)
@@ -85,7 +85,7 @@ function http.source(body)
   return source
 end
 
----Sends a request, and asks where the body shall go once the headers are there.
+---Sends a request, and asks for the body's sink once the headers are there.
 ---@param request openai.HttpRequest
 ---@param on_headers fun(status: integer, headers: table<string, string>): ltn12.Sink
 ---@return integer? # 1, or nil when the network failed or the sink refused

@@ -91,7 +91,7 @@ local function check_self(self, name)
   end
 end
 
--- The fields to send: the endpoint's defaults, then its argument, then the caller's options over them.
+-- Returns the fields to send: the endpoint's defaults, then its argument, then the caller's options over them.
 local function payload_of(self, endpoint, argument, opts)
   local payload = copy({}, endpoint.defaults)
   if endpoint.chat_model then
@@ -111,7 +111,7 @@ local function payload_of(self, endpoint, argument, opts)
   return payload
 end
 
--- A field's file, or its list of files, with what a script gives as a path read from there.
+-- Returns a field's file or list of files; a path is replaced by the file there.
 local function read_files(value, name)
   if type(value) ~= "table" then
     local filename, content = bridge.read_file(value, name)
@@ -154,7 +154,7 @@ end
 
 local known_endpoints = {}
 
--- The endpoint of a method, which Python tells when the method is first called: all of them would slow every start.
+-- Returns the endpoint of a method, fetched from Python at its first call: all at once would slow every start.
 local function endpoint_of(name)
   local endpoint = known_endpoints[name] or bridge.endpoint(name)
   known_endpoints[name] = endpoint
@@ -200,7 +200,7 @@ local function call_streaming(self, endpoint, argument, opts, callback, needs_ca
   return self:_request(endpoint.method, endpoint.path, payload_of(self, endpoint, argument, opts), nil, filter)
 end
 
----A session over the chat completions API.
+---Returns a session over the chat completions API.
 ---@param opts? ChatSession.Options
 ---@return ChatSession
 function methods:new_chat_session(opts)
@@ -215,7 +215,7 @@ function methods:new_chat_completions_session(opts)
   return require("openai.chat_completions").ChatSession(self, opts)
 end
 
----A session over the Responses API, whose history the server keeps.
+---Returns a session over the Responses API, whose history the server keeps.
 ---@param opts? ResponsesChatSession.Options
 ---@return ResponsesChatSession
 function methods:new_responses_chat_session(opts)
@@ -223,7 +223,7 @@ function methods:new_responses_chat_session(opts)
   return require("openai.responses").ResponsesChatSession(self, opts)
 end
 
----`POST /chat/completions`. In a stream (`opts.stream`), the callback is given each piece of the reply.
+---Sends `POST /chat/completions`. In a stream (`opts.stream`), the callback is given each piece of the reply.
 ---@param messages openai.Message[]
 ---@param opts? openai.ChatOptions
 ---@param callback? openai.ChunkCallback
@@ -243,7 +243,7 @@ function methods:chat(messages, opts, callback)
   return self:create_chat_completion(messages, opts, on_event)
 end
 
----`POST /chat/completions`. In a stream (`opts.stream`), the callback is given every event, raw.
+---Sends `POST /chat/completions`. In a stream (`opts.stream`), the callback is given every event, raw.
 ---@param messages openai.Message[]
 ---@param opts? openai.ChatOptions
 ---@param callback? openai.EventCallback
@@ -257,7 +257,8 @@ function methods:create_chat_completion(messages, opts, callback)
   return call_streaming(self, endpoint_of("create_chat_completion"), messages, opts, callback, true)
 end
 
----`POST /responses`. In a stream (`opts.stream`), the callback is given every event; without one, the body is its text.
+---Sends `POST /responses`. In a stream (`opts.stream`), the callback is given every event; without a callback, the body
+---is the stream's text.
 ---@param input string|table[]
 ---@param opts? openai.ResponseOptions
 ---@param callback? openai.EventCallback
@@ -267,7 +268,7 @@ function methods:create_response(input, opts, callback)
   return call_streaming(self, endpoint_of("create_response"), input, opts, callback)
 end
 
--- Those above are for what can be streamed to a callback; openai/endpoints.lua tells editors of these.
+-- The methods above can stream to a callback; openai/endpoints.lua declares these for editors.
 for name in constants.methods:gmatch("%S+") do
   methods[name] = methods[name]
     or function(self, ...)
@@ -277,7 +278,7 @@ for name in constants.methods:gmatch("%S+") do
 end
 
 ---Iterates over the items of a list, page after page, each page when its first item is due:
----`for batch in client:each("list_batches", { limit = 100 }) do`. Raises what says which method got which bad status.
+---`for batch in client:each("list_batches", { limit = 100 }) do`. Raises an error that names the method and its status.
 ---@param name string the method that lists
 ---@param ... any its ids, and then its query
 ---@return fun(): any
@@ -292,9 +293,9 @@ end
 ---@field timeout? number seconds to wait in all; as long as it takes when left out
 ---@field on_poll? fun(body: any) is given each body
 
----Asks again and again until something is done that the server does in the background; in a task, the others go on:
----`local batch = client:wait_for("retrieve_batch", batch_id, { timeout = 3600 })`. Raises what says which method got
----which bad status, or that the time is over.
+---Repeats a request until something is done that the server does in the background; in a task, the others go on:
+---`local batch = client:wait_for("retrieve_batch", batch_id, { timeout = 3600 })`. Raises an error that names the
+---method and a bad status, or says that the time is over.
 ---@param name string the method to ask by, a `GET`
 ---@param ... any its ids, and then `openai.WaitOptions`
 ---@return any body
@@ -303,7 +304,7 @@ function methods:wait_for(name, ...)
   return bridge.bundled("openai.polling").wait_for(self, name, ...)
 end
 
----Any other endpoint.
+---Sends a request to any other endpoint.
 ---@param method string
 ---@param path string below `api_base`, with its leading slash
 ---@param payload? table|string a table is sent as JSON, a string as it is
@@ -316,7 +317,7 @@ function methods:request(method, path, payload, headers, callback)
   return self:_request(method, path, payload, headers, filter)
 end
 
----Sends a request: the one place that does.
+---Sends a request; every other method that sends calls this one.
 ---@param method string
 ---@param path string below `api_base`
 ---@param payload? table|string a table is sent as JSON, a string as it is
@@ -343,13 +344,13 @@ function methods:_multipart_request(method, path, params, more_headers)
   return self:_request(method, path, body, headers)
 end
 
----The HTTP module in use.
+---Returns the HTTP module in use.
 ---@return openai.HttpModule
 function methods:get_http()
   return request.http_module(self)
 end
 
----A client like this one with other settings, for a request or a few:
+---Returns a client like this one with other settings, for a request or a few:
 ---`client:with_options({ timeout = 5 }):models()`. Headers and query are added to this client's.
 ---@param changes openai.Config
 ---@return OpenAI
@@ -374,7 +375,7 @@ end
 ---@param api_key? string
 ---@param config? openai.Config
 local function init(self, api_key, config)
-  -- What is no table is ignored: scripts write `new(assert(os.getenv("KEY"), "set it"))`, which passes two values.
+  -- Anything but a table is ignored: scripts write `new(assert(os.getenv("KEY"), "set it"))`, which passes two values.
   config = type(config) == "table" and config or {}
   -- The host program's key is for the host program's server.
   self.api_key = api_key or (self.api_base == constants.api_base and constants.api_key) or nil

@@ -54,10 +54,10 @@ json.encode_received = encoder(lenient.encode)
 json.decode = cjson.decode
 
 ---@type fun(text: string): any
---- nil for what is no JSON by the standard
+--- returns nil for text that is no JSON by the standard
 json.decode_strict = strict.decode
 
--- Whether a text has no byte but those of ASCII, and no NUL: C looks through 1,000 bytes in 0.2 µs, a pattern in 7.
+-- Returns whether a text is ASCII without NUL: C looks through 1,000 bytes in 0.2 µs, a pattern in 7.
 local function is_ascii(text)
   return tonumber(C.luaopenai_strspn(text, ASCII)) == #text
 end
@@ -74,7 +74,7 @@ function json.is_utf8(text)
   return is_ascii(text) or bridge.is_utf8(text)
 end
 
----Whether a text can be decoded here: our decoder takes a NUL for the end, and bytes as they come.
+---Returns whether a text can be decoded here: our decoder takes a NUL for the end, and does not check UTF-8.
 ---@param text string
 ---@return boolean
 function json.is_plain(text)

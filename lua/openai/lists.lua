@@ -5,7 +5,7 @@ local json = bridge.bundled("openai.json")
 
 local lists = {}
 
--- What Python needs of a page: all but its items, of which it looks at the last one's id.
+-- Returns the part of a page that Python looks at: all but its items, and the last item's id.
 local function outline(body)
   if type(body) ~= "table" or type(body.data) ~= "table" or (body.data[1] == nil and next(body.data) ~= nil) then
     return body
@@ -30,7 +30,7 @@ function lists.check_name(caller, name)
   end
 end
 
----Takes the last of a method's arguments apart from its ids.
+---Splits a method's arguments into its ids and its options.
 ---@param caller string
 ---@param count integer how many ids there are
 ---@param ... any
@@ -48,7 +48,7 @@ function lists.split(caller, count, ...)
   return arguments, copy
 end
 
----What `OpenAI:each` does.
+---Iterates over a list's items; see `OpenAI:each`.
 ---@param client OpenAI
 ---@param name string
 ---@param ... any

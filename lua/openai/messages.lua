@@ -1,5 +1,5 @@
--- Tells messages that are as they must be, for what each turn checks; any other, client/messages.py words the error of.
--- tests/vectors/messages.json holds both to the same: what is taken here, Python takes.
+-- Recognizes valid messages, which each turn checks; client/messages.py judges any other and words its error.
+-- tests/vectors/messages.json holds both to the same: Python takes all that is taken here.
 
 local _, bridge = ...
 local json = bridge.bundled("openai.json")
@@ -10,7 +10,7 @@ local null, array_mt, is_utf8 = json.null, json.array_mt, json.is_utf8
 local DEEPEST = 32
 local ROLES = { system = true, developer = true, user = true, assistant = true, ["function"] = true, tool = true }
 
--- Texts that most messages have: to look one up costs a fraction of looking through it.
+-- Holds texts that most messages have: to look one up costs a fraction of looking through it.
 local KNOWN = { content = true, name = true, role = true, text = true, type = true, tool_call_id = true }
 for role in pairs(ROLES) do
   KNOWN[role] = true
@@ -20,7 +20,7 @@ local function is_text_sendable(text)
   return KNOWN[text] or is_utf8(text)
 end
 
--- Whether JSON can carry a value for sure; tables with metatables of others' and deep ones are left to Python.
+-- Returns whether JSON can surely carry a value; deep tables, and those with foreign metatables, are left to Python.
 local function is_sendable(value, depth)
   local kind = type(value)
   if kind == "string" then
@@ -96,7 +96,7 @@ local function is_text(value, is_required)
   return type(value) == "string" or (not is_required and is_absent(value))
 end
 
--- Whether a message is one that the API takes; its values are known to be sendable.
+-- Returns whether the API takes a message whose values are known to be sendable.
 local function is_message(message)
   local role = message.role
   return ROLES[role] == true
@@ -117,7 +117,7 @@ local function is_item(item)
   return type(kind) == "string"
 end
 
--- Whether all items of a list, and nothing else, are in it and sound.
+-- Returns whether a table is a list of sound items and nothing else.
 local function are_sound(list, is_sound)
   if not is_list(list) then
     return false
@@ -140,7 +140,7 @@ end
 
 local messages = {}
 
----Raises unless a message is one that the API takes.
+---Raises unless the API takes a message.
 ---@param message any
 ---@param where string what errors call it
 function messages.check(message, where)
@@ -149,7 +149,7 @@ function messages.check(message, where)
   end
 end
 
----Raises unless it is a list of such messages.
+---Raises unless a value is a list of messages that the API takes.
 ---@param list any
 function messages.check_all(list)
   if not are_sound(list, is_message) then
@@ -157,7 +157,7 @@ function messages.check_all(list)
   end
 end
 
----Raises unless it is what the Responses API takes as input.
+---Raises unless the Responses API takes a value as input.
 ---@param input any
 function messages.check_input(input)
   local is_sound = type(input) == "string" and is_utf8(input) or are_sound(input, is_item)

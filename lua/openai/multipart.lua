@@ -4,8 +4,8 @@ local _, bridge = ...
 
 local multipart = {}
 
----A form's body. Fields are sorted by name; a table with `filename` and `content` is a file, a list becomes several
----fields `name[]`, other values are text, numbers and booleans.
+---Encodes a form's body. Fields are sorted by name; a table with `filename` and `content` is a file, a list becomes
+---several fields `name[]`, other values are text, numbers and booleans.
 ---@param params table<string, any>
 ---@param boundary string
 ---@return string
@@ -13,7 +13,7 @@ function multipart.encode_multipart(params, boundary)
   return bridge.encode_multipart(params, boundary)
 end
 
----A boundary that nothing in a form holds.
+---Returns a boundary that occurs nowhere in a form.
 ---@param params table<string, any>
 ---@return string
 function multipart.multipart_boundary(params)

@@ -9,7 +9,7 @@ local polling = {}
 
 local PAUSE_HEADERS = { "openai-poll-after-ms", "retry-after-ms", "retry-after" }
 
--- Takes an option that is a function, or nil, out of the options.
+-- Removes an option from the options and returns it; raises unless it is a function or nil.
 local function take_function(options, name)
   local value = options[name]
   options[name] = nil
@@ -19,7 +19,7 @@ local function take_function(options, name)
   return value
 end
 
--- The same for a number of seconds.
+-- Does the same for an option that is a number of seconds.
 local function take_seconds(options, name)
   local value = options[name]
   options[name] = nil
@@ -29,7 +29,7 @@ local function take_seconds(options, name)
   return value
 end
 
--- The headers that may ask for a pause, as JSON.
+-- Returns the headers that may ask for a pause, as JSON.
 local function pause_headers(headers)
   local found = {}
   for _, name in ipairs(type(headers) == "table" and PAUSE_HEADERS or {}) do
@@ -38,7 +38,7 @@ local function pause_headers(headers)
   return json.encode(found, "headers")
 end
 
----What `OpenAI:wait_for` does.
+---Repeats a request until something is done; see `OpenAI:wait_for`.
 ---@param client OpenAI
 ---@param name string
 ---@param ... any

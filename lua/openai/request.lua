@@ -1,4 +1,4 @@
--- Sends the client's requests: URL, headers and body out, the answer's body in.
+-- Sends the client's requests: URL, headers and body go out, the response's body comes in.
 
 local _, bridge = ...
 local json = bridge.bundled("openai.json")
@@ -10,10 +10,10 @@ local constants = bridge.constants()
 
 local request = {}
 
--- The network failures that were raised last, by client: sessions give them back instead of raising.
+-- Holds the network failure that each client raised last: sessions return it instead of raising.
 local failures = setmetatable({}, { __mode = "k" })
 
----The message of the network failure that a client raised last.
+---Returns the message of the network failure that a client raised last.
 ---@param client OpenAI
 ---@return string?
 function request.network_failure(client)
@@ -31,7 +31,7 @@ local function check_string(value, name)
   end
 end
 
--- Header names are the same in any case: those of `more` take the place of those there.
+-- Sets headers in place of those with the same name, whatever its case.
 local function add_headers(headers, more)
   for name, value in pairs(more or {}) do
     for known in pairs(headers) do
@@ -45,7 +45,7 @@ end
 
 local last_base, last_host
 
--- The host in a base URL, with the port where one is given. Most scripts have one base URL.
+-- Returns the host in a base URL, with the port where one is given; most scripts have one base URL.
 local function host_of(base)
   if base ~= last_base then
     local server = socket_url.parse(base) or {}
@@ -69,7 +69,7 @@ local function request_headers(client, body, more_headers)
   return headers
 end
 
--- The key goes along: so whatever the path is, the server is the client's own.
+-- Raises for a path that would lead the request, and the key with it, to another server.
 local function check_path(client, path)
   if path:sub(1, 1) ~= "/" then
     error(('path: expected one that begins with /, got "%s"'):format(path), 0)
@@ -80,7 +80,7 @@ local function check_path(client, path)
   end
 end
 
----A path or a URL with a query after it.
+---Returns a path or a URL with a query appended.
 ---@param path string
 ---@param query table<string, string|number|boolean|string[]>
 ---@return string
@@ -94,7 +94,7 @@ local function request_url(client, path)
   return query and request.add_query(url, query) or url
 end
 
--- The settings that the client was given, or nil for none.
+-- Returns the settings that the client was given, or nil for none.
 local function request_settings(config)
   local settings
   for _, name in ipairs(constants.setting_names) do
@@ -114,7 +114,8 @@ local function encode_payload(payload)
   return text
 end
 
--- An ltn12 sink into a list, through the stream's filter; `finish` tells the filter of the end if nobody has.
+-- Returns an ltn12 sink that collects a body through the stream's filter, and a function that returns it all; that ends
+-- the filter if nobody has.
 local function collector(stream_fn)
   local pieces, ended = {}, not stream_fn
   local list = ltn12.sink.table(pieces)
@@ -143,7 +144,7 @@ end
 
 local JSON_TYPE = "application/json"
 
--- A body for the caller: as it came where it is sound, a picture or a file, else decoded where it is JSON.
+-- Returns a body for the caller: sound, pictures and files as they came, JSON decoded.
 local function read_body(text, headers, is_file)
   if is_file then
     return text
@@ -161,7 +162,7 @@ for _, name in ipairs(constants.config_names) do
   known[name] = true
 end
 
--- Tells on standard error, once, of a setting whose name was misspelt. Plugins may not write there: for them it raises.
+-- Warns on standard error, once, of a misspelt setting. Plugins may not write there: for them the function raises.
 local function warn_of(name)
   known[name] = true
   if type(name) == "string" then
@@ -169,7 +170,7 @@ local function warn_of(name)
   end
 end
 
----What `OpenAI:_request` does.
+---Sends a request; see `OpenAI:_request`.
 ---@param client OpenAI
 ---@param method string
 ---@param path string
@@ -202,13 +203,13 @@ function request.send(client, method, path, payload, more_headers, stream_fn, is
       finish() -- What came before the failure is for the stream's callback, too.
       fail(client, status)
     end
-    -- Our own HTTP module still tells what was answered; another's has only said that its sink refused.
+    -- Our own HTTP module still returns status and headers; another's only says that its sink refused.
     status, headers = type(headers) == "number" and headers or 200, stopped_headers or {}
   end
   return status, read_body(finish(), headers, is_file and status == 200), headers
 end
 
--- A module that a script or a test put in the place of ours, or whose `request` it replaced.
+-- Returns a module that a script or a test put in the place of ours, or whose `request` it replaced.
 local function replaced(name)
   local module, ours = package.loaded[name], bridge.bundled(name)
   if module and (module ~= ours or ours.request ~= ours.own_request) then
@@ -216,7 +217,7 @@ local function replaced(name)
   end
 end
 
----What `OpenAI:get_http` does.
+---Returns the HTTP module of a client; see `OpenAI:get_http`.
 ---@param client OpenAI
 ---@return table
 function request.http_module(client)
@@ -227,7 +228,7 @@ function request.http_module(client)
   return replaced("ssl.https") or replaced("socket.http") or http
 end
 
----Takes from a configuration what a client keeps in fields of its own.
+---Sets the fields of a client that come from its configuration.
 ---@param client OpenAI
 ---@param config openai.Config
 function request.configure(client, config)

@@ -102,10 +102,10 @@ local function read_event(event)
   return bridge.read_response_event(json.encode_received(event, "event"))
 end
 
--- The callback of a stream that only its text is wanted of.
+-- Does nothing: the callback of a stream of which only the text is wanted.
 local function ignore() end
 
--- Takes a stream's events; what they come to is to be found in the first result.
+-- Returns a table that collects a stream, and the callback that fills it with the stream's events.
 local function stream_reader(callback)
   local stream = { texts = {}, refusals = {} }
   return stream,
@@ -127,7 +127,7 @@ local function stream_reader(callback)
     end
 end
 
--- The response that a stream ends with, if it does; or nil, what failed and what came.
+-- Returns the response at a stream's end, if there is one; or nil, the failure and the text so far.
 local function finish_stream(stream, body)
   local text = table.concat(stream.texts)
   if stream.failure then

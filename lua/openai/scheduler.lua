@@ -66,7 +66,7 @@ local era = 0
 
 local scheduler = {}
 
----The values, and their number in `n`.
+---Packs values into a table, with their number in `n`.
 ---@return table
 function scheduler.pack(...)
   return { n = select("#", ...), ... }
@@ -95,7 +95,7 @@ local function set_status(task, status)
   end
 end
 
--- Lets the threads go that nobody waits for.
+-- Lets Python's threads end when nobody waits for them.
 local function rest()
   if not next(alive) and not next(waiting) then
     bridge.rest()
@@ -126,7 +126,7 @@ local function note_end(task, f, ok, ...)
   end
 end
 
----A task that is to run a function; `start` or `make_ready` begins it.
+---Returns a task that is to run a function; `start` or `make_ready` begins it.
 ---@param f function
 ---@param ... any its arguments
 ---@return openai.ScheduledTask
@@ -148,7 +148,7 @@ end
 ---@param ... any what it is resumed with
 scheduler.make_ready = make_ready
 
--- What a resume of a task came to.
+-- Sets a task's state after a resume.
 local function take_yield(task, ok, first, ticket)
   if coroutine.status(task.thread) == "dead" then
     if not ok then
@@ -218,12 +218,12 @@ function scheduler.observe(task)
   end
 end
 
--- Runs what a ticket's work has called, and tells it what that came to.
+-- Runs the function that a ticket's work has called, and hands it the outcome.
 local function answer_call(ticket, ...)
   bridge.answer(ticket, bridge.run(...))
 end
 
--- The work of a ticket calls Lua back: a task does that, for it may wait too.
+-- Begins a task for a function that a ticket's work has called: it may wait, too.
 local function call_back(ticket, ...)
   local task = scheduler.new(answer_call, ticket, ...)
   callbacks[ticket], task.callback, task.is_observed = task, ticket, true
@@ -233,7 +233,7 @@ local function call_back(ticket, ...)
   step(task)
 end
 
--- A ticket is at its end, or its work calls a function.
+-- Goes on with whoever waits for a ticket, or runs the function that its work calls.
 local function serve(ticket, calls, ...)
   if calls then
     call_back(ticket, ...)
@@ -244,7 +244,7 @@ local function serve(ticket, calls, ...)
   end
 end
 
--- The same where there may be none.
+-- Does the same if there is a ticket; returns whether there was one.
 local function serve_some(ticket, ...)
   if ticket then
     serve(ticket, ...)
@@ -252,7 +252,7 @@ local function serve_some(ticket, ...)
   return ticket ~= nil
 end
 
--- Whether no ticket can come to its end by itself: each one's work waits for a task that it has called.
+-- Returns whether no ticket can end by itself, because each one's work waits for a task that it has called.
 local function is_stuck()
   for ticket in pairs(waiting) do
     if not callbacks[ticket] then
@@ -262,7 +262,7 @@ local function is_stuck()
   return true
 end
 
--- Runs what is ready, or waits for what is next.
+-- Lets a ready task go on, or waits for the next ticket.
 local function turn()
   local waiter, results = take_ready()
   if waiter then
@@ -303,7 +303,7 @@ local function suspend_outside(ticket)
   return unpack(waiter.results, 1, waiter.results.n)
 end
 
--- Whether a wait can let the others go on here. A cancelled task is to wait for nothing more.
+-- Returns whether a wait can let other tasks go on here; raises in a cancelled task, which is to wait no more.
 local function can_suspend()
   if current and current.is_cancelled then
     error(CANCELLED, 0)
@@ -333,7 +333,8 @@ function scheduler.await(waiters, is_over)
   end
 end
 
--- Those that cannot go on before the running task ends: itself and, where it serves a ticket, who waits for that.
+-- Returns the tasks that cannot go on before the running one ends: itself and, where it serves a ticket, the one that
+-- waits for that.
 local function find_dependent()
   local dependent, task = {}, current
   while task and task.thread do
@@ -468,7 +469,7 @@ function scheduler.forget()
   ready = { first = 1, last = 0 }
 end
 
--- A wait inside a script's own coroutine goes through to the task that it runs in.
+-- Passes a wait inside a script's own coroutine on to the task that it runs in.
 local function pass_on(thread, ok, first, ...)
   if ok and first == WAIT then
     return pass_on(thread, resume(thread, yield(WAIT, ...)))
@@ -487,8 +488,8 @@ local function resume_within(thread, ...)
   return pass_on(thread, resume(thread, ...))
 end
 
--- Lua puts the place of the call before a message that comes out of a coroutine.
-local function placed(message)
+-- Puts the position of the call before a message that comes out of a coroutine, as Lua does.
+local function with_position(message)
   if type(message) ~= "string" then
     return message
   end
@@ -500,7 +501,7 @@ local function unwrap(thread, ok, ...)
   if ok then
     return ...
   end
-  errors.throw_from(placed((...)), thread)
+  errors.throw_from(with_position((...)), thread)
 end
 
 coroutine.resume = resume_within -- luacheck: ignore 122

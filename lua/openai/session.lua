@@ -1,4 +1,4 @@
--- What both kinds of session share: options or a callback, chunks, network failures.
+-- Holds what both kinds of session share: options or a callback, chunks, network failures.
 
 local _, bridge = ...
 
@@ -22,14 +22,14 @@ function session.chunk(chunk, is_content_empty)
   return setmetatable(chunk, is_content_empty and empty_chunk_mt or chunk_mt)
 end
 
----Whether a chunk comes from an event whose content has no text.
+---Returns whether a chunk comes from an event whose content has no text.
 ---@param chunk table
 ---@return boolean
 function session.is_content_empty(chunk)
   return getmetatable(chunk) == empty_chunk_mt
 end
 
----A function, or a table that can be called, stands for `{stream_callback = it}`.
+---Splits a session's argument into options and callback; something to call stands for `{stream_callback = it}`.
 ---@param opts_or_callback? table|function
 ---@return table opts without the callback
 ---@return function? callback
@@ -49,7 +49,7 @@ function session.options(opts_or_callback)
   return {}, opts_or_callback
 end
 
----Raises unless a session can be made of these.
+---Raises unless these are a client and options for a session.
 ---@param client any
 ---@param opts any
 function session.check(client, opts)
@@ -60,7 +60,7 @@ function session.check(client, opts)
   end
 end
 
----Raises for an option that is given and no list.
+---Raises for an option that is neither nil nor a list.
 ---@param value any
 ---@param name string
 function session.check_list(value, name)
@@ -80,7 +80,7 @@ function session.check_self(self, name)
   end
 end
 
----A session's options as parameters of the API, but for those that it keeps in fields of its own; and over them
+---Returns the API's parameters: a session's options, without those that it keeps in fields of its own, overridden by
 ---those of a call.
 ---@param own table<string, boolean>
 ---@param given table the session's
@@ -99,7 +99,7 @@ function session.parameters(own, given, opts)
   return parameters
 end
 
--- What a client's method came to, with a network failure given back as nil and its message.
+-- Returns the results of a client's method; a network failure becomes nil and its message.
 local function settle(client, method, ok, status, body)
   if ok then
     return status, body

@@ -18,7 +18,7 @@ local function is_callable(value)
   return type(value) == "function" or (meta and meta.__call ~= nil) or false
 end
 
--- Where the text begins behind its white space.
+-- Returns the position of the first character that is no white space.
 local function first_of(text)
   local at = 1
   local char = byte(text, at)
@@ -29,7 +29,7 @@ local function first_of(text)
   return at
 end
 
--- Where the text ends before its white space.
+-- Returns the position of the last character that is no white space.
 local function last_of(text)
   local at = #text
   local char = byte(text, at)
@@ -44,8 +44,8 @@ local function is_field(line)
   return FIELDS[sub(line, 1, (find(line, ":", 1, true) or 0) - 1)] == true
 end
 
--- Takes the data of events. Returns two functions: one that reads the next data and returns whether it was an object,
--- and one that returns the events that are ready by then, nil for none; it is told of the stream's end.
+-- Returns two functions: one reads the data of an event and returns whether it is an object; the other returns the
+-- events that are ready by then, nil for none, and takes whether the stream is at its end.
 local function event_reader()
   local ready, read_odd, is_holding = {}, nil, false
 
@@ -148,7 +148,7 @@ local function cutter(read, limit)
     partial[partial_count] = text
   end
 
-  -- The line that has begun in earlier pieces and ends with this text.
+  -- Returns the line that has begun in earlier pieces and ends with this text.
   local function ended(text)
     if partial_count == 0 then
       return text
@@ -201,13 +201,13 @@ local function cutter(read, limit)
   return feed, close
 end
 
--- Filters whose callback returned false.
+-- Holds the filters whose callback returned false.
 local stopped = setmetatable({}, { __mode = "k" })
 
 ---@class openai.sse
 local sse = {}
 
----An ltn12 filter that calls `callback` with each event's decoded object as it comes by.
+---Returns an ltn12 filter that calls `callback` with each event's decoded object as it comes by.
 ---@param callback openai.EventCallback
 ---@return fun(...): ... # takes body pieces of any size, and nil at the end; returns what it is given
 function sse.create_stream_filter(callback)
@@ -237,7 +237,7 @@ function sse.create_stream_filter(callback)
   return filter
 end
 
----Whether a filter's callback has asked for no more events.
+---Returns whether a filter's callback has asked for no more events.
 ---@param filter function one of `create_stream_filter`, or any other
 ---@return boolean
 function sse.is_stopped(filter)

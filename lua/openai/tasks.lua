@@ -1,4 +1,4 @@
--- Many functions side by side, as scripts see them: `gather` and `spawn`.
+-- Runs many functions side by side, as scripts see them: `gather` and `spawn`.
 
 local _, bridge = ...
 local scheduler = bridge.bundled("openai.scheduler")
@@ -11,7 +11,7 @@ local OPTIONS = { limit = true, settle = true, on_progress = true }
 ---@field wait fun(self: openai.Task): ... what its function returned; its error is raised here
 ---@field cancel fun(self: openai.Task) ends it: what it waits for is given up, and its connection is closed
 
--- What a script has of a task: nothing that leads to the scheduler.
+-- Returns a task's handle for the script; nothing in it leads to the scheduler.
 local function make_handle(task)
   local handle = { status = task.status }
   function handle.wait()
@@ -43,7 +43,7 @@ function tasks.spawn(f, ...)
   return task.handle
 end
 
--- What a function returned: several results as a list, but nils at the end are none.
+-- Returns the one value for a function's results: a list where there are several, not counting nils at the end.
 local function value_of(results)
   for index = results.n, 2, -1 do
     if results[index] ~= nil then
@@ -73,7 +73,7 @@ local function raise_first_failure(children)
   end
 end
 
--- What is wrong with what `gather` was given, if anything is.
+-- Returns what is wrong with the arguments of `gather`, or nil.
 local function fault(functions, opts)
   if type(functions) ~= "table" then
     return "expected a list of functions, got " .. type(functions)
@@ -102,7 +102,7 @@ local function fault(functions, opts)
   end
 end
 
--- Whoever waited for the children has been cancelled: so are they.
+-- Cancels the children after whoever waited for them was cancelled.
 local function give_up(children, failure)
   for _, task in ipairs(children) do
     task.on_end = nil
@@ -111,13 +111,14 @@ local function give_up(children, failure)
   bridge.rethrow(failure)
 end
 
--- Runs functions, so many at once, and tells of each end; returns their tasks, and how telling has failed.
+-- Runs functions, so many at once, and calls `on_progress` at each end; returns their tasks, and the failure of that
+-- callback if it has failed.
 local function run_all(functions, limit, on_progress)
-  local total, done, told, next_index = #functions, 0, 0, 1
+  local total, done, reported, next_index = #functions, 0, 0, 1
   local children, waiters = {}, {}
 
   local function has_news()
-    return done == total or on_progress and done > told
+    return done == total or on_progress and done > reported
   end
 
   local start
@@ -140,19 +141,19 @@ local function run_all(functions, limit, on_progress)
   for _ = 1, math.min(limit, total) do
     start()
   end
-  local telling
-  while told < total do
+  local report_failure
+  while reported < total do
     local ok, failure = bridge.protect(scheduler.await, waiters, has_news)
     if not ok then
       give_up(children, bridge.failure(failure))
     end
-    told = on_progress and told + 1 or total
-    if on_progress and not telling then
-      ok, failure = bridge.protect(on_progress, told, total)
-      telling = not ok and bridge.failure(failure, on_progress) or nil
+    reported = on_progress and reported + 1 or total
+    if on_progress and not report_failure then
+      ok, failure = bridge.protect(on_progress, reported, total)
+      report_failure = not ok and bridge.failure(failure, on_progress) or nil
     end
   end
-  return children, telling
+  return children, report_failure
 end
 
 ---Runs functions side by side; whenever one waits for the network, the others go on.
@@ -165,9 +166,9 @@ function tasks.gather(functions, opts)
   if wrong then
     error("gather: " .. wrong, 2)
   end
-  local children, telling = run_all(functions, opts.limit or DEFAULT_LIMIT, opts.on_progress)
-  if telling then
-    bridge.rethrow(telling)
+  local children, report_failure = run_all(functions, opts.limit or DEFAULT_LIMIT, opts.on_progress)
+  if report_failure then
+    bridge.rethrow(report_failure)
   elseif not opts.settle then
     raise_first_failure(children)
   end

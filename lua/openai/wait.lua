@@ -4,7 +4,8 @@ local _, bridge = ...
 
 local wait = {}
 
----Set by `openai.scheduler`: suspends the running task until a ticket is done, or nil where that cannot be.
+---Returns a function that suspends the running task until a ticket is done, or nil where none can; set by
+---`openai.scheduler`.
 ---@return (fun(ticket: integer): ...)?
 ---@return integer? callback the ticket whose work has led here by calling Lua back
 function wait.suspender() end
@@ -19,9 +20,9 @@ local function wait_for(suspend, ok, ticket, ...)
   return suspend(ticket)
 end
 
----A function that waits for an operation of Python's: it says first whether that succeeded.
+---Returns a function that waits for an operation of Python's and returns first whether that succeeded. Where there is
+---nothing to wait for, an operation that is to be begun returns true, nil and then its results.
 ---@param operation luaopenai.Operation
----Where nothing has to be waited for, an operation that is to be begun returns true, nil and then its results.
 ---@return fun(...): boolean, ...
 function wait.waiting(operation)
   return function(...)
@@ -33,11 +34,11 @@ function wait.waiting(operation)
   end
 end
 
----Returns whether it succeeded; then status, reason, headers, the number of the response, or nil where its body came
----along, and that body; or what failed.
+---Sends a request. Returns whether it succeeded; then status, reason, headers, the number of the response, or nil where
+---its body came along, and that body; or the failure.
 wait.open = wait.waiting(bridge.open)
 
----Returns whether it succeeded; then the next piece of that response, nil at its end, or what failed.
+---Reads a response. Returns whether it succeeded; then the next piece of the body, nil at its end, or the failure.
 wait.read = wait.waiting(bridge.read)
 
 local sleep = wait.waiting(bridge.sleep)

@@ -14,7 +14,7 @@ local REDIRECTED = { [301] = true, [302] = true, [303] = true, [307] = true, [30
 ---@field PROXY? string URL of a proxy
 local http = {}
 
---- The header for a name and a password: the request's own, or those in its URL.
+--- Returns the header for a name and a password: the request's own, or those in its URL.
 local function basic_authorization(request)
   local url = socket_url.parse(request.url) or {}
   local user = request.user or url.user and socket_url.unescape(url.user)
@@ -22,7 +22,7 @@ local function basic_authorization(request)
   return user and password and "Basic " .. bridge.bundled("mime").b64(user .. ":" .. password) or nil
 end
 
---- The request's headers, and those that it leaves to us.
+--- Returns the request's headers, and those that it leaves to us.
 local function headers_of(request)
   local sent, named = {}, {}
   local headers = request.headers
@@ -50,7 +50,7 @@ local function scheme_of(url)
   return parts and parts.scheme and parts.scheme:lower()
 end
 
---- Where an answer sends the request on to; nil where it is not to be followed.
+--- Returns the URL to which a response redirects; nil where that is not to be followed.
 local function next_url(request, status, headers)
   local method = request.method or "GET"
   local is_redirect = REDIRECTED[status] and headers.location and (method == "GET" or method == "HEAD")
@@ -112,7 +112,7 @@ local function request_simple(url, body)
   return table.concat(pieces), status, headers, line
 end
 
----`request(url, body)` returns the answer's body, status, headers and status line;
+---`request(url, body)` returns the response's body, status, headers and status line;
 ---`request{url=, method=, headers=, source=, sink=, step=, user=, password=, redirect=, maxredirects=, proxy=}` returns
 ---1 in place of the body.
 ---@param request string|table

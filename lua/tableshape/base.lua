@@ -51,7 +51,7 @@ local METAMETHODS = { "__div", "__mod", "__mul", "__add", "__unm", "__tostring" 
 local base = {}
 local BaseType = class("BaseType", nil, base, function() end)
 
---- Called for each new subclass. Lua finds metamethods only in the metatable itself, so every class needs its own.
+--- Gives each new subclass its metamethods: Lua finds them only in the metatable itself, so every class needs its own.
 function BaseType.__inherited(parent, child)
   child.__base.__call = child.__call
   for _, name in ipairs(METAMETHODS) do
@@ -59,7 +59,7 @@ function BaseType.__inherited(parent, child)
   end
 end
 
---- True for an instance of BaseType or of a class below it; false for the classes themselves and their `__base`.
+--- Returns true for an instance of BaseType or of a subclass; false for the classes themselves and their `__base`.
 ---@param value any
 ---@return boolean
 function BaseType.is_base_type(_, value)
@@ -75,7 +75,7 @@ local function is_type(value)
   return BaseType:is_base_type(value)
 end
 
---- What error messages call a literal or, by its `__tostring`, a type.
+--- Returns the name of a literal or, by its `__tostring`, of a type for error messages.
 ---@param value any
 ---@return string
 local function describe_value(value)
@@ -103,7 +103,7 @@ local function describe_list(values, separator, last_separator)
   return table.concat(names, separator) .. (last_separator or separator) .. last
 end
 
---- The type that stands for an operand: itself, or a literal for a string, a number or a boolean.
+--- Returns the type for an operand: itself, or a literal for a string, a number or a boolean.
 ---@param value any
 ---@return tableshape.BaseType|nil
 ---@return string|nil error
@@ -114,7 +114,7 @@ local function coerce_literal(value)
   return nil, "failed to coerce literal into type, use types.literal() to test for literal value"
 end
 
---- The type that checks a part of a container: itself, or a literal for anything else.
+--- Returns the type that checks a part of a container: itself, or a literal for anything else.
 ---@param value any
 ---@return tableshape.BaseType
 local function as_type(value)
@@ -222,7 +222,7 @@ function base:check_value(value, state)
   return type(new_state) == "table" and new_state or true
 end
 
---- What the type makes of a value: the value itself when nothing in it changes.
+--- Transforms a value; returns the value itself when nothing in it changes.
 ---@param value any
 ---@param state table|nil the state to start from; it is not changed
 ---@return any result nil when the value does not pass
@@ -239,7 +239,7 @@ function base:repair(value, state)
   return self:transform(value, state)
 end
 
---- A value that fails is given to the function, or to the type, and tried again.
+--- Gives a value that fails to the function, or to the type, and tries again.
 ---@param repair fun(value: any): any | tableshape.BaseType
 ---@return tableshape.BaseType
 function base:on_repair(repair)
@@ -426,7 +426,7 @@ local function shallow_copy(source)
   return copy
 end
 
---- A state is never changed in place: the branch that changed it may still fail.
+--- Copies a state, which is never changed in place: the branch that changed it may still fail.
 local function copy_state(state)
   if type(state) ~= "table" then return {} end
   return setmetatable(shallow_copy(state), getmetatable(state))
@@ -434,7 +434,7 @@ end
 
 ---@class tableshape.TaggedType: tableshape.BaseType
 TaggedType = class("TaggedType", BaseType, {
-  --- A copy of the state with the value stored in it. A function as a tag gets one more argument before the value.
+  --- Returns a copy of the state with the value in it. A function as a tag gets one more argument before the value.
   update_state = function(self, state, value, ...)
     local out, tag = copy_state(state), self.tag_name
     if self.tag_type == "function" then

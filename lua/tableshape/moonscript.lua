@@ -34,7 +34,7 @@ local function instance_fault(value)
   if value.__index == value then return "table is an instance metatable (__base)" end
 end
 
---- Whether a class or one of its parents is the one that is meant, by name or by identity.
+--- Returns whether a class or one of its parents is the one meant, by name or by identity.
 local function descends(cls, identifier)
   while cls do
     local known_as = cls

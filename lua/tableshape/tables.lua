@@ -9,7 +9,7 @@ local FailedTransform = common.FailedTransform
 local is_type, as_type, coerce_literal = common.is_type, common.as_type, common.coerce_literal
 local describe_value, describe_list = common.describe_value, common.describe_list
 
---- A table's keys in an order that is the same in every process, for strings, numbers and booleans.
+--- Returns a table's keys in an order that is the same in every process, for strings, numbers and booleans.
 local function sorted_keys(source)
   local keys = {}
   for key in pairs(source) do keys[#keys + 1] = key end
@@ -91,7 +91,7 @@ local function transform_extras(self, value, state, errors)
   return extras, changed, state, errors
 end
 
---- The fields of a value that a shape does not declare, or nil.
+--- Returns the fields of a value that a shape does not declare, or nil.
 local function undeclared(self, value)
   local extras
   for key, item in pairs(value) do
@@ -115,7 +115,7 @@ local Shape
 Shape = class("Shape", BaseType, {
   open = false,
   check_all = false,
-  --- The same shape, open; a type for extra fields is dropped.
+  --- Returns the same shape, open; a type for extra fields is dropped.
   is_open = function(self)
     return Shape(self.shape, { open = true, check_all = self.check_all or nil })
   end,
@@ -264,7 +264,7 @@ local ArrayContains = class("ArrayContains", BaseType, {
   self.keep_nils = opts.keep_nils
 end)
 
---- The fields that `pairs` gives before one key.
+--- Copies the fields that `pairs` gives before one key.
 local function copy_until(source, stop)
   local copy = {}
   for key, value in pairs(source) do

@@ -20,7 +20,7 @@ local Range
 ---@overload fun(value: any, state: table|nil): table|true|nil, any
 local Type
 Type = class("Type", BaseType, {
-  --- The same type with its length checked: by a type, or by the two ends of a range.
+  --- Returns the same type with its length checked: by a type, or by the two ends of a range.
   length = function(self, left, right)
     return Type(self.t, { length = is_type(left) and left or Range(left, right) })
   end,
@@ -154,7 +154,7 @@ local Pattern = class("Pattern", BaseType, {
   _describe = function(self)
     return "pattern " .. describe_value(self.pattern)
   end,
-  --- What is matched may be coerced; the value passes through as it came.
+  --- Passes the value through as it came, though the matched part may be coerced.
   _transform = function(self, value, state)
     local subject, err = value, nil
     if self.coerce then subject, err = self.coerce:_transform(value) end

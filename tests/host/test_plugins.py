@@ -522,6 +522,60 @@ def test_a_plugin_reaches_only_the_endpoints_that_it_needs(
     assert not httpserver.log
 
 
+PAGES = {
+    "": {"data": [{"id": "m 1&b=2"}, {"id": "m2"}], "has_more": True, "last_id": "m 2&a=b"},
+    "after=m%202%26a%3Db": {"data": [{"id": "m3"}], "has_more": False},
+    "after=m2&limit=1": {"data": [{"id": "m3"}], "has_more": False},
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "ids"),
+    [
+        ("for model in client:each('list_models') do ids[#ids + 1] = model.id end", 3),
+        ("local _, page = client:list_models({ after = 'm2', limit = 1 }) ids = page.data", 1),
+    ],
+)
+def test_a_plugin_asks_for_a_lists_pages(
+    load: Load, client: OpenAI, httpserver: HTTPServer, call: str, ids: int
+) -> None:
+    def answer(request: Request) -> Response:
+        page = PAGES[request.query_string.decode()]
+        return Response(json.dumps(page), content_type="application/json")
+
+    httpserver.expect_request("/v1/models").respond_with_handler(answer)
+    code = f"local client, ids = require('openai').new(), {{}} {call} return #ids"
+    assert load(body(code), client=client).call("run") == ids
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("key=x", "'key' is not for plugins; a query may have after, limit, order"),
+        ("After=x", "'After' is not for plugins; a query may have after, limit, order"),
+        ("after=" + "x" * 5000, "a plugin's query is at most 4096 bytes long"),
+    ],
+)
+def test_a_plugins_query_has_nothing_but_what_pages_take(
+    load: Load, client: OpenAI, httpserver: HTTPServer, query: str, text: str
+) -> None:
+    plugin = load(body("return require('openai').new():request('GET', ...)"), client=client)
+    with pytest.raises(LuaError) as caught:
+        plugin.call("run", f"/models?{query}")
+    assert caught.value.message == f"GET /models: {text}"
+    assert not httpserver.log
+
+
+@pytest.mark.parametrize("query", ["limit=1;x=2", "limit=1#x", "limit=1%26x%3D2", "limit=1+x"])
+def test_a_plugins_query_is_written_by_its_host(
+    load: Load, client: OpenAI, httpserver: HTTPServer, query: str
+) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json({"data": []})
+    plugin = load(body("return (require('openai').new():request('GET', ...))"), client=client)
+    assert plugin.call("run", f"/models?{query}") == 200
+    assert list(httpserver.log[0][0].args) == ["limit"]
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [

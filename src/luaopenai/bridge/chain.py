@@ -35,5 +35,5 @@ _chain: ContextVar[tuple[Link, ...]] = ContextVar("luaopenai_chain", default=())
 
 
 def is_inside(callee: object) -> bool:
-    """Returns whether what runs here is done for a call of this, however far up."""
+    """Returns whether this code runs inside a call of ``callee``, at any depth."""
     return any(link.callee is callee and not link.is_over for link in _chain.get())

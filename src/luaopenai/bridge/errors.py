@@ -60,7 +60,7 @@ class Causes:
         self._lock = _thread.allocate_lock()
 
     def note(self, text: str, error: Exception) -> bytes:
-        """Remember an exception; returns its text for Lua."""
+        """Remembers an exception; returns its text for Lua."""
         said = text.encode("utf-8", "replace")
         if said:
             with self._lock:
@@ -70,12 +70,12 @@ class Causes:
         return said
 
     def find(self, message: str) -> Exception | None:
-        """Returns the exception whose text is in the message, the longest text of several."""
+        """Returns the exception whose text is in the message; the longest text wins."""
         with self._lock:
             known = [text for text in self._known if text in message]
             return self._known[max(known, key=len)] if known else None
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Forgets all of them."""
         with self._lock:
             self._known.clear()

@@ -38,7 +38,8 @@ class Functions:
         self._wrap = wrap
 
     def to_lua(self, function: Callable[..., object]) -> Any:
-        """Returns a Lua function that calls a Python one; in a task, the others go on meanwhile.
+        """Returns a Lua function that calls a Python one; inside a task, other tasks go on
+        meanwhile.
 
         The operation comes to True and results, or, where a thread has done it, to False and a
         message.
@@ -54,13 +55,13 @@ class Functions:
         return self._wrap(self._guard(operation, _describe))
 
     def _give(self, result: object) -> tuple[Any, ...]:
-        """Returns a function's results as Lua's."""
+        """Converts a function's results for Lua."""
         if isinstance(result, tuple):
             return tuple(self._values.to_lua(value, "result") for value in result)
         return (self._values.to_lua(result, "result"),)
 
     def _settle(self, ended: Callable[[], object]) -> tuple[object, ...]:
-        """Returns how a call in a thread has ended: first whether it succeeded."""
+        """Returns the outcome of a call in a thread: first whether it succeeded."""
         return self._guard(lambda: self._give(ended()), _describe)(False)
 
 
@@ -68,7 +69,7 @@ class _FunctionCall(Work):
     """A call of a Python function by a thread."""
 
     def begin(self, tickets: Tickets, callback: int) -> int:
-        """Has it called in a thread, with the context variables of what has led here."""
+        """Has a thread call the function, with the context variables of the code that led here."""
         context, attempt = tickets.context(callback), self.run
         self.run = lambda: context.run(attempt)
         return tickets.begin(self)
@@ -99,5 +100,5 @@ def _attempt(function: Callable[..., object], args: list[Any]) -> Callable[[], o
 
 
 def _describe(error: Exception) -> str:
-    """Returns a function's exception as Lua is told it: with its type, unless it is Lua's own."""
+    """Returns the text of a function's exception for Lua: with its type, unless it is Lua's own."""
     return str(error) if isinstance(error, LuaError) else f"{type(error).__name__}: {error}"

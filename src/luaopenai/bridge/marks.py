@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Mark:
-    """What a function is to Lua.
+    """The properties of a function that Lua may call.
 
     Attributes:
         is_soft: whether it says first how it went, ``true`` or ``false`` and a message; the others

@@ -24,12 +24,8 @@ if TYPE_CHECKING:
     from luaopenai.client.transport import RawResponse, Transport
 
 
-LONGEST = 1e9
-"""Seconds of a pause: more than anyone waits, less than the clocks can hold."""
-
-
 class Defaults:
-    """What a Lua client starts from when the script does not say otherwise."""
+    """The server, key, transport and model of a Lua client where the script names none."""
 
     def __init__(
         self,
@@ -74,8 +70,8 @@ class Network:
         transport, settings = self._settled(given)
         fields = headers.decode("latin-1").split("\0")
         sent = dict(zip(fields[::2], fields[1::2], strict=False))
-        place = method.decode("latin-1"), url.decode("utf-8", "replace")
-        return _Open(lambda: transport.open(*place, sent, body, settings), self._opened, _close)
+        target = method.decode("latin-1"), url.decode("utf-8", "replace")
+        return _Open(lambda: transport.open(*target, sent, body, settings), self._opened, _close)
 
     @operation(plugins=True)
     def read(self, number: int) -> Work:
@@ -94,7 +90,9 @@ class Network:
 
     @operation(plugins=True)
     def sleep(self, seconds: float) -> Work:
-        """Waits."""
+        """Waits for so many seconds."""
+        from luaopenai.client.cancel import pause
+
         return Pause(pause, seconds)
 
     @export(plugins=True)
@@ -104,7 +102,7 @@ class Network:
 
     @export(plugins=True)
     def next_done(self, *seconds: float) -> tuple[Any, ...]:
-        """Wait for a ticket to come to its end; its number, or what ``Waits.next_done`` adds.
+        """Waits for a ticket to come to its end; returns its number, or a callback of its work.
 
         Args:
             seconds: how long to wait at most; then nothing is returned.
@@ -113,24 +111,22 @@ class Network:
 
     @export(soft=True, plugins=True)
     def take(self, ticket: int) -> object:
-        """Returns what a ticket that ``next_done`` told came to, as ``open`` or ``read`` returns
-        it.
-        """
+        """Returns the result of a ticket that ``next_done`` has named, as its operation does."""
         return self._tickets().take(ticket)
 
     @export()
     def answer(self, ticket: int, *results: object) -> None:
-        """What the Lua function came to that a ticket's work has called."""
+        """Takes the results of the Lua function that a ticket's work has called."""
         self._tickets().answer(ticket, results)
 
     @export(plugins=True)
     def cancel(self, ticket: int) -> None:
-        """Nobody waits for a ticket any more."""
+        """Ends a ticket that nobody waits for any more."""
         self._tickets().cancel(ticket)
 
     @export(plugins=True)
     def rest(self) -> None:
-        """No coroutine waits any more: let the threads go."""
+        """Lets the threads end: no coroutine waits any more."""
         if self._known_tickets is not None:
             self._known_tickets.rest()
 
@@ -139,7 +135,7 @@ class Network:
         return work.begin(self._tickets(), callback)
 
     def is_elsewhere(self) -> bool:
-        """Returns whether this thread works for Lua: then Lua is not to be called from here."""
+        """Returns whether this thread does work for Lua, so that it must not call Lua itself."""
         return self._threads is not None and self._threads.is_here()
 
     def call_back(self, start: Callable[[], list[Any]], finish: Callable[[Any], Any]) -> Any:
@@ -155,12 +151,12 @@ class Network:
 
     @export()
     def close_connections(self) -> None:
-        """Close the connections that are not in use."""
+        """Closes the connections that are not in use."""
         for transport in self._transports.values():
             transport.close()
 
     def _tickets(self) -> Tickets:
-        """Returns the state's tickets, which are loaded when they are first needed."""
+        """Returns the state's tickets; their code is loaded when they are first needed."""
         if self._known_tickets is None:
             self._known_tickets = self._make_tickets()
         return self._known_tickets
@@ -179,7 +175,7 @@ class Network:
         return response.status, response.reason, headers, number
 
     def _settled(self, given: object) -> tuple[Transport, Settings | None]:
-        """Returns the transport for a request, and the settings that it was given."""
+        """Returns the transport and the settings for a request."""
         transport = self._transports.get(None)
         if transport is None:
             from luaopenai.client.transport import Transport
@@ -203,7 +199,7 @@ class _Open(Work):
     """Sends a request, and returns the response."""
 
     def begin(self, tickets: Tickets, callback: int) -> int:
-        """Has it sent by a thread, which reads what has come of the body with the head."""
+        """Has a thread send it and read whatever part of the body comes with the head."""
         send = self.run
 
         def send_and_read_ahead() -> RawResponse:
@@ -228,11 +224,11 @@ class _Read(Work):
         self._response = responses.pop(number)
 
     def do(self) -> bytes | None:
-        """Reads it here and now."""
+        """Reads the piece at once."""
         return self._finish(self._read())
 
     def begin(self, tickets: Tickets, callback: int) -> int | tuple[None, bytes | None]:
-        """Has it read by a thread, unless there is nothing to wait for."""
+        """Has a thread read the piece, unless one is there already."""
         if self._response.is_at_hand:
             return None, self.do()
         super().__init__(self._read, self._finish, lambda _: self._response.close())
@@ -261,9 +257,8 @@ class Pause(Work):
     """
 
     def __init__(self, pause: Callable[[float], object], seconds: float) -> None:
-        # As the clocks can hold them.
-        self._seconds = min(max(0.0, seconds), LONGEST)
-        super().__init__(lambda: pause(self._seconds))
+        super().__init__(lambda: pause(seconds))
+        self._seconds = seconds
 
     def begin(self, tickets: Tickets, callback: int) -> int:
         """Returns the ticket of the pause."""
@@ -273,11 +268,3 @@ class Pause(Work):
 def _close(response: RawResponse | None) -> None:
     if response is not None:
         response.close()
-
-
-def pause(seconds: float) -> None:
-    """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
-    from luaopenai.client.cancel import current_call
-
-    call = current_call()
-    (call.pause if call else time.sleep)(seconds)

@@ -82,7 +82,7 @@ class Runtime:
             self.set_arg({0: "", **dict(enumerate(self._args, 1))})
 
     def run_file(self, path: str, *args: object) -> Any:
-        """Run a Lua file and return what it returns; ``args`` are its ``...`` and ``arg``.
+        """Runs a Lua file and returns what it returns; ``args`` are its ``...`` and ``arg``.
 
         Raises ``LuaError`` when it cannot be read, is not Lua, or fails.
         """
@@ -91,23 +91,23 @@ class Runtime:
         return self._call(self._compile_file(path), args)
 
     def run_string(self, code: str | bytes, name: str = "code", *args: object) -> Any:
-        """Run Lua code and return what it returns; ``name`` stands for it in messages."""
+        """Runs Lua code and returns what it returns; ``name`` stands for it in messages."""
         return self._call(self.compile(code, name), args or self._args)
 
     def execute_file(self, path: str, *args: object) -> None:
-        """Run a Lua file for its effects alone: its results need no counterpart in Python."""
+        """Runs a Lua file for its effects; its results are not converted to Python."""
         self._in_lua(self._compile_file(path), args, _nothing)
 
     def execute_string(self, code: str | bytes, name: str = "code", *args: object) -> None:
-        """Run Lua code for its effects alone."""
+        """Runs Lua code for its effects; its results are not converted to Python."""
         self._in_lua(self.compile(code, name), args, _nothing)
 
     def finish_tasks(self) -> None:
-        """Run what scripts have spawned to its end; raises what a task failed with unseen."""
+        """Runs all spawned tasks to their end; raises a failure that nobody has asked about."""
         self._in_lua(self._state.boot[b"drain"], (), _nothing)
 
     def compile(self, code: str | bytes, name: str = "code") -> Any:
-        """Returns a chunk for ``call``; raises ``LuaError`` for what is not Lua."""
+        """Returns a chunk for ``call``; raises ``LuaError`` for a syntax error."""
         source = code.encode() if isinstance(code, str) else code
         return self._in_lua(
             self._state.boot[b"loadstring"], (source, f"={name}"), self._state.loaded
@@ -118,7 +118,7 @@ class Runtime:
         return self.call(self._state.boot[b"require"], name)
 
     def call(self, function: Any, *args: object) -> Any:
-        """Call a Lua function; several results come as a tuple.
+        """Calls a Lua function and returns its result; several come as a tuple.
 
         Args:
             function: one that a script returned.
@@ -127,7 +127,8 @@ class Runtime:
         return self._call(function, args)
 
     async def call_async(self, function: Any, *args: object) -> Any:
-        """``call``, awaited: the event loop goes on meanwhile; calls follow one another.
+        """Calls a Lua function as ``call`` does, while the event loop goes on; calls follow one
+        another.
 
         Cancelling the awaiting task closes the connections that the Lua code waits for, and ends
         it there: no ``pcall`` of its own keeps it going.
@@ -144,14 +145,14 @@ class Runtime:
         return await in_thread(run)
 
     def set_arg(self, arg: dict[int, object]) -> None:
-        """Set the global ``arg``."""
+        """Sets the global ``arg``."""
         self._in_lua(self._state.boot[b"set_arg"], (arg,), _nothing)
 
     def _call(self, function: Any, args: tuple[object, ...]) -> Any:
         return self._in_lua(function, args, self._value)
 
     def _value(self, results: tuple[Any, ...]) -> Any:
-        """Returns a call's results for Python."""
+        """Converts a call's results for Python."""
         found = [self._state.values.to_python(value, "result") for value in results]
         if not found:
             return None
@@ -163,7 +164,7 @@ class Runtime:
         args: tuple[object, ...],
         finish: Callable[[tuple[Any, ...]], Any],
     ) -> Any:
-        """Call a Lua function and make something of its results, all in the thread that runs Lua.
+        """Calls a Lua function and converts its results, all in the thread that runs Lua.
 
         A Python function that a task waits for runs in a thread of its own; what it wants of Lua,
         Lua's thread does for it.
@@ -178,12 +179,12 @@ class Runtime:
         return finish(self._execute(function, args))
 
     def _check_thread(self) -> None:
-        """Raises ``LuaError`` where Lua would wait for this thread, and this thread for Lua."""
+        """Raises ``LuaError`` where this thread and Lua's would wait for one another."""
         if self._thread not in (None, _thread.get_ident()) and is_inside(self):
             raise LuaError("this runtime waits, in another thread, for what calls it here")
 
     def _execute(self, function: Any, args: tuple[object, ...]) -> tuple[Any, ...]:
-        """Call a Lua function; its results as lupa gives them."""
+        """Calls a Lua function; returns its results as lupa gives them."""
         state = self._state
         crossed = state.crossed(function, args)
         # Until Lua is left for good: another thread must not find what is kept for this one.
@@ -207,7 +208,7 @@ class Runtime:
             return results
 
     def _recover(self, raised: BaseException) -> None:
-        """Forgets what Lua was left in the midst of, for an exception."""
+        """Forgets the tasks and waits that Lua was in when an exception left it."""
         self._state.abandon()
 
     def _compile_file(self, path: str) -> Any:
@@ -215,4 +216,4 @@ class Runtime:
 
 
 def _nothing(_: object) -> None:
-    """What is made of results that nobody wants."""
+    """Drops results that nobody wants."""

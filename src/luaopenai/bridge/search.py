@@ -13,9 +13,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def lua_folder() -> str:
-    """Returns the folder of the Lua files that come with the package, installed or in a
-    checkout.
-    """
+    """Returns the folder of the bundled Lua files, in an installed package or in a checkout."""
     package = os.path.dirname(_HERE)
     installed = os.path.join(package, "_lua")
     if os.path.isdir(installed):
@@ -24,14 +22,14 @@ def lua_folder() -> str:
 
 
 def package_path(first: str | None = None, *, rocks: bool = True) -> str:
-    """``package.path``: ``first``, ``LUA_PATH``, then the folders of rocks for Lua 5.1."""
+    """Returns ``package.path``: ``first``, ``LUA_PATH``, then the folders of rocks in Lua."""
     folders = [os.path.join(tree, "share", "lua", "5.1") for tree in _trees()]
     templates = [os.path.join(folder, name) for folder in [".", *folders] for name in _LUA_FILES]
     return _joined(first, os.environ.get("LUA_PATH"), templates if rocks else [])
 
 
 def package_cpath(first: str | None = None, *, rocks: bool = True) -> str:
-    """``package.cpath``: ``first``, ``LUA_CPATH``, then the folders of C rocks for Lua 5.1."""
+    """Returns ``package.cpath``: ``first``, ``LUA_CPATH``, then the folders of rocks in C."""
     folders = [os.path.join(tree, "lib", "lua", "5.1") for tree in _trees()]
     multiarch = getattr(sys.implementation, "_multiarch", "")
     if multiarch:
@@ -44,7 +42,7 @@ _LUA_FILES = ("?.lua", os.path.join("?", "init.lua"))
 
 
 def _trees() -> list[str]:
-    """LuaRocks trees in the order of search: the project's, the user's, the system's."""
+    """Returns LuaRocks' trees in the order of search: the project's, the user's, the system's."""
     return [
         os.path.join(".", "lua_modules"),
         os.path.join(os.path.expanduser("~"), ".luarocks"),
@@ -55,7 +53,7 @@ def _trees() -> list[str]:
 
 
 def _joined(first: str | None, environment: str | None, defaults: Iterable[str]) -> str:
-    """Returns the templates of all three, each once; ``;;`` stands for the defaults."""
+    """Joins all templates into one path, each once; ``;;`` stands for the defaults."""
     given = ";".join(filter(None, (first, environment)))
     rest = ";".join(defaults)
     expanded = f";{given};".replace(";;", f";{rest};", 1) if ";;" in given else f"{given};{rest}"

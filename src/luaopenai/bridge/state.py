@@ -24,7 +24,7 @@ LIBRARY: str = luajit.__file__
 """The file that holds LuaJIT itself."""
 
 LuaStateError = luajit.LuaError
-"""What lupa raises when an error has left Lua without being caught."""
+"""The exception of lupa's for an error that has left Lua uncaught."""
 
 _READY = (bytes, int, float, bool, type(None))
 """The types that lupa hands to Lua as they are."""
@@ -45,7 +45,7 @@ class LuaState:
         values: converts between Lua's values and Python's.
         exports: the functions that our Lua files call.
         boot: what the boot file has returned, by name.
-        causes: the exceptions that Lua was told of, for those that it lets through.
+        causes: the exceptions whose texts Lua got, in case it lets one through.
 
     Subclasses may override ``guard``, ``note`` and ``error_value``.
     """
@@ -60,7 +60,7 @@ class LuaState:
     ) -> None:
         self.causes = Causes()
         self._raised: BaseException | None = None
-        """What a Python function has raised that Lua is to be left for."""
+        """The exception from a Python function for which Lua is to be left."""
         self.lua = luajit.LuaRuntime(
             encoding=None,
             unpack_returned_tuples=True,
@@ -99,7 +99,7 @@ class LuaState:
         return dict(made.items())
 
     def crossed(self, function: Any, args: tuple[object, ...]) -> list[Any]:
-        """Returns a function and its arguments as Lua's; raises ``TypeError`` or ``ValueError``."""
+        """Converts a function and its arguments for Lua; raises ``TypeError`` or ``ValueError``."""
         crossed = [self.values.to_lua(arg, f"argument {n}") for n, arg in enumerate(args, 1)]
         return [self.values.to_lua(function, "function"), *crossed]
 
@@ -113,7 +113,7 @@ class LuaState:
         return (True,) if results is True else results
 
     def find_interrupt(self) -> bool:
-        """Returns whether it is known what Lua was left for.
+        """Returns whether the exception is known for which Lua was left.
 
         It asks Lua, too, for an interrupt that came too early for a function of ours to keep it.
         """
@@ -124,12 +124,12 @@ class LuaState:
         return self._raised is not None
 
     def take_raised(self) -> BaseException | None:
-        """Returns, once, the exception that Lua was left for; None where it was not left."""
+        """Returns, once, the exception for which Lua was left; None where it was not left."""
         raised, self._raised = self._raised, None
         return raised
 
     def abandon(self) -> None:
-        """Forgets, once Lua was left, its tasks and what they wait for; closes what is open."""
+        """Forgets Lua's tasks and what they wait for, once Lua was left; closes what is open."""
         self.boot[b"sethook"]()
         self.boot[b"forget_tasks"]()
         self.exports.leave()
@@ -150,10 +150,10 @@ class LuaState:
             del error
 
     def loaded(self, results: tuple[Any, ...]) -> Any:
-        """Returns the chunk that a loading function of Lua's made; raises its ``LuaError``."""
+        """Returns the chunk that a loading function of Lua's has made; raises its ``LuaError``."""
         if len(results) == 1:
             return results[0]
-        message, (chunk, line) = results[1], self.boot[b"place"](results[1])
+        message, (chunk, line) = results[1], self.boot[b"position"](results[1])
         raise self.error(message, chunk, line, b"", None, False)
 
     def error(
@@ -165,7 +165,7 @@ class LuaState:
         value: Any,
         _is_memory: bool,
     ) -> LuaError:
-        """Returns the exception for a failure, as ``errors.report`` of the Lua side tells it."""
+        """Returns the exception for a failure, in the form that Lua's ``errors.report`` returns."""
         return LuaError(
             message.decode("utf-8", "replace"),
             chunk.decode("utf-8", "replace") if chunk else None,
@@ -188,7 +188,7 @@ class LuaState:
     def guard(
         self, function: Callable[..., Any], describe: Callable[[Exception], str] = str
     ) -> Callable[..., tuple[object, ...]]:
-        """Returns a function as the boot file expects it: it raises nothing.
+        """Returns a function for the boot file: one that never raises.
 
         It returns ``True`` and results, ``False`` and a message, or None for leaving Lua.
         """
@@ -208,7 +208,7 @@ class LuaState:
         return guarded
 
     def _unboxed(self, box: int) -> tuple[Any, ...]:
-        """Returns the arguments that the boot file has put into a box."""
+        """Takes the arguments out of the box that the boot file has put them into."""
         _, *args = self.boot[b"unbox"](box)
         return tuple(args)
 
@@ -221,7 +221,7 @@ class LuaState:
 
 
 def _lua_type(value: object) -> str | None:
-    """Returns a lupa object's Lua type; lupa shows a coroutine that has not begun as a function."""
+    """Returns the Lua type of a lupa object; None for a Python value."""
     is_coroutine = type(value).__name__ == "_LuaCoroutineFunction"
     kind: str | None = "thread" if is_coroutine else luajit.lua_type(value)
     return kind

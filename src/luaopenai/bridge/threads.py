@@ -85,7 +85,7 @@ class _Queue:
             self._signal.release()
 
     def get(self, timeout: float | None) -> int | Callback | None:
-        """Waits for an item; raises ``Empty`` when the seconds are over."""
+        """Waits for an item; raises ``Empty`` when the time is over."""
         if timeout is None:
             return self._items.get()
         end = time.monotonic() + timeout
@@ -177,7 +177,7 @@ class ThreadExecutor:
         self._pool.jobs.put(None)
 
     def submit(self, ticket: int, work: Work) -> None:
-        """Has work done; raises ``RuntimeError`` when the system has no thread for it."""
+        """Has a thread do work; raises ``RuntimeError`` when the system has no thread for it."""
         pool = self._pool
         with pool.lock:
             pool.load += 1
@@ -212,12 +212,12 @@ class ThreadExecutor:
             call.detach()
 
     def is_here(self) -> bool:
-        """Returns whether this thread is one of those that work here."""
+        """Returns whether this thread is one of the executor's."""
         job: _Job | None = getattr(_here, "job", None)
         return job is not None and _here.pool.owner is self._pool.owner
 
     def call_back(self, start: Callable[[], list[Any]], finish: Callable[[Any], Any]) -> Any:
-        """Has Lua's thread call Lua, and waits for it; for a thread that works here.
+        """Has Lua's thread call Lua and waits for the result; for the executor's threads only.
 
         Raises what ``start`` or ``finish`` raises.
         """
@@ -242,13 +242,13 @@ class ThreadExecutor:
             del answer, error
 
     def cancel(self, ticket: int) -> None:
-        """Ends a ticket's work, and closes its connection; it has no outcome."""
+        """Ends a ticket's work and closes its connection; the ticket has no outcome."""
         job = self._awaited.pop(ticket, None)
         if job is not None:
             self._drop(job, self._pool)
 
     def stop(self) -> list[threading.Thread]:
-        """Ends what is under way; returns the threads, which end too."""
+        """Ends all work that is under way; returns the threads, which end too."""
         if not self._pool.threads:
             return []
         pool, self._pool = self._pool, _Pool(self._pool.most, self._pool.owner)
@@ -270,7 +270,7 @@ class ThreadExecutor:
         return outcome
 
     def _drop(self, job: _Job, pool: _Pool) -> None:
-        """Ends a job that nobody waits for, or discards its result."""
+        """Cancels a job that nobody waits for, or discards its result."""
         with pool.lock:
             job.call.cancel()
             outcome = pool.results.pop(job.ticket, None)

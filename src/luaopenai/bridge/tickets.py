@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from luaopenai.bridge.threads import Callback, Outcome
+from luaopenai.client.cancel import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from luaopenai.bridge.work import Work
 
     class Executor(Protocol):
-        """What does the work: ``ThreadExecutor``, or a way to one."""
+        """Does the work: ``ThreadExecutor``, or a way to one."""
 
         def submit(self, ticket: int, work: Work) -> object:
             """Begins work."""
@@ -60,28 +61,24 @@ class Tickets:
         self._pauses: list[_Pause] = []
         self._callbacks: dict[int, Callback] = {}
         self._outcomes: dict[int, Outcome] = {}
-        """Those that ``next_done`` has told and ``take`` has not."""
-
-    @property
-    def are_under_way(self) -> bool:
-        """Whether there are any."""
-        return bool(self._work or self._pauses)
+        """Outcomes that ``next_done`` has named and ``take`` has not taken."""
 
     def begin(self, work: Work) -> int:
-        """Has the executor do work; returns its ticket."""
+        """Has the executor do work; returns the ticket."""
         self._last += 1
         self._executor.submit(self._last, work)
         self._work[self._last] = work
         return self._last
 
     def begin_pause(self, seconds: float) -> int:
-        """Has time pass; returns its ticket."""
+        """Begins a pause; returns its ticket."""
         self._last += 1
-        heapq.heappush(self._pauses, _Pause(time.monotonic() + seconds, self._last))
+        heapq.heappush(self._pauses, _Pause(time.monotonic() + bounded(seconds), self._last))
         return self._last
 
     def next_done(self, seconds: float = math.inf) -> tuple[Any, ...]:
-        """Waits for a ticket, at most so many seconds; returns its number, or nothing.
+        """Waits for a ticket to come to its end, at most so many seconds; returns its number, or
+        nothing.
 
         When true, a Lua function and its arguments come behind it, the ticket's work calls back,
         and ``answer`` takes what that comes to.
@@ -90,11 +87,11 @@ class Tickets:
         while True:
             now = time.monotonic()
             if self._pauses and self._pauses[0].end <= now:
-                return self._tell(Outcome(heapq.heappop(self._pauses).ticket))
+                return self._keep(Outcome(heapq.heappop(self._pauses).ticket))
             until = min(end, self._pauses[0].end) if self._pauses else end
             done = self._wait(None if until == math.inf else max(0.0, until - now))
             if isinstance(done, Outcome):
-                return self._tell(done)
+                return self._keep(done)
             called = done and self._accept(done)
             if called:
                 return called
@@ -102,7 +99,7 @@ class Tickets:
                 return ()
 
     def take(self, ticket: int) -> object:
-        """Returns what a ticket that ``next_done`` told came to; nothing for a pause.
+        """Returns the result of a ticket that ``next_done`` has named; nothing for a pause.
 
         Raises what its work has raised.
         """
@@ -113,12 +110,12 @@ class Tickets:
         return work.finish(result) if work else ()
 
     def answer(self, ticket: int, results: tuple[Any, ...]) -> None:
-        """Takes what a ticket's callback came to, as the boot file's ``run`` tells it."""
+        """Takes the outcome of a ticket's callback, as the boot file's ``run`` returns it."""
         callback = self._callbacks.pop(ticket)
         callback.settle(lambda: callback.finish(results))
 
     def context(self, ticket: int) -> Context:
-        """Returns context variables for a call: those of the work that has led here.
+        """Returns the context variables for a call: those of the work that has led here.
 
         Args:
             ticket: of work that has called back, and waits for that; 0 for none.
@@ -127,7 +124,7 @@ class Tickets:
         return callback.context.copy() if callback else copy_context()
 
     def cancel(self, ticket: int) -> None:
-        """Ends what nobody waits for any more."""
+        """Ends a ticket that nobody waits for any more."""
         self._outcomes.pop(ticket, None)
         if self._work.pop(ticket, None):
             self._executor.cancel(ticket)
@@ -136,14 +133,14 @@ class Tickets:
             heapq.heapify(self._pauses)
 
     def rest(self) -> None:
-        """Ends all that is under way: nobody waits for anything any more."""
+        """Ends everything under way: nobody waits for anything any more."""
         self._executor.stop()
         self._work.clear()
         self._pauses.clear()
         self._callbacks.clear()
         self._outcomes.clear()
 
-    def _tell(self, outcome: Outcome) -> tuple[int]:
+    def _keep(self, outcome: Outcome) -> tuple[int]:
         self._outcomes[outcome.ticket] = outcome
         return (outcome.ticket,)
 

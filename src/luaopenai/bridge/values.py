@@ -49,20 +49,20 @@ class Values:
         self._function_to_lua = function_to_lua
 
     def learn(self, boot: Any) -> None:
-        """Take from the boot file's table what tells null and empty arrays apart."""
+        """Takes from the boot file's table the means to tell null and empty arrays apart."""
         self._null = boot[b"null"]
         self._is_null = boot[b"is_null"]
         self._is_array = boot[b"is_array"]
         self._empty_array = boot[b"empty_array"]
 
     def to_lua(self, value: object, where: str = "value") -> Any:
-        """Returns the Lua value for a Python one; ``TypeError`` or ``ValueError`` names what has
-        none.
+        """Converts a Python value; raises ``TypeError`` or ``ValueError`` that names what Lua
+        lacks.
         """
         return None if value is None else self._to_lua(value, where, 0)
 
     def byte_list(self, items: list[bytes]) -> Any:
-        """Returns a Lua table of byte strings, for little."""
+        """Returns a Lua table of byte strings, without converting each."""
         return self._table_from(items)
 
     def _to_lua(self, value: object, where: str, depth: int) -> Any:
@@ -110,8 +110,8 @@ class Values:
         return table
 
     def to_python(self, value: Any, where: str = "value") -> Any:
-        """Returns the Python value for a Lua one; ``TypeError`` or ``ValueError`` names what has
-        none.
+        """Converts a Lua value; raises ``TypeError`` or ``ValueError`` that names what Python
+        lacks.
         """
         return self._to_python(value, where, 0)
 
@@ -184,7 +184,7 @@ class LuaFunction:
         self._call = call
 
     def __call__(self, *args: object) -> Any:
-        """Call it."""
+        """Calls it."""
         return self._call(self.function, args)
 
     def __repr__(self) -> str:

@@ -38,11 +38,12 @@ class Work:
         self.discard = discard
 
     def do(self) -> Any:
-        """Does it here and now; returns what is asked for."""
+        """Does the work at once; returns its result."""
         return self.finish(self.run())
 
     def begin(self, tickets: Tickets, callback: int) -> int | tuple[None, Any]:
-        """Has it done elsewhere; returns its ticket, or None and what is asked for if it is there.
+        """Has the work done elsewhere; returns its ticket, or None and a result that is there
+        already.
 
         Args:
             tickets: those of the Lua state.

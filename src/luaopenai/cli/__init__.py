@@ -20,12 +20,12 @@ usage: luaopenai COMMAND ...
 
 
 def main() -> None:
-    """Run ``luaopenai``."""
+    """Runs ``luaopenai``."""
     _exit(_dispatch(sys.argv[1:]))
 
 
 def lua_main() -> None:
-    """Run ``luaopenai-lua``, which takes what the ``lua`` command takes."""
+    """Runs ``luaopenai-lua``, which takes what the ``lua`` command takes."""
     # First of all: Ctrl-C may come while the rest is loaded.
     from luaopenai.cli.signals import end_on_interrupt
 

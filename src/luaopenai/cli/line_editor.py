@@ -67,9 +67,7 @@ class LineEditor:
             self._readline.write_history_file(self._history)
 
     def read(self, prompt: str) -> str:
-        """Returns the next line; raises ``EOFError`` at the end, ``KeyboardInterrupt`` upon
-        Ctrl-C.
-        """
+        """Reads a line; raises ``EOFError`` at the end, ``KeyboardInterrupt`` upon Ctrl-C."""
         before, handler = self._hook.value, signal.getsignal(signal.SIGINT)
         try:
             if handler is signal.default_int_handler:
@@ -84,7 +82,7 @@ class LineEditor:
             signal.signal(signal.SIGINT, handler)
 
     def _idle(self) -> int:
-        """Called by readline ten times a second; what this raises, readline does not hear of."""
+        """Serves tasks when readline calls, ten times a second; keeps what they raise."""
         try:
             self._is_serving = True
             self._on_idle(_has_input)
@@ -96,13 +94,13 @@ class LineEditor:
         return 0
 
     def _interrupt(self, _: int, frame: FrameType | None) -> None:
-        """Raises ``KeyboardInterrupt`` where that ends the line, or what runs in its stead."""
+        """Raises ``KeyboardInterrupt`` where that ends the line, or tasks that run meanwhile."""
         if self._is_serving or (frame is not None and frame.f_code is LineEditor.read.__code__):
             raise KeyboardInterrupt
         self._interrupt_soon()
 
     def _interrupt_soon(self) -> None:
-        """Send a signal in a moment: what ends a line is one that breaks off readline's own wait.
+        """Sends a signal in a moment: only one that breaks off readline's own wait ends a line.
 
         Until then no Python may run: the signal's handler would run in it, and not in that wait.
         """
@@ -120,7 +118,7 @@ def _has_input() -> bool:
 
 
 def _history_file() -> Path:
-    """Returns where the history is, in the user's folder for what programs remember."""
+    """Returns the path of the history, in the user's folder for programs' state."""
     if base := os.environ.get("XDG_STATE_HOME"):
         return Path(base) / "luaopenai" / "history"
     if sys.platform == "darwin":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from luaopenai.client.doors import speak_through
 from luaopenai.client.openai import OpenAI
-from luaopenai.client.settings import Settings
 from luaopenai.client.transport import RawResponse, Transport
 from luaopenai.local import shortcoming
 
@@ -40,15 +40,14 @@ class _TellingTransport(Transport):
         url: str,
         headers: Mapping[str, str],
         body: bytes | None = None,
-        settings: Settings | None = None,
-        before_send: Callable[[Exception | None], object] | None = None,
+        *more: Any,
     ) -> RawResponse:
-        """Send a request."""
-        answer = super().open(method, url, headers, body, settings, before_send)
+        """Sends a request, and says what it asks for in vain; see ``Transport.open``."""
+        response = super().open(method, url, headers, body, *more)
         if url.startswith(self._base_url):
             path = url[len(self._base_url) :].partition("?")[0]
-            self._say(shortcoming(path, body, answer.status, is_embedded=self._is_embedded))
-        return answer
+            self._say(shortcoming(path, body, response.status, is_embedded=self._is_embedded))
+        return response
 
     def _say(self, what: str | None) -> None:
         if what and what not in self._said:

@@ -11,7 +11,7 @@ usage: luaopenai model pull [--force]   fetch the embedded model, once; --force:
 
 
 def model(argv: list[str]) -> int:
-    """``luaopenai model``: returns the exit status."""
+    """Runs ``luaopenai model``; returns the exit status."""
     from luaopenai.local import LocalModelError, model_path, progress_bar, pull_model
 
     if argv in (["--help"], ["-h"]):

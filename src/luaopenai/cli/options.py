@@ -12,7 +12,7 @@ class UsageError(Exception):
 
 
 class Options:
-    """What the command line asks for.
+    """The options and arguments of a command line.
 
     Attributes:
         steps: ``("-e", CODE)`` and ``("-l", MODULE)`` in their order.
@@ -39,7 +39,7 @@ class Options:
 
 
 def parse(argv: list[str], long_values: frozenset[str], long_flags: frozenset[str]) -> Options:
-    """Read the options before the script; raises ``UsageError``."""
+    """Reads the options before the script; raises ``UsageError``."""
     options = Options()
     rest = list(argv)
     while rest and rest[0].startswith("-") and rest[0] != "-":

@@ -12,7 +12,7 @@ usage: luaopenai path   tell where the bundled Lua files are, for an editor's li
 
 
 def path(argv: list[str]) -> int:
-    """``luaopenai path``: returns the exit status."""
+    """Runs ``luaopenai path``; returns the exit status."""
     if argv in (["--help"], ["-h"]):
         print(HELP, end="")
         return 0

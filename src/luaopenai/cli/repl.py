@@ -29,17 +29,17 @@ class InteractiveRuntime(Runtime):
     _repl: dict[bytes, Any] | None = None
 
     def begin_session(self) -> None:
-        """From now on, Lua looks for Ctrl-C while it runs; the JIT compiler is off."""
+        """Has Lua look for Ctrl-C while it runs from now on, which turns the JIT compiler off."""
         self._repl = dict(self._state.boot[b"repl"]().items())
 
     def evaluate(self, chunk: Any) -> None:
-        """Call a chunk, and show what it returns."""
+        """Calls a chunk and shows what it returns."""
         self._call_ours(b"begin")
         results = self._in_lua(chunk, (), lambda found: found)
         self._call_ours(b"present", *results)
 
     def turn(self, seconds: float = 0.0) -> bool:
-        """Let tasks go on that need not wait; whether one did.
+        """Lets tasks go on that need not wait; returns whether one did.
 
         Raises ``LuaError`` when one has failed, and nobody has asked.
         """
@@ -47,13 +47,13 @@ class InteractiveRuntime(Runtime):
         return went_on[0]
 
     def complete(self, text: str) -> list[str]:
-        """Returns what a name that is being typed may become."""
+        """Returns the completions of a name that is being typed."""
         (names,) = self._call_ours(b"complete", text)
         found: list[str] = names.decode().split("\n")
         return found if names else []
 
     def _recover(self, raised: BaseException) -> None:
-        """Forgets what Lua was left in the midst of; upon Ctrl-C, tasks of former chunks go on."""
+        """Forgets the tasks that Lua was in; upon Ctrl-C, tasks of former chunks go on."""
         if self._repl is None or not isinstance(raised, KeyboardInterrupt):
             super()._recover(raised)
         else:
@@ -73,7 +73,7 @@ class Repl:
         self._editor: Any = None
 
     def loop(self) -> None:
-        """Read and run until the input ends."""
+        """Reads and runs until the input ends."""
         from luaopenai.cli.signals import raise_on_interrupt
 
         raise_on_interrupt()
@@ -94,7 +94,7 @@ class Repl:
         self._finish()
 
     def _finish(self) -> None:
-        """Wait for the tasks that still run; Ctrl-C ends them."""
+        """Waits for the tasks that still run; Ctrl-C ends them."""
         try:
             self._runtime.finish_tasks()
         except LuaError as error:
@@ -112,9 +112,7 @@ class Repl:
         return contextlib.nullcontext()
 
     def _read(self) -> Any:
-        """Returns a statement or expression, of as many lines as it needs, as a chunk; None at the
-        end.
-        """
+        """Reads a statement or an expression of any number of lines; returns None at the end."""
         code = self._read_line("> ")
         while code is not None:
             expression = code.removeprefix("=")
@@ -149,7 +147,7 @@ class Repl:
             return None
 
     def _wait_for_line(self) -> None:
-        """Let tasks go on until a line is there; on systems that can tell."""
+        """Lets tasks go on until a line is there, on systems that can tell."""
         import select
 
         with contextlib.suppress(OSError):
@@ -157,7 +155,7 @@ class Repl:
                 self._serve_tasks(lambda: bool(select.select([sys.stdin], [], [], 0)[0]))
 
     def _serve_tasks(self, is_wanted: Callable[[], bool]) -> None:
-        """Let tasks go on until they wait, or something else is wanted of this thread."""
+        """Lets tasks go on until they wait, or this thread is needed elsewhere."""
         try:
             while self._runtime.turn(_SLICE) and not is_wanted():
                 pass
@@ -166,7 +164,7 @@ class Repl:
 
 
 def _is_begun(failure: LuaError) -> bool:
-    """Returns whether code is no Lua just because it ends too early."""
+    """Returns whether code is no Lua merely because it ends too early."""
     return failure.message.endswith("near '<eof>'")
 
 

@@ -72,7 +72,7 @@ _FLAGS = frozenset({"--local", "--no-rocks", "--sandbox"})
 
 
 def run(argv: list[str]) -> int:
-    """``luaopenai run``: returns the exit status."""
+    """Runs ``luaopenai run``; returns the exit status."""
     try:
         options = parse(argv, _VALUES, _FLAGS)
         if not (options.help or options.version):
@@ -96,7 +96,7 @@ def run(argv: list[str]) -> int:
 
 
 def run_lua(argv: list[str]) -> int:
-    """``luaopenai-lua``: returns the exit status."""
+    """Runs ``luaopenai-lua``; returns the exit status."""
     try:
         options = parse(argv, frozenset(), frozenset())
     except UsageError as error:
@@ -115,7 +115,7 @@ def run_lua(argv: list[str]) -> int:
 
 
 def version() -> str:
-    """Returns the versions of all that runs a script."""
+    """Returns the versions of everything that runs a script."""
     from luaopenai.bridge.runtime import Runtime
 
     luajit = Runtime(rocks=False).run_string("return jit.version")
@@ -153,9 +153,7 @@ def _check(options: Options) -> None:
 
 
 def _make_client(options: Options, base_url: str | None) -> OpenAI:
-    """Returns the client for a script in the sandbox: of the company whose server it is to speak
-    to.
-    """
+    """Returns the client for a script in the sandbox, of the company that it is to speak to."""
     from luaopenai.client import compat
     from luaopenai.client.openai import OpenAI
     from luaopenai.client.servers import PROVIDERS
@@ -168,9 +166,7 @@ def _make_client(options: Options, base_url: str | None) -> OpenAI:
 
 
 def _visible_environment(options: Options, client: OpenAI) -> dict[str, str]:
-    """Returns the variables that a script in the sandbox may see; raises ``UsageError`` for a
-    key.
-    """
+    """Returns the variables that a sandboxed script may see; raises ``UsageError`` for a key."""
     names = options.repeated.get("--allow-env", [])
     holders = {"OPENAI_API_KEY", options.values.get("--api-key-env")}
     from luaopenai.client.doors import connection_of
@@ -183,7 +179,7 @@ def _visible_environment(options: Options, client: OpenAI) -> dict[str, str]:
 
 
 def _run_sandboxed(options: Options, base_url: str | None, client: OpenAI | None) -> int:
-    """Run the script as a plugin, in a process of its own."""
+    """Runs the script as a plugin, in a process of its own."""
     from luaopenai import LimitExceeded, Limits, PluginHost
 
     limits = {
@@ -312,7 +308,7 @@ def _run_steps(runtime: Runtime, options: Options) -> None:
 
 
 def _arg(options: Options) -> dict[int, object]:
-    """Lua's ``arg``: the script is number 0, what stands before it has negative numbers."""
+    """Returns Lua's ``arg``: the script is number 0, the words before it have negative numbers."""
     words = list(sys.orig_argv)
     script = len(words) - len(options.args) - (options.script is not None)
     arg: dict[int, object] = {i - script: os.fsencode(word) for i, word in enumerate(words)}
@@ -320,7 +316,7 @@ def _arg(options: Options) -> dict[int, object]:
 
 
 def _without_shebang(code: bytes) -> bytes:
-    """Code for Lua: a first line that starts with # is the shell's; the line numbers stay."""
+    """Empties a first line that starts with #, which is for the shell; the line numbers stay."""
     if not code.startswith(b"#"):
         return code
     _, newline, rest = code.partition(b"\n")

@@ -21,7 +21,7 @@ _PORT = 8080
 
 
 def serve(argv: list[str]) -> int:
-    """``luaopenai serve``: returns the exit status."""
+    """Runs ``luaopenai serve``; returns the exit status."""
     try:
         options = parse(argv, frozenset({"--port", "--host", "--model-file"}), frozenset())
         port = options.values.get("--port", str(_PORT))

@@ -26,7 +26,7 @@ else:
 
 
 def end_on_interrupt() -> None:
-    """From now on, Ctrl-C ends the process with 130, unless whoever started it had it ignored."""
+    """Has Ctrl-C end the process with 130 from now on, unless its parent had SIGINT ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
         if hasattr(signal, "siginterrupt"):
@@ -35,13 +35,13 @@ def end_on_interrupt() -> None:
 
 
 def raise_on_interrupt() -> None:
-    """From now on, Ctrl-C raises ``KeyboardInterrupt`` again, and ends waits in C."""
+    """Has Ctrl-C raise ``KeyboardInterrupt`` again from now on, and end waits in C."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def watch_signals() -> None:
-    """The same while Lua runs; and a closed standard output ends the process with 141."""
+    """Has Ctrl-C end the process while Lua runs, too, and a closed standard output with 141."""
     end_on_interrupt()
     read, writer = _open_wakeup()
     if hasattr(signal, "SIGPIPE"):
@@ -51,7 +51,7 @@ def watch_signals() -> None:
 
 
 def _open_wakeup() -> tuple[Callable[[int], bytes], int]:
-    """Returns what reads the numbers of signals, and the descriptor that Python writes them to."""
+    """Returns a reader of signals' numbers, and the descriptor that Python writes them to."""
     if hasattr(os, "set_blocking"):
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
@@ -64,7 +64,7 @@ def _open_wakeup() -> tuple[Callable[[int], bytes], int]:
 
 
 def quit_now(code: int) -> None:
-    """Leave the process at once, from any thread, with the output buffers written."""
+    """Ends the process at once, from any thread, with the output buffers written."""
     try:
         _write_buffers()
     finally:
@@ -76,11 +76,11 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _note(_signal: int, _frame: FrameType | None) -> None:
-    """Take a signal, so that Python's C-level handler tells the watching thread of it."""
+    """Takes a signal, so that Python's C-level handler tells the watching thread of it."""
 
 
 def _write_buffers() -> None:
-    """Write Lua's output, which is in C's buffers."""
+    """Writes Lua's output, which is in C's buffers."""
     import ctypes
     import threading
 
@@ -100,7 +100,7 @@ def _write_buffers() -> None:
 
 
 def _standard_output(library: object) -> object:
-    """C's ``stdout``; None, which stands for all files, where it goes by a name of its own."""
+    """Returns C's ``stdout``; None, which stands for all files, where it has another name."""
     from ctypes import c_void_p
 
     for name in ("stdout", "__stdoutp"):

@@ -23,7 +23,7 @@ Runs busted, as installed by LuaRocks or the system, under this interpreter.
 
 
 def test(argv: list[str]) -> int:
-    """``luaopenai test``: returns busted's exit status."""
+    """Runs ``luaopenai test``; returns busted's exit status."""
     if argv in (["--help"], ["-h"]):
         print(HELP, end="")
         return 0

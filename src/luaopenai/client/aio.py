@@ -36,7 +36,7 @@ _END = object()
 async def in_thread(
     work: Callable[[], Result], on_cancel: Callable[[], Any] | None = None
 ) -> Result:
-    """Run blocking work in a thread; a cancel closes the connection that it uses.
+    """Runs blocking work in a thread; a cancel closes the connection that it uses.
 
     Args:
         work: what to run.
@@ -146,7 +146,7 @@ class AsyncOpenAI(AsyncEndpointMethods):
         await self.close()
 
     async def close(self) -> None:
-        """Close the client's connections."""
+        """Closes the client's connections."""
         self._client.close()
 
     def with_options(self, **options: Any) -> AsyncOpenAI:
@@ -196,7 +196,7 @@ class AsyncOpenAI(AsyncEndpointMethods):
         *,
         stream: bool = False,
     ) -> AsyncCall[Any, Event]:
-        """Any other endpoint."""
+        """Sends a request to any other endpoint; see ``OpenAI.request``."""
         opts = {"stream_callback": stream_callback, **({"stream": True} if stream else {})}
         return AsyncCall(self._client.request, method, path, payload, headers, **opts)
 
@@ -211,7 +211,7 @@ class AsyncOpenAI(AsyncEndpointMethods):
     def chat(
         self, messages: list[Event], stream_callback: StreamCallback | None = None, **opts: Any
     ) -> AsyncCall[Any, Chunk]:
-        """``POST /chat/completions``; iterated, it gives the reply's chunks."""
+        """Sends ``POST /chat/completions``; iterated, it gives the reply's chunks."""
         return AsyncCall(self._client.chat, messages, stream_callback=stream_callback, **opts)
 
     @overload
@@ -225,7 +225,7 @@ class AsyncOpenAI(AsyncEndpointMethods):
     def create_chat_completion(
         self, messages: list[Event], stream_callback: EventCallback | None = None, **opts: Any
     ) -> AsyncCall[Any, Event]:
-        """``POST /chat/completions``; iterated, it gives the raw events."""
+        """Sends ``POST /chat/completions``; iterated, it gives the raw events."""
         work = self._client.create_chat_completion
         return AsyncCall(work, messages, stream_callback=stream_callback, **opts)
 
@@ -240,7 +240,7 @@ class AsyncOpenAI(AsyncEndpointMethods):
     def create_response(
         self, input: str | list[Event], stream_callback: EventCallback | None = None, **opts: Any
     ) -> AsyncCall[Any, Event]:
-        """``POST /responses``; iterated, it gives the events."""
+        """Sends ``POST /responses``; iterated, it gives the events."""
         work = self._client.create_response
         return AsyncCall(work, input, stream_callback=stream_callback, **opts)
 
@@ -249,7 +249,7 @@ class AsyncOpenAI(AsyncEndpointMethods):
         return _items(self._client._pages(find_list(name), name, ids, query))
 
     async def wait_for(self, name: str, /, *ids: Any, **options: Any) -> Any:
-        """Asks again and again until something is done; see ``OpenAI.wait_for``."""
+        """Repeats a request until something is done; see ``OpenAI.wait_for``."""
         return await in_thread(partial(self._client.wait_for, name, *ids, **options))
 
     def _begin(self, name: str, *args: Any, **opts: Any) -> Plain:
@@ -273,7 +273,7 @@ class AsyncChatSession:
         return self.session.last_response
 
     def append_message(self, *messages: Event) -> None:
-        """Check each message and append it to the history."""
+        """Checks each message and appends it to the history."""
         self.session.append_message(*messages)
 
     def last_message(self) -> Event | None:
@@ -291,7 +291,7 @@ class AsyncChatSession:
     def send(
         self, message: str | Event, stream_callback: StreamCallback | None = None, **opts: Any
     ) -> AsyncCall[Any, Chunk]:
-        """Append a message; await the model's reply, or iterate over its chunks."""
+        """Appends a message; awaited, it gives the model's reply, iterated its chunks."""
         return AsyncCall(self.session.send, message, stream_callback=stream_callback, **opts)
 
     @overload
@@ -311,7 +311,7 @@ class AsyncChatSession:
         stream_callback: StreamCallback | None = None,
         **opts: Any,
     ) -> AsyncCall[Any, Chunk]:
-        """Returns the model's reply to the history as it stands."""
+        """Asks for the model's reply to the history as it stands; see ``send``."""
         work = self.session.generate_response
         return AsyncCall(work, append_response, stream_callback=stream_callback, **opts)
 
@@ -329,7 +329,7 @@ class AsyncResponsesChatSession:
 
     @property
     def current_response_id(self) -> str | None:
-        """What the next request continues from."""
+        """The id of the response that the next request continues from."""
         return self.session.current_response_id
 
     @property
@@ -348,7 +348,7 @@ class AsyncResponsesChatSession:
     def send(
         self, input: str | list[Event], stream_callback: TextCallback | None = None, **opts: Any
     ) -> AsyncCall[Any, TextChunk]:
-        """Send input; await the response, or iterate over its text."""
+        """Sends input; awaited, it gives the response, iterated its text."""
         return AsyncCall(self.session.send, input, stream_callback=stream_callback, **opts)
 
     @overload
@@ -362,7 +362,7 @@ class AsyncResponsesChatSession:
     def create_response(
         self, input: str | list[Event], stream_callback: TextCallback | None = None, **opts: Any
     ) -> AsyncCall[Any, TextChunk]:
-        """Create a response with the parameters given."""
+        """Creates a response with the parameters given; see ``send``."""
         return AsyncCall(
             self.session.create_response, input, stream_callback=stream_callback, **opts
         )

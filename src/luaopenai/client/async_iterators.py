@@ -32,7 +32,7 @@ class AsyncStream(Generic[Piece]):
         self._stream = stream
         self._call = Call()
         self._arrived: asyncio.Queue[tuple[Any, BaseException | None]] | None = None
-        """What the thread has read, once there is one: pieces or ``_END``, and failures."""
+        """The pieces that the thread has read, or ``_END``, each with a failure or None."""
         self._is_closed = False
 
     @property
@@ -41,7 +41,7 @@ class AsyncStream(Generic[Piece]):
         return self._stream.response
 
     async def close(self) -> None:
-        """End the stream: no piece comes any more."""
+        """Ends the stream: no piece comes any more."""
         self._end()
 
     def __aiter__(self) -> Self:
@@ -96,12 +96,12 @@ class AsyncReplyStream(AsyncStream[Piece], Generic[Piece, Reply]):
 
     @property
     def reply(self) -> Reply:
-        """What ``send`` would have returned; raises ``RuntimeError`` before the stream's end."""
+        """The reply, as ``send`` returns it; raises ``RuntimeError`` before the stream's end."""
         return self._stream.reply
 
 
 def for_asyncio(result: Any) -> Any:
-    """Returns what a synchronous call has returned, as asyncio's users get it."""
+    """Wraps a stream that a synchronous call has returned; returns any other result as it is."""
     if isinstance(result, ReplyStream):
         return AsyncReplyStream(result)
     return AsyncStream(result) if isinstance(result, Stream) else result
@@ -110,7 +110,7 @@ def for_asyncio(result: Any) -> Any:
 def _begin_reading(
     stream: Stream[Any], call: Call
 ) -> asyncio.Queue[tuple[Any, BaseException | None]]:
-    """Start a thread that reads a stream until its end, or until the call is cancelled."""
+    """Starts a thread that reads a stream until its end, or until the call is cancelled."""
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[tuple[Any, BaseException | None]] = asyncio.Queue()
 

@@ -23,7 +23,7 @@ class ToolCalls:
         self._calls: list[tuple[int, Call]] = []
 
     def add(self, piece: Mapping[str, Any]) -> None:
-        """Join a piece to its call."""
+        """Adds a piece to its call."""
         function = piece.get("function")
         function = function if isinstance(function, dict) else {}
         call = self._find(piece, function)
@@ -33,7 +33,7 @@ class ToolCalls:
         add_texts(call["function"], function)
 
     def whole(self) -> list[Call]:
-        """Returns the calls, in the order of their indexes."""
+        """Returns the calls in the order of their indexes."""
         return [call for _, call in sorted(self._calls, key=lambda pair: pair[0])]
 
     def _find(self, piece: Mapping[str, Any], function: Mapping[str, Any]) -> Call:
@@ -55,7 +55,7 @@ class ToolCalls:
 
 
 def add_texts(function: dict[str, str], piece: Mapping[str, Any]) -> None:
-    """Join a piece's name and arguments to those of its function; a name may come repeatedly."""
+    """Appends a piece's name and arguments to a function's; a name that comes again is the same."""
     name, arguments = piece.get("name"), piece.get("arguments")
     if isinstance(name, str) and name != function["name"]:
         function["name"] += name

@@ -18,7 +18,7 @@ class Cancelled(BaseException):
 
 
 class Call:
-    """What a thread does for somebody who may lose interest; a context manager in that thread."""
+    """Work in a thread that can be cancelled from another; a context manager in the first."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
@@ -44,7 +44,7 @@ class Call:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """End what the thread waits for, from any thread; nothing further is sent."""
+        """Ends what the thread waits for, from any thread; nothing further is sent."""
         with self._lock:
             self._cancelled.set()
             self._end_wait()
@@ -55,19 +55,19 @@ class Call:
             raise Cancelled
 
     def attach(self, end: Callable[[], object]) -> None:
-        """Note how to end what the thread is about to wait for."""
+        """Notes how to end what the thread is about to wait for."""
         with self._lock:
             self._end = end
             if self.is_cancelled:
                 self._end_wait()
 
     def detach(self) -> None:
-        """The connection, or whatever was waited for, is somebody else's from now on."""
+        """Forgets how to end the wait: the connection is somebody else's from now on."""
         with self._lock:
             self._end = None
 
     def pause(self, seconds: float) -> None:
-        """Sleep; raises ``Cancelled`` when nobody waits any more."""
+        """Sleeps; raises ``Cancelled`` when nobody waits any more."""
         if self._cancelled.wait(seconds):
             raise Cancelled
 
@@ -85,7 +85,12 @@ def current_call() -> Call | None:
 def pause(seconds: float) -> None:
     """Sleeps; raises ``Cancelled`` when the call that this thread is in is cancelled."""
     call = current_call()
-    (call.pause if call else time.sleep)(min(max(0.0, seconds), _LONGEST))
+    (call.pause if call else time.sleep)(bounded(seconds))
+
+
+def bounded(seconds: float) -> float:
+    """Limits the seconds of a pause to what the clocks can hold."""
+    return min(max(0.0, seconds), _LONGEST)
 
 
 def check_cancelled() -> None:

@@ -63,7 +63,7 @@ class ChatSession:
         self.append_message(*(messages or ()))
 
     def append_message(self, *messages: Message) -> None:
-        """Check each message and append it to the history; raises ``ValueError`` for a bad one."""
+        """Checks messages and appends them to the history; raises ``ValueError`` for a bad one."""
         for message in messages:
             check_message(message)
             self.messages.append(message)
@@ -89,7 +89,7 @@ class ChatSession:
         stream_callback: StreamCallback | None = None,
         **opts: Any,
     ) -> str | Message | ReplyStream[Chunk, str | Message]:
-        """Append a message (a string is the user's) and return the model's reply.
+        """Appends a message (a string is the user's) and returns the model's reply.
 
         Args:
             message: text, or a message dict.
@@ -163,7 +163,7 @@ class ChatSession:
         return ReplyStream(stream, chunks(), finish)
 
     def _keep(self, whole: Message, append_response: bool) -> str | Message:
-        """Append a reply to the history if need be; what ``send`` returns of it."""
+        """Appends a reply to the history where that is wanted; returns what ``send`` does."""
         reply = history_message(whole)
         if append_response:
             self.append_message(reply)

@@ -49,7 +49,7 @@ class ChunkedResponse(HTTPResponse):
     _left = 0
     """Bytes that the current chunk still lacks."""
     _line_end = b""
-    """What stands before the next chunk's size: nothing before the first one's."""
+    """The line end before the next chunk's size; empty before the first one's."""
 
     def __init__(
         self, sock: socket.socket, *args: Any, deadline: Deadline | None = None, **options: Any
@@ -60,7 +60,7 @@ class ChunkedResponse(HTTPResponse):
             self.fp = io.BufferedReader(TimedFile(sock, deadline))
 
     def begin(self) -> None:
-        """Read the status and the headers."""
+        """Reads the status and the headers."""
         version, self.status, reason = self._read_status()
         self.code, self.reason = self.status, reason.strip()
         if not version.startswith(("HTTP/1.", "HTTP/0.9")):
@@ -133,7 +133,7 @@ class ChunkedResponse(HTTPResponse):
         return b"".join(pieces)
 
     def _finish(self, data: bytes, at: int, end: int) -> int:
-        """Pass over the trailer, once all of it is there, and let the connection be used again."""
+        """Skips the trailer, once all of it is there, so that the connection can be used again."""
         if data[end + 2 : end + 4] == b"\r\n":
             stop = end + 4
         else:
@@ -146,7 +146,7 @@ class ChunkedResponse(HTTPResponse):
 
 
 def _read_headers(file: Any) -> HTTPHeaderDict:
-    """Headers, up to the blank line after them."""
+    """Reads the headers, up to the blank line after them."""
     headers, lines, is_plain = HTTPHeaderDict(), [], True
     while True:
         line = file.readline(_LONGEST_LINE + 1)
@@ -181,7 +181,7 @@ def _read_length(text: str | None) -> int | None:
 
 
 def _size(line: bytes, before: bytes) -> int:
-    """Returns the size that a chunk's first line tells; the events of a stream are of few sizes."""
+    """Returns the size in a chunk's first line; known ones are cached, for streams use few."""
     return (_known_size if len(line) < _SHORT_LINE else _read_size)(line, before)
 
 

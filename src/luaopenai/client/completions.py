@@ -1,4 +1,4 @@
-"""What a chat completion and its stream mean; decided without I/O."""
+"""Reads chat completions and the events of their streams; does no I/O."""
 
 from __future__ import annotations
 
@@ -37,26 +37,25 @@ class Chunk(dict):  # type: ignore[type-arg]
 
 
 def check_status(status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
-    """Raises an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
+    """Raises an ``APIStatusError`` with the server's own words unless ``status`` is 200."""
     if status != 200:
         raise bad_status(status, body, headers)
 
 
 def is_success(status: int) -> bool:
-    """Returns whether a status says that the request was carried out."""
+    """Returns whether a status reports that the request was carried out."""
     return 200 <= status < 300
 
 
 def bad_status(
     status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> APIStatusError:
-    """Returns the error for an answer whose status is no success."""
+    """Returns the error for a response whose status is no success."""
     return status_error(f"Bad status: {status}{error_text(body)}", status, body, headers)
 
 
 def find_message(status: int, body: Any) -> Message:
-    """Returns the reply's message in a chat completion, with nothing in it that cannot be sent
-    again.
+    """Returns the message in a chat completion, without anything that cannot be sent again.
 
     Raises ``APIError`` where there is none, and where the model refuses: with its words.
     """
@@ -80,7 +79,7 @@ def _sendable(message: Message) -> Message:
 
 
 def refusal_of(message: Message) -> str:
-    """With which words the model refuses in a message, or ""; a call is no refusal."""
+    """Returns the words with which the model refuses, or ""; a message with calls is no refusal."""
     refusal = message.get("refusal")
     return refusal if isinstance(refusal, str) and is_plain(message) else ""
 
@@ -89,7 +88,7 @@ _MISSING = object()
 
 
 def _reply_fault(body: object) -> str:
-    """Returns what keeps a body from being a chat completion, or "".
+    """Returns why a body is not a chat completion, or "".
 
     Worded as a shape check of Lua tables would: test suites compare the text.
     """
@@ -115,7 +114,7 @@ def _field(table: dict[str, Any] | list[Any], key: str | int) -> object:
 
 
 def lua_type(value: object) -> str:
-    """Returns what Lua's ``type`` says of a decoded JSON value."""
+    """Returns the name that Lua's ``type`` gives a decoded JSON value."""
     if value is _MISSING:
         return "nil"
     if value is None:
@@ -145,13 +144,13 @@ def history_message(message: Message) -> Message:
 
 
 def _filled(table: Mapping[str, Any], field: str, kind: type) -> Any:
-    """Returns a field that is of this kind and not empty, or None."""
+    """Returns a field if it is of this kind and not empty, or None."""
     value = table.get(field)
     return value if value and isinstance(value, kind) else None
 
 
 def read_chunk(event: object) -> Chunk | None:
-    """Returns the chunk in a stream's event, or None: it takes exactly one choice, with a delta."""
+    """Returns the chunk in a stream's event; None unless there is one choice, with a delta."""
     if not isinstance(event, dict) or event.get("object") not in _CHUNK_OBJECTS:
         return None
     choices = event.get("choices")
@@ -177,7 +176,7 @@ _EXACT = 2**53
 
 
 def _add_more(chunk: Chunk, delta: dict[str, Any]) -> None:
-    """Add to a chunk what its delta brings beside a text."""
+    """Adds to a chunk what its delta holds beside a text."""
     if not chunk["content"] and "content" in delta:
         chunk.is_content_empty = True
     calls = [piece for piece in _filled(delta, "tool_calls", list) or () if isinstance(piece, dict)]

@@ -44,7 +44,7 @@ class Connection(HTTPConnection):
     """Method and target of a request that has no answer yet."""
 
     def connect(self) -> None:
-        """Open the connection; a cancel of the current call ends it."""
+        """Opens the connection; a cancel of the current call ends it."""
         self._has_served = False
         super().connect()
         self._let_end()
@@ -57,7 +57,7 @@ class Connection(HTTPConnection):
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        """Send a request; what is out of the ordinary goes urllib3's own way."""
+        """Sends a request; one out of the ordinary is left to urllib3."""
         self._sent = None
         self._let_end()
         head = _head(method, url, body, headers or {})
@@ -77,29 +77,29 @@ class Connection(HTTPConnection):
                 self.sock.sendall(body)
 
     def getresponse(self) -> Any:
-        """Read an answer's head; its body is read by ``read1`` alone."""
+        """Reads the head of a response; its body is read by ``read1`` alone."""
         # Where the server closes the connection after this answer, it is forgotten by then.
         hang_up = partial(self.sock.shutdown, socket.SHUT_RDWR)
         try:
-            answer = super().getresponse() if self._sent is None else self._read_head(*self._sent)
+            response = super().getresponse() if self._sent is None else self._read_head(*self._sent)
         except ConnectionError as error:
             if self._has_served:
                 raise KeptConnectionLostError from error
             raise
         self._has_served = True
-        self._last_headers = answer.headers
-        answer.hang_up = hang_up  # type: ignore[attr-defined]
-        return answer
+        self._last_headers = response.headers
+        response.hang_up = hang_up  # type: ignore[attr-defined]
+        return response
 
     @property
     def response_class(self) -> Any:  # type: ignore[override]
-        """What reads an answer: also that of a proxy, before there is a tunnel."""
+        """The class that reads responses, also a proxy's before there is a tunnel."""
         deadline = self.deadline
         return partial(ChunkedResponse, deadline=deadline) if deadline else ChunkedResponse
 
     @property
     def is_surely_kept(self) -> bool:
-        """Whether it may carry what must not be lost with it."""
+        """Whether it is safe for a request that must not be sent twice."""
         content_type = self._last_headers.get("content-type", "")
         return is_surely_kept(
             monotonic() - self._idle_since,
@@ -108,7 +108,7 @@ class Connection(HTTPConnection):
         )
 
     def rest(self) -> None:
-        """Note that the connection is idle from now on."""
+        """Notes that the connection is idle from now on."""
         self._idle_since = monotonic()
 
     def _read_head(self, method: str, target: str) -> HTTPResponse:
@@ -139,18 +139,18 @@ class Connection(HTTPConnection):
         )
 
     def _let_end(self) -> None:
-        """Let a cancel of the current call end this connection."""
+        """Lets a cancel of the current call end this connection."""
         call = current_call()
         if call is not None and self.sock is not None:
             call.attach(partial(self.sock.shutdown, socket.SHUT_RDWR))
 
 
 class TLSConnection(Connection, HTTPSConnection):
-    """The same over TLS."""
+    """A connection over TLS that a pool keeps."""
 
 
 def _head(method: str, target: str, body: Any, headers: Mapping[str, str]) -> bytes | None:
-    """Returns a request's head; None for one that urllib3 is to send in its own way.
+    """Returns a request's head; None for a request that is left to urllib3.
 
     The caller of ``Transport.open`` may choose the method and the headers, whose values have
     been checked there; the target has been escaped when its route was found.

@@ -35,11 +35,11 @@ class Deadline:
         return self.exists and monotonic() >= self._end
 
     def left(self) -> float:
-        """Returns the seconds until it; infinite when there is none."""
+        """Returns the seconds until the deadline; infinite when there is none."""
         return self._end - monotonic()
 
     def within(self, timeout: float) -> float:
-        """Returns a time-out that does not outlast it."""
+        """Returns a time-out that ends no later than the deadline."""
         return max(_LEAST, min(timeout, self.left())) if self.exists else timeout
 
 
@@ -56,11 +56,11 @@ class TimedFile(io.RawIOBase):
         self._deadline = deadline
 
     def readable(self) -> bool:
-        """Always."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what has arrived; raises ``TimeoutError``, ``TotalTimeoutError`` when too late."""
+        """Reads what has arrived; raises ``TimeoutError``, past the deadline a kind of its own."""
         if self._deadline.is_over:
             raise TotalTimeoutError
         self._sock.settimeout(self._deadline.within(self._timeout or math.inf))
@@ -68,6 +68,6 @@ class TimedFile(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Let go of the socket, which stays open."""
+        """Lets go of the socket, which stays open."""
         self._file.close()
         super().close()

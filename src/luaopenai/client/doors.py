@@ -1,4 +1,4 @@
-"""What this package does with a client beside calling its methods; no part of the interface."""
+"""The package's own ways to a client's private fields; no part of the interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Connection(NamedTuple):
-    """What a client speaks through, with which key, and with which model where none is named."""
+    """A client's server, key, transport and default model."""
 
     base_url: str
     api_key: str | None
@@ -21,17 +21,17 @@ class Connection(NamedTuple):
 
 
 def connection_of(client: OpenAI) -> Connection:
-    """Returns what a ``Runtime`` speaks through."""
+    """Returns the connection that a ``Runtime`` gives its scripts."""
     return Connection(client.base_url, client._api_key, client._transport, client.default_model)
 
 
 def home_of(client: OpenAI) -> Provider:
-    """Returns the server that a client's class is for."""
+    """Returns the company whose server a client's class is for."""
     return client._home()
 
 
 def speak_through(client: OpenAI, transport: Transport, api_key: str | None) -> None:
-    """Has a client send through another transport, with another key."""
+    """Makes a client send through another transport, with another key."""
     client._transport.close()
     client._transport, client._api_key = transport, api_key
 

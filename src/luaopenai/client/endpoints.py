@@ -102,14 +102,14 @@ class Endpoint:
 
 
 def missing(field: str) -> str:
-    """Returns what to say of a field that was left out."""
+    """Returns the error text for a field that was left out."""
     return f"{field} must be provided" if field == "input" else f"{field} is required"
 
 
 def fill_payload(
     endpoint: Endpoint, default_model: str, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns the fields to send: the endpoint's defaults, and the caller's own over them.
+    """Returns the fields to send: the endpoint's defaults, overridden by the caller's.
 
     Args:
         endpoint: where they go.
@@ -132,7 +132,7 @@ def fill_payload(
 
 
 def find(name: str, caller: str) -> Endpoint:
-    """Returns the endpoint of a client's method, for what calls it by name.
+    """Returns the endpoint of a client's method, for a caller that names it.
 
     Raises:
         ValueError: no endpoint has this name.
@@ -163,7 +163,7 @@ def _form(path: str, summary: str, *files: str, **more: Any) -> Endpoint:
 
 
 def _act(path: str, summary: str, **more: Any) -> Endpoint:
-    """An endpoint that is sent nothing."""
+    """Returns an endpoint whose requests have no body."""
     return Endpoint("POST", path, summary, **more)
 
 

@@ -1,4 +1,4 @@
-"""What the client raises when an answer is unusable or no answer came."""
+"""The errors that the client raises for an unusable response, or when none came."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OpenAIError(Exception):
         return str(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without another call of ``__init__``, whose arguments the text alone is not."""
+        """Pickles an error without a call of its ``__init__``, which takes more than the text."""
         from copyreg import __newobj__  # type: ignore[attr-defined]
 
         return __newobj__, (type(self), *self.args), self.__dict__
@@ -64,7 +64,7 @@ class APIError(OpenAIError):
 
     @property
     def code(self) -> Any:
-        """What the body gives as the error's code, such as ``invalid_api_key``, or None."""
+        """The error's code in the body, such as ``invalid_api_key``, or None."""
         error = self.body.get("error") if isinstance(self.body, dict) else None
         return error.get("code") if isinstance(error, dict) else None
 

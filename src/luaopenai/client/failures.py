@@ -1,4 +1,4 @@
-"""What went wrong on the network, in one line without credentials."""
+"""Words the failures of the network, each in one line without credentials."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from luaopenai.client.settings import Settings
 
 
 def was_sent(error: BaseException) -> bool:
-    """Returns whether the server may have seen the request: False when no connection came about."""
+    """Returns whether the server may have seen the request: not where there was no connection."""
     return not _find(
         error, urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError
     )
 
 
 def is_worth_a_retry(error: BaseException) -> bool:
-    """Returns whether another try could fare better: not with a certificate or a name that is
-    wrong.
-    """
+    """Returns whether another try could succeed: not with a wrong certificate or host name."""
     if _find(error, ssl.SSLCertVerificationError):
         return False
     lookup = _find(error, socket.gaierror)
@@ -41,14 +39,14 @@ def was_stale(error: BaseException) -> bool:
 
 
 def without_frames(error: Exception) -> Exception:
-    """The same, without tracebacks: their frames hold connections, and one another."""
+    """Returns an error without its tracebacks: their frames hold connections, and one another."""
     for cause in _causes(error):
         cause.__traceback__ = None
     return error
 
 
 def public_url(url: str) -> str:
-    """Returns a URL for error texts: without the parts that may hold credentials.
+    """Returns a URL without the parts that may hold credentials, for error texts.
 
     Where a password holds ``/``, ``?`` or ``#`` unescaped, nobody can tell where it ends. So of a
     URL with ``@`` behind its server, only what comes after the last ``@`` is shown.
@@ -64,7 +62,7 @@ def public_url(url: str) -> str:
 
 
 def connection_error(error: BaseException, url: str, settings: Settings) -> APIConnectionError:
-    """Returns the network's failure in one line: what failed, and where."""
+    """Returns the error for a network failure: one line with what failed, and where."""
     where = public_url(url)
     host = urlsplit(where).netloc
     connect, read = settings.timeouts
@@ -106,7 +104,7 @@ def connection_error(error: BaseException, url: str, settings: Settings) -> APIC
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Returns an exception and all that lies beneath it, where urllib3 and requests keep it."""
+    """Yields an exception and all its causes, wherever urllib3 and requests keep them."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Event = dict[str, Any]
-    Place = tuple[object, ...]
+    KeyPath = tuple[object, ...]
 
 _PATIENCE = 64
 """How many events are held back at most for the second half of a character."""
@@ -25,24 +25,22 @@ class Halves:
 
     def __init__(self) -> None:
         self._events: list[Event] = []
-        self._open: dict[Place, tuple[Any, Any]] = {}
+        self._open: dict[KeyPath, tuple[Any, Any]] = {}
 
     def __bool__(self) -> bool:
         """Returns whether events are held back."""
         return bool(self._events)
 
     def take(self, event: Event) -> list[Event]:
-        """Returns the events that are ready now that this one is here, in the order that they came
-        in.
-        """
-        for place, container, key, text in list(_texts(event)):
-            if place in self._open:
-                before, at = self._open.pop(place)
+        """Takes an event; returns the events that are complete by now, in their order."""
+        for path, container, key, text in list(_texts(event)):
+            if path in self._open:
+                before, at = self._open.pop(path)
                 if "\udc00" <= text[0] <= "\udfff":
                     before[at] += text[0]
                     container[key] = text[1:]
             if "\ud800" <= text[-1] <= "\udbff":
-                self._open[place] = container, key
+                self._open[path] = container, key
         self._events.append(event)
         return [] if self._open and len(self._events) < _PATIENCE else self.end()
 
@@ -53,22 +51,21 @@ class Halves:
         return [mend(event) for event in events]
 
 
-def _texts(event: Event) -> Iterator[tuple[Place, Any, Any, str]]:
-    """Returns the texts of an event that are not empty: place in the stream, container, key and
-    text.
+def _texts(event: Event) -> Iterator[tuple[KeyPath, Any, Any, str]]:
+    """Yields the texts of an event that are not empty: path in the stream, container, key and text.
 
-    A place is the same in all events that continue one text: list items count by their own index
+    A path is the same in all events that continue one text: list items count by their own index
     where they have one, and events of the Responses API by what they belong to.
     """
     names = ("type", "item_id", "output_index", "content_index", "summary_index")
     root = tuple(str(event.get(name)) for name in names)
-    waiting: list[tuple[Place, Any]] = [(root, event)]
+    waiting: list[tuple[KeyPath, Any]] = [(root, event)]
     while waiting:
-        place, container = waiting.pop()
+        path, container = waiting.pop()
         items = container.items() if isinstance(container, dict) else enumerate(container)
         for key, item in items:
             if isinstance(item, str) and item:
-                yield (*place, key), container, key, item
+                yield (*path, key), container, key, item
             elif isinstance(item, dict | list):
                 own = item.get("index") if isinstance(item, dict) else None
-                waiting.append(((*place, own if isinstance(own, int) else key), item))
+                waiting.append(((*path, own if isinstance(own, int) else key), item))

@@ -25,12 +25,12 @@ class Body:
     """The body of an answer that is a stream.
 
     Args:
-        answer: has not been read yet.
+        raw_response: has not been read yet.
         respond: makes the response of the body's bytes.
     """
 
-    def __init__(self, answer: RawResponse, respond: Callable[[bytes], Response]) -> None:
-        self._answer = answer
+    def __init__(self, raw_response: RawResponse, respond: Callable[[bytes], Response]) -> None:
+        self._raw_response = raw_response
         self._respond = respond
         self._raw: list[bytes] = []
 
@@ -40,9 +40,9 @@ class Body:
         return self._respond(b"".join(self._raw))
 
     def events(self) -> Iterator[Event]:
-        """Yield each event; raises ``APIError`` at the end of a body that is no stream."""
+        """Yields each event; raises ``APIError`` at the end of a body that is no stream."""
         came = False
-        for event in read_events(self._answer, self._raw):
+        for event in read_events(self._raw_response, self._raw):
             came = True
             yield event
         failure = "" if came else no_stream_failure(self.response.body)
@@ -51,11 +51,12 @@ class Body:
 
     def error(self, text: str, body: object) -> APIError:
         """Returns the error for a stream whose status was a success."""
-        return APIError(text, status=self._answer.status, body=body, headers=self._answer.headers)
+        raw = self._raw_response
+        return APIError(text, status=raw.status, body=body, headers=raw.headers)
 
     def close(self) -> None:
-        """Let go of the connection, which is closed where the body has not been read."""
-        self._answer.close()
+        """Lets go of the connection, which is closed where the body has not been read."""
+        self._raw_response.close()
 
 
 class Stream(Generic[Piece]):
@@ -79,12 +80,12 @@ class Stream(Generic[Piece]):
         return self._body.response
 
     def close(self) -> None:
-        """End the stream: no piece comes any more."""
+        """Ends the stream: no piece comes any more."""
         self._is_closed = True
         self._body.close()
 
     def _finish(self) -> None:
-        """Do what is due when the last piece has been taken; it waits for nothing."""
+        """Does what is due when the last piece has been taken; it waits for nothing."""
 
     def __iter__(self) -> Self:
         return self
@@ -156,7 +157,7 @@ class ReplyStream(Stream[Piece], Generic[Piece, Reply]):
 
     @property
     def reply(self) -> Reply:
-        """What ``send`` would have returned; raises ``RuntimeError`` before the stream's end."""
+        """The reply, as ``send`` returns it; raises ``RuntimeError`` before the stream's end."""
         if not self._replies:
             raise RuntimeError("there is no reply: the stream was not read to its end")
         return self._replies[0]

@@ -13,9 +13,7 @@ REPLACEMENT = "\ufffd"
 
 
 def _integer(digits: str) -> int | float:
-    """Returns an integer; where it has more digits than Python converts, the float nearest to
-    it.
-    """
+    """Returns an integer, or the nearest float where it has more digits than Python converts."""
     try:
         return int(digits)
     except ValueError:
@@ -30,7 +28,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def read(text: str) -> Any:
-    """Returns the value of a JSON text, in which control characters and any numbers may stand.
+    """Reads a JSON text, in which control characters and numbers of any size may stand.
 
     ``Infinity``, ``NaN`` and numbers beyond a float's range are floats. Strings may hold halves of
     surrogate pairs: see ``may_hold_halves`` and ``mend``. Raises ``ValueError`` for what is not
@@ -51,25 +49,19 @@ def read(text: str) -> Any:
 
 
 def write(value: object) -> bytes:
-    """Returns the JSON text of what ``read`` gave, its ``Infinity`` and ``NaN`` included; no
-    halves.
-    """
+    """Writes a value of ``read``'s as JSON text, ``Infinity`` and ``NaN`` included; no halves."""
     return _encode(value).encode()
 
 
 def read_body(body: bytes) -> Any:
-    """Returns the value of a body that is JSON, with whole characters only; ``ValueError`` for
-    another.
-    """
+    """Reads a JSON body, with whole characters only; raises ``ValueError`` for any other body."""
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     value = read(text)
     return mend(value) if may_hold_halves(text) else value
 
 
 def mended(body: bytes) -> bytes | None:
-    """Returns a body's JSON in a form that every reader takes, or None where it is that or is not
-    JSON.
-    """
+    """Returns a body's JSON as every reader takes it; None where it is fine, or not JSON."""
     if not _is_odd(body):
         return None
     try:
@@ -89,19 +81,17 @@ def _is_odd(body: bytes) -> bool:
 
 
 def may_hold_halves(text: str) -> bool:
-    """Returns whether a JSON text may hold half of a surrogate pair: only an escape can be one."""
+    """Returns whether a JSON text may hold half of a surrogate pair, which needs an escape."""
     return "\\ud" in text or "\\uD" in text
 
 
 def whole_characters(text: str) -> str:
-    """Returns the text with halves of surrogate pairs joined where they meet, and U+FFFD for the
-    others.
-    """
+    """Joins halves of surrogate pairs where they meet, and puts U+FFFD for the others."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def mend(value: Any) -> Any:
-    """Returns the value, changed in place, with whole characters in all of its strings."""
+    """Makes the characters in all strings of a value whole, in place; returns the value."""
     root = [value]
     waiting: list[Any] = [root]
     while waiting:
@@ -123,7 +113,7 @@ def _items(container: Any) -> Any:
 
 
 def sendable(value: Any) -> Any:
-    """Returns the value, or where a request cannot carry it a copy that one can.
+    """Returns the value, or a copy that a request can carry where the value is not one.
 
     Numbers that JSON has not become None, halves of surrogate pairs U+FFFD.
     """

@@ -28,7 +28,7 @@ def find_list(name: str) -> Endpoint:
 
 
 def check_page(status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
-    """Raises ``APIError``, or the kind of it for the status, unless the answer is a page."""
+    """Raises ``APIError``, or the subclass for the status, unless a response is a page."""
     if not is_success(status):
         raise bad_status(status, body, headers)
     if not isinstance(body, dict) or not isinstance(body.get("data"), list):
@@ -37,7 +37,7 @@ def check_page(status: int, body: object, headers: Mapping[str, str] | None = No
 
 
 def next_cursor(status: int, body: dict[str, Any], last: object) -> str | None:
-    """Returns what the next page is asked for by, or None after the last page.
+    """Returns the cursor that asks for the next page, or None after the last page.
 
     Args:
         status: the answer's.
@@ -47,12 +47,14 @@ def next_cursor(status: int, body: dict[str, Any], last: object) -> str | None:
     Raises:
         APIError: there is more, and the page does not tell how to get at it.
     """
-    told = body.get("next") or body.get("next_page")
+    next_page = body.get("next") or body.get("next_page")
     has_more = body.get("has_more")
-    if has_more is False or not body["data"] or not (told or has_more):
+    if has_more is False or not body["data"] or not (next_page or has_more):
         return None
     item = body["data"][-1]
-    cursor = told or body.get("last_id") or (item.get("id") if isinstance(item, dict) else None)
+    cursor = (
+        next_page or body.get("last_id") or (item.get("id") if isinstance(item, dict) else None)
+    )
     if not isinstance(cursor, str) or cursor == last:
         # Without this, a server that does not know pages would be asked for the same one for ever.
         text = "The list has more, but its page does not tell how to go on"

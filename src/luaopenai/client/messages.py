@@ -1,4 +1,4 @@
-"""What a message and a function declaration must look like, decided without I/O."""
+"""Checks messages, inputs, tool calls and function declarations; does no I/O."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
 
 
 def kind_of(value: object) -> str:
-    """Returns the name of a value's type that a reader of either language knows."""
+    """Returns a name for a value's type that readers of both languages know."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -28,7 +28,7 @@ class AsyncEndpointMethods:
 
 
 def parameter_names(endpoint: Endpoint) -> list[str]:
-    """Returns the names of what a Python method takes before its options."""
+    """Returns the names of the parameters of a Python method before its options."""
     own = [endpoint.argument] if endpoint.argument else []
     return [*endpoint.ids, *own, *(name for name in endpoint.required if name not in own)]
 

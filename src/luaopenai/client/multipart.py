@@ -54,7 +54,7 @@ def parts(fields: Mapping[str, Any], files: Collection[str] = ()) -> list[Part]:
 
 
 def choose_boundary(found: list[Part]) -> str:
-    """Returns a boundary that no part's content holds."""
+    """Returns a boundary that occurs in no part's content."""
     boundary, count = "lua-openai-boundary", 0
     while any(boundary.encode() in part.content for part in found):
         count += 1

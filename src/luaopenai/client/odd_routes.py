@@ -59,7 +59,7 @@ class OddRoutes:
         return pool, target, host_header(pool.scheme or "http", pool.host, pool.port)
 
     def close(self) -> None:
-        """Close the connections to proxies that are not in use."""
+        """Closes the connections to proxies that are not in use."""
         for adapter in self._adapters.values():
             for manager in adapter.proxy_manager.values():
                 close_pools(manager)

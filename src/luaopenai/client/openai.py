@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class Response(NamedTuple):
-    """What an endpoint answered.
+    """An endpoint's response.
 
     Attributes:
         status: the HTTP status code, whichever it is.
@@ -67,7 +67,7 @@ class Response(NamedTuple):
     headers: dict[str, str]
 
     def raise_for_status(self) -> Response:
-        """This response, when its status is a success; else raises an ``APIStatusError``.
+        """Returns this response if its status is a success; else raises an ``APIStatusError``.
 
         Which of its subclasses, the status says: ``RateLimitError`` for 429, and so on.
         """
@@ -203,7 +203,7 @@ class OpenAI(EndpointMethods):
         self.close()
 
     def close(self) -> None:
-        """Close the client's connections."""
+        """Closes the client's connections."""
         self._transport.close()
 
     def new_chat_session(self, **opts: Any) -> ChatSession:
@@ -247,7 +247,7 @@ class OpenAI(EndpointMethods):
         *,
         stream: bool = False,
     ) -> Response | Stream[Event]:
-        """Any other endpoint.
+        """Sends a request to any other endpoint.
 
         Args:
             method: the HTTP method.
@@ -281,14 +281,14 @@ class OpenAI(EndpointMethods):
         stream_callback: StreamCallback | None = None,
         **opts: Any,
     ) -> Response | Stream[Chunk]:
-        """``POST /chat/completions``.
+        """Sends ``POST /chat/completions``.
 
         A callback asks for a stream and is given its chunks; without one, ``stream=True``
         returns a ``Stream`` of them.
         """
         if stream_callback is None:
-            answer: Any = self.create_chat_completion(messages, **opts)
-            return chunk_stream(answer) if isinstance(answer, Stream) else answer
+            response: Any = self.create_chat_completion(messages, **opts)
+            return chunk_stream(response) if isinstance(response, Stream) else response
         callback = two_arguments(stream_callback)
 
         def on_event(event: dict[str, Any]) -> object:
@@ -314,12 +314,12 @@ class OpenAI(EndpointMethods):
         stream_callback: EventCallback | None = None,
         **opts: Any,
     ) -> Response | Stream[Event]:
-        """``POST /chat/completions``; a callback, or a ``Stream``, gets every event, raw."""
+        """Sends ``POST /chat/completions``; a callback, or a ``Stream``, gets every event, raw."""
         check_messages(messages)
         fields = {"messages": messages, **opts}
-        answer: Response | Stream[Event]
-        answer = self._send("create_chat_completion", fields, stream_callback)
-        return answer
+        response: Response | Stream[Event]
+        response = self._send("create_chat_completion", fields, stream_callback)
+        return response
 
     @overload
     def create_response(
@@ -338,10 +338,10 @@ class OpenAI(EndpointMethods):
         stream_callback: EventCallback | None = None,
         **opts: Any,
     ) -> Response | Stream[Event]:
-        """``POST /responses``; a callback, or a ``Stream``, gets every event."""
-        answer: Response | Stream[Event]
-        answer = self._send("create_response", {"input": input, **opts}, stream_callback)
-        return answer
+        """Sends ``POST /responses``; a callback, or a ``Stream``, gets every event."""
+        response: Response | Stream[Event]
+        response = self._send("create_response", {"input": input, **opts}, stream_callback)
+        return response
 
     def each(self, name: str, /, *ids: Any, **query: Any) -> Iterator[Any]:
         """Yields every item of a list, page after page, each page when its first item is due.
@@ -365,10 +365,10 @@ class OpenAI(EndpointMethods):
         assert endpoint.pages is not None
         cursor = query.get(endpoint.pages)
         while True:
-            answer: Response = getattr(self, name)(*ids, **query)
-            check_page(*answer)
-            yield answer.body["data"]
-            cursor = next_cursor(answer.status, answer.body, cursor)
+            response: Response = getattr(self, name)(*ids, **query)
+            check_page(*response)
+            yield response.body["data"]
+            cursor = next_cursor(response.status, response.body, cursor)
             if cursor is None:
                 return
             query = {**query, endpoint.pages: cursor}
@@ -384,7 +384,7 @@ class OpenAI(EndpointMethods):
         on_poll: Callable[[Any], object] | None = None,
         **query: Any,
     ) -> Any:
-        """Asks again and again until something is done that the server does in the background.
+        """Repeats a request until something is done that the server does in the background.
 
         ``batch = client.wait_for("retrieve_batch", batch_id, timeout=3600)``
 
@@ -414,8 +414,8 @@ class OpenAI(EndpointMethods):
         check_seconds("timeout", timeout)
         deadline = Deadline(timeout)
         for polls in count(1):
-            answer: Response = getattr(self, name)(*ids, **query)
-            body = answer.raise_for_status().body
+            response: Response = getattr(self, name)(*ids, **query)
+            body = response.raise_for_status().body
             if on_poll is not None:
                 on_poll(body)
             status = body.get("status") if isinstance(body, dict) else None
@@ -425,13 +425,13 @@ class OpenAI(EndpointMethods):
                 error = APITimeoutError(too_late(name, timeout, status))
                 error.body = body
                 raise error
-            pause(min(next_pause(polls, interval, answer.headers), deadline.left()))
+            pause(min(next_pause(polls, interval, response.headers), deadline.left()))
         return body
 
     def _send(
         self, name: str, fields: dict[str, Any], callback: EventCallback | None = None
     ) -> Any:
-        """Send a request of the table's.
+        """Sends a request to an endpoint of the table.
 
         Args:
             name: the method's.
@@ -468,18 +468,20 @@ class OpenAI(EndpointMethods):
         on_event: EventCallback | None = None,
         is_file: bool = False,
     ) -> Response:
-        answer = self._open(method, path, _encoded(payload), more_headers)
-        content_type = answer.headers.get("content-type", "")
-        if is_file and answer.status == 200:
+        response = self._open(method, path, _encoded(payload), more_headers)
+        content_type = response.headers.get("content-type", "")
+        if is_file and response.status == 200:
             content_type = multipart.OCTETS
         if on_event is None:
-            return Response(answer.status, decode(answer.read(), content_type), answer.headers)
+            return Response(
+                response.status, decode(response.read(), content_type), response.headers
+            )
         try:
-            raw = deliver_events(answer, on_event)
+            raw = deliver_events(response, on_event)
         finally:
-            answer.close()
-        whole = raw.decode("utf-8", "replace") if answer.status == 200 else decode(raw)
-        return Response(answer.status, whole, answer.headers)
+            response.close()
+        whole = raw.decode("utf-8", "replace") if response.status == 200 else decode(raw)
+        return Response(response.status, whole, response.headers)
 
     def _stream(
         self,
@@ -488,16 +490,18 @@ class OpenAI(EndpointMethods):
         payload: dict[str, Any] | bytes | None,
         more_headers: Mapping[str, str],
     ) -> Stream[Event]:
-        """Ask for a stream; raises ``APIStatusError`` where the server refuses."""
-        answer = self._open(method, path, _encoded(payload), more_headers)
-        if not is_success(answer.status):
-            content_type = answer.headers.get("content-type", "")
-            raise bad_status(answer.status, decode(answer.read(), content_type), answer.headers)
+        """Asks for a stream; raises ``APIStatusError`` where the server refuses."""
+        response = self._open(method, path, _encoded(payload), more_headers)
+        if not is_success(response.status):
+            content_type = response.headers.get("content-type", "")
+            raise bad_status(
+                response.status, decode(response.read(), content_type), response.headers
+            )
 
         def respond(raw: bytes) -> Response:
-            return Response(answer.status, raw.decode("utf-8", "replace"), answer.headers)
+            return Response(response.status, raw.decode("utf-8", "replace"), response.headers)
 
-        body = Body(answer, respond)
+        body = Body(response, respond)
         return Stream(body, body.events())
 
     def _open(

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 _UNITS = (("retry-after-ms", 1000.0), ("retry-after", 1.0))
 
 
-def told_pause(
+def requested_pause(
     headers: Mapping[str, str], more: tuple[tuple[str, float], ...] = ()
 ) -> float | None:
-    """Returns the seconds that an answer's headers ask for, or None where they ask for none.
+    """Returns the seconds that a server asks to wait in its headers, or None.
 
     Args:
         headers: names in lower case; ``retry-after`` may also be a date.
@@ -32,7 +32,7 @@ def told_pause(
 
 
 def _until(date: str) -> float | None:
-    """Returns the seconds until a date of HTTP's; None for what is no date."""
+    """Returns the seconds until an HTTP date; None for a text that is no date."""
     try:
         from email.utils import parsedate_to_datetime
 

@@ -17,9 +17,7 @@ _BINARY = {
 
 
 def encode(payload: object) -> bytes:
-    """Returns JSON text of a payload as UTF-8; raises ``ValueError`` that names what JSON cannot
-    carry.
-    """
+    """Encodes a payload as JSON in UTF-8; raises ``ValueError`` for what JSON cannot carry."""
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode()
@@ -28,8 +26,7 @@ def encode(payload: object) -> bytes:
 
 
 def decode(body: bytes, content_type: str = "") -> Any:
-    """Returns a body decoded from JSON, as text where it is not JSON, as it came where it is
-    binary.
+    """Decodes a JSON body; returns any other text as a string, and binary data as bytes.
 
     In text, JSON's too, bytes that are not UTF-8 and halves of surrogate pairs become U+FFFD.
     Numbers that JSON has not (``NaN``, ``Infinity``, ``1e999``) are floats.
@@ -43,13 +40,14 @@ def decode(body: bytes, content_type: str = "") -> Any:
 
 
 def is_binary(content_type: str) -> bool:
-    """Returns whether a body of this type is for the caller as it came: sound, pictures, files."""
+    """Returns whether a body of this type is binary: sound, pictures, files."""
     kind = content_type.partition(";")[0].strip().lower()
     return kind in _BINARY or kind.startswith(("audio/", "image/", "video/"))
 
 
 def fault(value: object, where: str = "payload", base: int = 0) -> str:
-    """Returns what in a value JSON cannot carry and where it stands, or "".
+    """Names the part of a value that JSON cannot carry, and where it stands; "" where there is
+    none.
 
     Args:
         value: what should be sent.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luaopenai.client.endpoints import find
-from luaopenai.client.pauses import told_pause
+from luaopenai.client.pauses import requested_pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FINAL_STATUSES = (
 
 
 def find_polled(name: str) -> Endpoint:
-    """Returns the endpoint of a method that may be repeated, since it only looks at something.
+    """Returns the endpoint of a method that may be called again and again; it must be a ``GET``.
 
     Raises:
         ValueError: there is no such method, or it does more.
@@ -50,7 +50,7 @@ def check_seconds(name: str, value: object) -> None:
 
 
 def is_final(name: str, status: object) -> bool:
-    """Returns whether a ``status`` of an answer's body does not change any more.
+    """Returns whether the ``status`` in a body will not change any more.
 
     Raises:
         ValueError: the answer has none.
@@ -63,7 +63,7 @@ def is_final(name: str, status: object) -> bool:
 
 
 def next_pause(polls: int, interval: float | None, headers: Mapping[str, str]) -> float:
-    """Returns the seconds before the next poll.
+    """Returns the seconds to wait before the next poll.
 
     Args:
         polls: how many there were.
@@ -71,15 +71,15 @@ def next_pause(polls: int, interval: float | None, headers: Mapping[str, str]) -
             ``LONGEST_PAUSE`` or to the first, whichever is longer.
         headers: of the last answer, which may ask for another pause.
     """
-    told = told_pause(headers, (("openai-poll-after-ms", 1000.0),))
-    if told is not None and told > 0:
-        return told
+    seconds = requested_pause(headers, (("openai-poll-after-ms", 1000.0),))
+    if seconds is not None and seconds > 0:
+        return seconds
     first = FIRST_PAUSE if interval is None else interval
     grown: float = first * GROWTH ** min(polls - 1, 64)
     return min(grown, max(first, LONGEST_PAUSE))
 
 
 def too_late(name: str, timeout: float, status: object) -> str:
-    """Returns what to say when the caller's time is over."""
+    """Returns the error text for a wait that ran out of time."""
     last = f"; its last status was {status}" if isinstance(status, str) else ""
     return f"wait_for: {name} was not done within {timeout:g} s{last}"

@@ -17,7 +17,7 @@ from luaopenai.client.retries import is_repeatable
 
 
 class _Request(threading.local):
-    """What a pool is to know of its thread's request and urllib3 does not pass on."""
+    """The facts of a thread's request that its pool needs and urllib3 does not pass on."""
 
     is_under_way = False
     is_repeatable = False
@@ -59,7 +59,7 @@ class _Pool(HTTPConnectionPool):
     QueueCls: Any = _Idle
 
     def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:
-        """Send a request; the option ``deadline`` is ours, and no read outlasts it."""
+        """Sends a request; no read outlasts the option ``deadline``, which is ours."""
         deadline: Deadline = options.pop("deadline")
         _request.is_repeatable = is_repeatable(method, url)
         _request.deadline = deadline if deadline.exists else None
@@ -101,7 +101,7 @@ class _Pool(HTTPConnectionPool):
             self._keep(conn)
 
     def _keep(self, connection: Any) -> None:
-        """Keep a connection, unless the pool is closed, or full: more may be in use at once."""
+        """Keeps a connection, unless the pool is closed or full: more may be in use at once."""
         idle: Any = self.pool
         try:
             if idle is None:
@@ -120,7 +120,7 @@ POOL_CLASSES: dict[str, Any] = {"http": _Pool, "https": _TLSPool}
 
 
 def _hide_queries(record: logging.LogRecord) -> bool:
-    """Take queries, which may hold keys, out of what urllib3 logs of our requests."""
+    """Removes queries, which may hold keys, from what urllib3 logs of our requests."""
     if _request.is_under_way and isinstance(record.args, tuple):
         record.args = tuple(
             arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args

@@ -1,4 +1,4 @@
-"""Sessions over the Responses API: what may be sent, what an answer and its events mean."""
+"""Sessions over the Responses API; reads responses and the events of their streams."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ResponseObject(dict):  # type: ignore[type-arg]
 
 
 class _Streamed:
-    """What a stream's events have brought so far.
+    """Collects the events of a stream.
 
     Attributes:
         ended: the first event of each kind that is no text, by kind, with what it brings.
@@ -69,7 +69,7 @@ class _Streamed:
         return "".join(self._refusals)
 
     def add(self, event: dict[str, Any]) -> TextChunk | None:
-        """Take note of an event; the chunk for its text, if it has any."""
+        """Takes note of an event; returns the chunk for its text, if it has any."""
         kind, value = read_event(event)
         if kind == "text":
             self._texts.append(value)
@@ -121,7 +121,7 @@ class ResponsesChatSession:
         stream_callback: TextCallback | None = None,
         **opts: Any,
     ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
-        """Send input that continues the conversation.
+        """Sends input that continues the conversation.
 
         Args:
             input: text, or a list of messages and items such as ``function_call_output``.
@@ -157,7 +157,7 @@ class ResponsesChatSession:
         stream_callback: TextCallback | None = None,
         **opts: Any,
     ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
-        """Create a response with the parameters given; see ``send``."""
+        """Creates a response with the parameters given; see ``send``."""
         check_input(input)
         parameters = {**self.opts, **opts}
         if parameters.get("conversation") is None:
@@ -167,10 +167,10 @@ class ResponsesChatSession:
             return self._stream(input, stream_callback, parameters)
         if parameters.get("stream"):
             return self._iterate(input, parameters)
-        answer = self.client.create_response(input, **parameters)
-        self.last_response = answer.body
-        check_response_status(*answer)
-        return self._keep(ResponseObject(find_response(answer.status, answer.body)))
+        response = self.client.create_response(input, **parameters)
+        self.last_response = response.body
+        check_response_status(*response)
+        return self._keep(ResponseObject(find_response(response.status, response.body)))
 
     def _stream(
         self,
@@ -189,13 +189,13 @@ class ResponsesChatSession:
             return go_on
 
         try:
-            answer = self.client.create_response(input, on_event, **parameters)
+            response = self.client.create_response(input, on_event, **parameters)
         except APIConnectionError as error:
             error.body = streamed.text
             raise
-        self.last_response = answer.body
-        check_response_status(*answer)
-        return self._finish(streamed, answer)
+        self.last_response = response.body
+        check_response_status(*response)
+        return self._finish(streamed, response)
 
     def _iterate(
         self, input: str | list[dict[str, Any]], parameters: dict[str, Any]
@@ -218,23 +218,23 @@ class ResponsesChatSession:
 
         return ReplyStream(stream, chunks(), finish)
 
-    def _finish(self, streamed: _Streamed, answer: Response) -> str:
-        """Keep the response that a stream has brought, and return the stream's text."""
+    def _finish(self, streamed: _Streamed, response: Response) -> str:
+        """Keeps the response that a stream has brought, and returns the stream's text."""
         text, ended = streamed.text, streamed.ended
         if "failed" in ended:
             failure, event = ended["failed"]
-            raise APIError(failure, status=answer.status, body=event, headers=answer.headers)
+            raise APIError(failure, status=response.status, body=event, headers=response.headers)
         if "done" in ended:
-            response = ended["done"][1]["response"]
+            whole = ended["done"][1]["response"]
         else:
-            response = None if text or ended else whole_response(answer.body)
-        is_over = response is not None or streamed.was_stopped
-        fault = stream_fault(answer.body, text, streamed.refusal, is_over)
+            whole = None if text or ended else whole_response(response.body)
+        is_over = whole is not None or streamed.was_stopped
+        fault = stream_fault(response.body, text, streamed.refusal, is_over)
         if fault:
-            raise APIError(fault, status=answer.status, body=text, headers=answer.headers)
-        if response is None:
+            raise APIError(fault, status=response.status, body=text, headers=response.headers)
+        if whole is None:
             return text
-        kept = self._keep(ResponseObject(find_response(answer.status, response)))
+        kept = self._keep(ResponseObject(find_response(response.status, whole)))
         return text or kept.get_output_text()
 
     def _keep(self, response: ResponseObject) -> ResponseObject:
@@ -246,14 +246,14 @@ class ResponsesChatSession:
 def check_response_status(
     status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> None:
-    """Raises an ``APIStatusError`` unless ``status`` is 200; it holds the server's own words."""
+    """Raises an ``APIStatusError`` with the server's own words unless ``status`` is 200."""
     if status != 200:
         text = f"Request failed with status: {status}{error_text(body)}"
         raise status_error(text, status, body, headers)
 
 
 def find_response(status: int, body: Any) -> dict[str, Any]:
-    """Returns the body, when it is a response.
+    """Returns a body that is a response.
 
     Raises ``APIError`` where it is none, tells of a failure, or where the model refuses.
     """
@@ -287,9 +287,7 @@ def _bytes(text: str) -> bytes:
 
 
 def whole_response(body: object) -> object:
-    """Returns what a body holds that is no event stream: a server that knows no streams answers
-    so.
-    """
+    """Returns the response in a body that is no event stream, as servers without streams send."""
     from luaopenai.client.payload import decode
 
     value = decode(_bytes(body)) if isinstance(body, str) else body
@@ -297,7 +295,7 @@ def whole_response(body: object) -> object:
 
 
 def stream_fault(body: object, text: str, refusal: str, is_over: bool) -> str:
-    """Returns why what came of a stream is no answer, or "".
+    """Returns why a stream did not give a usable response, or "".
 
     A stream without its end mark was cut off, even where HTTP holds it for whole: the mark brings
     what the conversation goes on from.
@@ -317,7 +315,7 @@ def stream_fault(body: object, text: str, refusal: str, is_over: bool) -> str:
 
 
 def read_event(event: object) -> tuple[str, Any]:
-    """Returns what an event of a stream brings.
+    """Returns the kind and the value of what an event of a stream carries.
 
     Returns:
         ``("text", TEXT)``, ``("refusal", TEXT)``, ``("done", None)`` for the event with the whole

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from luaopenai.client.endpoints import ENDPOINTS
-from luaopenai.client.pauses import told_pause
+from luaopenai.client.pauses import requested_pause
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
@@ -42,14 +42,14 @@ _SAFE_POSTS = re.compile(
 
 
 def is_repeatable(method: str, url: str) -> bool:
-    """Returns whether a request may be sent again when nobody knows what became of it."""
+    """Returns whether a request may be sent again when its outcome is unknown."""
     if method == "POST":
         return _SAFE_POSTS.search(urlsplit(url).path) is not None
     return method in _SAFE_METHODS
 
 
 def is_surely_kept(idle: float, *, after_stream: bool, announced: float | None) -> bool:
-    """Returns whether a connection may carry a request that must not be lost with it.
+    """Returns whether a connection is safe for a request that must not be sent twice.
 
     A server that closes a connection while a request is on its way leaves open whether it has
     acted on it. So what is not repeatable goes out only where no end is to be expected.
@@ -65,28 +65,23 @@ def is_surely_kept(idle: float, *, after_stream: bool, announced: float | None) 
 
 
 def announced_rest(keep_alive: str | None) -> float | None:
-    """Returns the seconds after which a server closes an idle connection, if its ``Keep-Alive``
-    header says.
-    """
+    """Returns the idle seconds that a ``Keep-Alive`` header allows, or None."""
     found = _ANNOUNCED.search(keep_alive) if keep_alive else None
     return float(found[1]) if found else None
 
 
 def is_refusal(status: int, headers: Mapping[str, str]) -> bool:
-    """Returns whether an answer says: not now. Of a failure, ``x-should-retry`` has the last
-    word.
-    """
+    """Returns whether a response asks to try again; of a failure, ``x-should-retry`` decides."""
     if status < 400:
         return False
-    told = headers.get("x-should-retry")
-    if told in ("true", "false"):
-        return told == "true"
+    advice = headers.get("x-should-retry")
+    if advice in ("true", "false"):
+        return advice == "true"
     return status in (408, 409, 429) or status >= 500
 
 
 def pause(retry: int, headers: Mapping[str, str] | None = None) -> float | None:
-    """Returns the seconds to wait before a retry; None when the server asks for more than is waited
-    for.
+    """Returns the seconds to wait before a retry; None when the server asks for too many.
 
     Args:
         retry: 0 for the first.
@@ -94,8 +89,8 @@ def pause(retry: int, headers: Mapping[str, str] | None = None) -> float | None:
             date) are obeyed up to two minutes. None at all, zero, a date that has passed, or
             what is no time, leave the pause to the back-off.
     """
-    told = told_pause(headers or {})
-    if told is not None and told > 0:
-        return told if told <= LONGEST_RETRY_AFTER else None
+    seconds = requested_pause(headers or {})
+    if seconds is not None and seconds > 0:
+        return seconds if seconds <= LONGEST_RETRY_AFTER else None
     doubled = FIRST_PAUSE * 2.0 ** min(retry, 64)
     return min(doubled, LONGEST_PAUSE) * (1 - 0.25 * random.random())

@@ -85,7 +85,7 @@ class Routes:
         return route
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
+        """Closes every connection that is not in use."""
         self._found.clear()
         close_pools(self._manager)
         if self._odd is not None:
@@ -110,9 +110,7 @@ class Routes:
         return Route(*self._odd.find(url, proxy, verify))
 
     def _trust(self, verify: bool | str) -> ssl.SSLContext:
-        """Returns what all TLS connections share: to read the certificates takes 20 ms each
-        time.
-        """
+        """Returns the certificates that all TLS connections share: to read them takes 20 ms."""
         trust = self._trusts.get(verify)
         if trust is None:
             trust = self._trusts[verify] = _read_certificates(verify)
@@ -127,16 +125,14 @@ def host_header(scheme: str, host: str, port: int | None) -> dict[str, str]:
 
 
 def close_pools(manager: PoolManager) -> None:
-    """Close the connections of a manager that are not in use, and forget its pools."""
+    """Closes the connections of a manager that are not in use, and forgets its pools."""
     for key in manager.pools.keys():  # noqa: SIM118 (it is no mapping of the usual kind)
         manager.pools[key].close()
     manager.clear()
 
 
 def _has_proxies() -> bool:
-    """Returns whether a proxy is named by the environment or, where there are such, by system
-    settings.
-    """
+    """Returns whether the environment or the system's settings name a proxy."""
     if sys.platform in ("darwin", "win32"):
         from urllib.request import getproxies
 

@@ -11,7 +11,7 @@ _LONGEST = 200
 
 
 def error_text(body: object) -> str:
-    """Returns what a body says of an error: ``: TEXT (CODE)``, each where it is there.
+    """Returns a body's error as ``: TEXT (CODE)``, each where there is one.
 
     Args:
         body: decoded JSON, or text: a plain line, or an event stream that carries the error.
@@ -21,7 +21,7 @@ def error_text(body: object) -> str:
 
 
 def reported_error(body: object) -> str:
-    """The same for an answer whose status reports no error: only what is clearly meant as one."""
+    """Does the same for a response whose status reports no error: a body must clearly mean one."""
     if isinstance(body, dict):
         return error_text(body) if body.get("error") or body.get("detail") else ""
     if isinstance(body, list):
@@ -32,9 +32,7 @@ def reported_error(body: object) -> str:
 
 
 def _words(body: object) -> tuple[str, str]:
-    """Returns the text and the code of the error that a body tells of, each "" where it has
-    none.
-    """
+    """Returns the text and the code of the error in a body, each "" where there is none."""
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
     if isinstance(body, str):
@@ -62,9 +60,7 @@ def _words_of_error(error: dict[str, Any]) -> tuple[str, str]:
 
 
 def _words_of_detail(detail: object) -> tuple[str, str]:
-    """Returns what FastAPI gives: a text, or a list of faults with the place of each in the
-    request.
-    """
+    """Reads FastAPI's form: a text, or a list of faults with their locations in the request."""
     if isinstance(detail, str):
         return detail, ""
     if isinstance(detail, dict):
@@ -79,10 +75,10 @@ def _words_of_fault(fault: object) -> str:
         return fault
     if not isinstance(fault, dict) or not isinstance(fault.get("msg"), str):
         return ""
-    place = fault.get("loc")
+    location = fault.get("loc")
     steps = (
-        [str(step) for step in place if isinstance(step, str | int)]
-        if isinstance(place, list)
+        [str(step) for step in location if isinstance(step, str | int)]
+        if isinstance(location, list)
         else []
     )
     return f"{'.'.join(steps)}: {fault['msg']}" if steps else str(fault["msg"])
@@ -99,9 +95,7 @@ def _words_of_text(text: str) -> tuple[str, str]:
 
 
 def _events(text: str) -> list[object]:
-    """Returns the data of a text's events: decoded where it is JSON; none where it is no event
-    stream.
-    """
+    """Returns the data of the events in a text, decoded where it is JSON."""
     from luaopenai.client.payload import decode
     from luaopenai.client.sse import Decoder
 

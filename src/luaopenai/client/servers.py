@@ -105,7 +105,7 @@ def environment_accounts() -> dict[str, str]:
 
 
 def near_miss(name: str) -> str | None:
-    """Returns the client's setting that an unknown name was meant for, if it is close to one."""
+    """Returns the setting whose name is close to an unknown one, if there is one."""
     from difflib import get_close_matches
 
     close = get_close_matches(name.lower(), CONFIG_NAMES, 1, 0.8)
@@ -113,16 +113,12 @@ def near_miss(name: str) -> str | None:
 
 
 def environment_model() -> str:
-    """Returns the model when nobody names one: ``OPENAI_MODEL`` of the environment, else
-    OpenAI's.
-    """
+    """Returns the default model: ``OPENAI_MODEL`` of the environment, else OpenAI's."""
     return os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
 
 
 def environment_base_url() -> str:
-    """Returns the server when nobody names one: ``OPENAI_BASE_URL`` of the environment, else
-    OpenAI's.
-    """
+    """Returns the default server: ``OPENAI_BASE_URL`` of the environment, else OpenAI's."""
     given = os.environ.get("OPENAI_BASE_URL")
     return read_base_url(given, "OPENAI_BASE_URL") if given else BASE_URL
 

@@ -44,7 +44,7 @@ class Settings(NamedTuple):
 
 
 def read_settings(given: Mapping[str, Any], base: Settings | None = None) -> Settings:
-    """Settings from keywords; raises ``ValueError`` that names the one at fault.
+    """Returns the settings for keywords; raises ``ValueError`` that names a bad one.
 
     Args:
         given: any of ``SETTING_NAMES``; None means not given.
@@ -74,7 +74,7 @@ def _environment_bundle() -> str | None:
 
 
 def _timeouts(timeout: Any) -> tuple[tuple[float, float], float | None]:
-    """Returns the time-outs to connect and to read, and that for a whole call."""
+    """Returns the time-outs for connecting, for reading and for a whole call."""
     if not isinstance(timeout, Mapping):
         pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         if len(pair) != 2:

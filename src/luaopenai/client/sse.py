@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def has_end(text: bytes) -> bool:
-    """Returns whether these bytes hold what stands at a stream's end.
+    """Returns whether these bytes hold a mark of a stream's end.
 
     Needed where HTTP does not tell: a body without a length ends with the connection, cut or not.
     """
@@ -46,7 +46,7 @@ class Decoder:
         self._first = True
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece of the body, cut anywhere.
+        """Takes the next piece of the body, cut anywhere.
 
         Raises ``APIConnectionError`` when an event grows beyond the limit.
         """
@@ -72,7 +72,7 @@ class Decoder:
             self._give_up()
 
     def close(self) -> None:
-        """Take the end of the body: the last line may lack its newline."""
+        """Takes the end of the body: the last line may lack its newline."""
         line, self._partial = b"".join(self._partial), []
         if line:
             self._line(line)

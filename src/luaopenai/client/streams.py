@@ -38,7 +38,7 @@ class EventReader(Decoder):
         self._is_holding = False
 
     def close(self) -> None:
-        """Take the end of the body: no event is held back any more."""
+        """Takes the end of the body: no event is held back any more."""
         super().close()
         self._release(self._halves.end())
 
@@ -83,7 +83,7 @@ class OddEvents(EventReader):
         return self._is_holding
 
     def read(self, data: bytes) -> bool:
-        """Take the data of an event; returns whether it is one."""
+        """Takes the data of an event; returns whether it is one."""
         return self._read(data)
 
     def ready(self) -> list[bytes]:
@@ -94,7 +94,7 @@ class OddEvents(EventReader):
 
 
 def read_events(pieces: Iterable[bytes], raw: list[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield each event of a stream as it arrives; those that came before the network failed, too.
+    """Yields each event of a stream as it arrives, also those before a failure of the network.
 
     Args:
         pieces: the body, cut anywhere.
@@ -117,7 +117,7 @@ def read_events(pieces: Iterable[bytes], raw: list[bytes]) -> Iterator[dict[str,
 
 
 def deliver_events(pieces: Iterable[bytes], on_event: EventCallback) -> bytes:
-    """Hand each event of a stream to the callback as it arrives, until it returns False.
+    """Hands each event of a stream to the callback as it arrives, until it returns False.
 
     Returns the raw text so far.
     """
@@ -140,7 +140,7 @@ def read_reply(
     is_content_empty: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Returns the message that a chat completion's stream came to.
+    """Returns the message that a chat completion's stream has made.
 
     Args:
         status: of the answer.
@@ -173,7 +173,7 @@ def text_of(chunks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def stream_failure(body: str) -> str:
-    """Returns what a stream's raw text says of an error that the server met on the way, or ""."""
+    """Returns the error that the server has reported within a stream's raw text, or ""."""
     if '"error"' not in body:
         return ""
     return next(filter(None, map(event_failure, _events(body))), "")

@@ -79,7 +79,7 @@ class RawResponse:
         self._is_whole = not self._ends_with_the_connection()
         self._tail = b""
         self._ahead: deque[bytes | APIConnectionError] = deque()
-        """What ``read_ahead`` has read, or how that failed."""
+        """The pieces that ``read_ahead`` has read, or its failure."""
 
     @property
     def is_at_hand(self) -> bool:
@@ -87,7 +87,7 @@ class RawResponse:
         return bool(self._ahead)
 
     def read_ahead(self) -> None:
-        """Wait for the first piece of the body, and read on while nothing more is waited for."""
+        """Waits for the first piece of the body, and reads on while that needs no wait."""
         pieces: list[bytes | APIConnectionError] = []
         try:
             while not pieces or (pieces[-1] and self._raw.closed):
@@ -155,7 +155,7 @@ class RawResponse:
             yield piece
 
     def discard(self) -> None:
-        """Pass over a short body, so that the connection can be used again; else close it."""
+        """Skips a short body, so that the connection can be used again; else closes it."""
         deadline = Deadline(min(_DRAIN_SECONDS, self._deadline.left()))
         left = _DRAINED
         try:
@@ -172,13 +172,13 @@ class RawResponse:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection; one whose body was not read to the end is closed."""
+        """Lets go of the connection; one whose body was not read to the end is closed."""
         self._ahead.clear()
         self._raw.close()
         self._raw.release_conn()
 
     def _weigh(self, piece: bytes, before: int) -> None:
-        """Give up an answer that has grown beyond what it may; of a stream, each line may."""
+        """Raises ``APIConnectionError`` for a response, or a line of a stream, that is too big."""
         lines = _LINE_END.split(piece) if self._is_stream else [piece]
         first, *others = map(len, lines)
         self._weight = others[-1] if others else before + first
@@ -209,7 +209,7 @@ class Transport:
         _start_logging()
 
     def _begin(self) -> None:
-        """Begin without connections."""
+        """Begins without connections."""
         self._forks = _forks
         self._routes = Routes(self.settings.pool_size)
 
@@ -222,7 +222,7 @@ class Transport:
         settings: Settings | None = None,
         before_send: Callable[[Exception | None], object] | None = None,
     ) -> RawResponse:
-        """Send a request; returns once the headers of an answer are there that is no refusal.
+        """Sends a request; returns once the head of a response is there that asks for no retry.
 
         Args:
             method: the HTTP method.
@@ -251,7 +251,7 @@ class Transport:
         while True:
             if before_send is not None:
                 before_send(failure)
-            answer: RawResponse | None = None
+            response: RawResponse | None = None
             failure = None
             started = time.perf_counter()
             try:
@@ -271,8 +271,8 @@ class Transport:
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 failure = without_frames(error)
             else:
-                answer = RawResponse(raw, url, settings, deadline)
-            _log_attempt(method, url, answer, failure, started, retry)
+                response = RawResponse(raw, url, settings, deadline)
+            _log_attempt(method, url, response, failure, started, retry)
             if failure:
                 check_cancelled()
             if (
@@ -283,20 +283,20 @@ class Transport:
             ):
                 continue
             pause = None
-            if retry < settings.max_retries and _is_to_be_repeated(method, url, answer, failure):
-                pause = retries.pause(retry, answer.headers if answer else None)
+            if retry < settings.max_retries and _is_to_be_repeated(method, url, response, failure):
+                pause = retries.pause(retry, response.headers if response else None)
             if pause is None or pause >= deadline.left():
-                if answer is None:
+                if response is None:
                     assert failure is not None
                     raise _connection_error(failure, url, settings, deadline) from None
-                return answer
-            if answer:
-                answer.discard()
+                return response
+            if response:
+                response.discard()
             cancel.pause(pause)
             retry += 1
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
+        """Closes every connection that is not in use."""
         self._routes.close()
 
     def _route(self, url: str, settings: Settings, deadline: Deadline) -> Route:
@@ -325,10 +325,10 @@ def _connection_error(
 
 
 def _is_to_be_repeated(
-    method: str, url: str, answer: RawResponse | None, failure: BaseException | None
+    method: str, url: str, response: RawResponse | None, failure: BaseException | None
 ) -> bool:
-    if answer:
-        return retries.is_refusal(answer.status, answer.headers)
+    if response:
+        return retries.is_refusal(response.status, response.headers)
     assert failure is not None
     if not is_worth_a_retry(failure):
         return False
@@ -350,7 +350,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
 def _log_attempt(
     method: str,
     url: str,
-    answer: RawResponse | None,
+    response: RawResponse | None,
     failure: BaseException | None,
     started: float,
     retry: int,
@@ -359,16 +359,16 @@ def _log_attempt(
         return
     took = (time.perf_counter() - started) * 1e3
     path = urlsplit(public_url(url)).path or "-"
-    status = answer.status if answer else type(failure).__name__
-    request_id = answer.headers.get("x-request-id", "-") if answer else "-"
+    status = response.status if response else type(failure).__name__
+    request_id = response.headers.get("x-request-id", "-") if response else "-"
     _log.info("%s %s %s %.0f ms %s attempt %d", method, path, status, took, request_id, retry + 1)
-    if answer:
-        said = {name: text for name, text in answer.headers.items() if name not in _UNSAID}
+    if response:
+        said = {name: text for name, text in response.headers.items() if name not in _UNSAID}
         _log.debug("%s answered %s", public_url(url), said)
 
 
 def _start_logging() -> None:
-    """``OPENAI_LOG=info`` or ``debug`` writes a line for each request to standard error."""
+    """Logs a line for each request to standard error if ``OPENAI_LOG`` is ``info`` or ``debug``."""
     level = {"info": logging.INFO, "debug": logging.DEBUG}.get(os.environ.get("OPENAI_LOG", ""))
     if level and not _log.handlers:
         handler = logging.StreamHandler()

@@ -1,4 +1,4 @@
-"""What a plugin gets from its host: functions, the model, output, modules; and what each costs.
+"""Gives a plugin functions, the model, output and modules of its host, and books their cost.
 
 The broker runs in the host. It is all that a plugin can reach outside its own Lua.
 """
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from luaopenai.bridge.errors import Causes, LuaError
 from luaopenai.client.cancel import Cancelled
@@ -21,6 +21,7 @@ from luaopenai.client.doors import open_response
 from luaopenai.client.endpoints import ENDPOINTS
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.failures import was_sent, was_stale
+from luaopenai.client.urls import add_query
 from luaopenai.host import wire
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 from luaopenai.host.operations import Operations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
 
 BASE_URL = "https://host.invalid/v1"
-"""What a plugin sees as its client's ``api_base``; the host puts its own in its place."""
+"""The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
 
 _log = logging.getLogger("luaopenai.plugins")
 _WRITTEN = ("/chat/completions", "/completions", "/responses")
@@ -50,12 +51,20 @@ _GUARDED = {
 """The fields of a payload that decide what a request may ask for, or what it costs."""
 
 _ENDPOINTS = {
-    (endpoint.method, endpoint.path) for endpoint in ENDPOINTS.values() if endpoint.plugins
+    (endpoint.method, endpoint.path): endpoint
+    for endpoint in ENDPOINTS.values()
+    if endpoint.plugins
 }
+
+_PAGING = ("limit", "order")
+"""The fields of a list's query beside the one that asks for the next page."""
+
+_LONGEST_QUERY = 4096
+"""Bytes: more than any server's cursor comes to."""
 
 
 class Totals:
-    """What all plugins of a host have used together."""
+    """The account of all plugins of a host together."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -117,7 +126,7 @@ class Broker:
         self._holding = threading.Lock()
         self.operations = Operations(self)
         self.causes = Causes()
-        """What a call of the plugin that fails may have failed for."""
+        """The exceptions that may be the cause of a call's failure."""
         self.begin()
 
     @property
@@ -131,34 +140,32 @@ class Broker:
         return self._client.default_model if self._client else None
 
     def begin(self) -> None:
-        """Start a new call's account."""
+        """Begins the account of a new call."""
         self._requests = self._tokens = self._said = 0
 
     def end(self) -> None:
-        """End a call: what it has left open is closed, and its cost booked."""
+        """Ends a call: closes what it has left open, and books its cost."""
         self.operations.end()
         self.causes.clear()
 
     def conclude(self) -> None:
-        """``end`` for a call that has succeeded.
+        """Ends the requests of a call that has succeeded.
 
         Raises ``Stop`` when what it has broken off took more tokens than there were.
         """
         if self._requests:
             self.operations.end()
-            self._check()
+            self.check_tokens()
 
     def leave_to_parent(self) -> None:
-        """Forgets, in a process that was forked off, what is under way in its parent."""
+        """Forgets, in a process that was forked off, everything under way in its parent."""
         self._totals.lock, self._holding = threading.Lock(), threading.Lock()
         self._held = 0
         self.operations.leave_to_parent()
         self.causes = Causes()
 
     def values(self, text: bytes | None) -> list[Any]:
-        """Returns the values that the plugin sends; it shall not fill the host's memory with
-        them.
-        """
+        """Decodes values from the plugin, unless they would fill the host's memory."""
         self.check_memory(wire.weight(text))
         return wire.decode(text)
 
@@ -168,8 +175,11 @@ class Broker:
         if limit is not None and used > limit:
             raise Stop(LimitExceeded("memory_mb", limit, used, self.name))
 
-    def _hold(self, size: int) -> None:
-        """Notes that so many bytes of answers more lie here, or less; raises ``Stop``."""
+    def hold(self, size: int) -> None:
+        """Counts bytes of responses that the host holds from now on, or fewer of them if negative.
+
+        Raises ``Stop`` when they are more than the plugin may make the host hold.
+        """
         with self._holding:
             self._held += size
             held = self._held
@@ -177,7 +187,7 @@ class Broker:
             self.check_memory(held)
 
     def prepare_host(self, name: str, arguments: bytes | None) -> Callable[[], bytes | None]:
-        """Reads the arguments for a function of the host; returns what calls it.
+        """Decodes the arguments for a function of the host; returns a function that calls it.
 
         That raises ``ValueError`` for whatever the function raises.
         """
@@ -200,7 +210,7 @@ class Broker:
             raise ValueError(text) from error
 
     def write(self, text: bytes) -> None:
-        """Take what the plugin prints.
+        """Hands the plugin's output to the host.
 
         The plugin's own Lua counts it, too; a worker may have been broken.
         """
@@ -214,7 +224,7 @@ class Broker:
             raise ValueError(f"the host's output: {describe(error)}") from error
 
     def module(self, name: str) -> bytes:
-        """Returns the source of a module below the plugin's folder."""
+        """Returns the source of a module in the plugin's folder."""
         assert self._folder is not None
         parts = name.split(".")
         if not all(part.replace("_", "").replace("-", "").isalnum() for part in parts):
@@ -231,7 +241,7 @@ class Broker:
         raise ValueError(f"module '{name}' not found")
 
     def _read(self, path: Path) -> bytes:
-        """Reads a file, unless its size alone is more than the plugin may make the host hold."""
+        """Reads a file, unless it is larger than the plugin may make the host hold."""
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             self.check_memory(size)
@@ -240,7 +250,7 @@ class Broker:
     def prepare_open(
         self, method: str, url: str, body: bytes | None
     ) -> Callable[[], PluginResponse]:
-        """Checks a request; returns what sends it.
+        """Checks a request; returns a function that sends it.
 
         To look through a payload takes the host's time, which is the plugin's own: see
         ``work_seconds``. A payload that is too heavy, or a request that no limit leaves room for,
@@ -249,9 +259,9 @@ class Broker:
         client = self._client
         if client is None:
             raise ValueError("this plugin's host has no client: it cannot ask a model")
-        path = self._path(method, url)
+        path, query = _find_target(method, url)
         with self._totals.lock:
-            self._check_room(1)
+            self._check_room()
         begun = time.monotonic()
         try:
             self.check_memory(wire.weight(body))
@@ -261,7 +271,8 @@ class Broker:
             self.work_seconds += time.monotonic() - begun
         asked = asked_tokens(payload or {})
         count = TokenCount(len(sent or b""), asked, is_written=path in _WRITTEN)
-        return lambda: self._send(client, method, path, sent, count)
+        target = add_query(path, query)
+        return lambda: self._send(client, method, target, sent, count)
 
     def _send(
         self, client: OpenAI, method: str, path: str, body: bytes | None, count: TokenCount
@@ -290,33 +301,24 @@ class Broker:
             raise
         finally:
             if lost:
-                self._book_tokens(lost * count.total())
+                self.book_tokens(lost * count.total())
         if response.status == 401:
             # Servers repeat parts of a key that they refuse.
             response.close()
             raise ValueError("the server refuses the host's key (status 401)")
-        return PluginResponse(
-            response, count, self._book_tokens, self._check, self._hold, self._cut_off
-        )
+        return PluginResponse(response, count, self)
 
-    def _cut_off(self, error: APIConnectionError) -> ValueError:
+    def cut_off(self, error: APIConnectionError) -> ValueError:
+        """Returns the error for a plugin whose response did not come to its end."""
         is_late = isinstance(error, APITimeoutError)
         how = "did not go on in time" if is_late else "was cut off"
         return self._network_error(error, f"the answer of the host's server {how}")
 
     def _network_error(self, error: Exception, text: str) -> ValueError:
-        """Returns what a plugin is told: where the server is, is none of its business."""
+        """Returns the error for a plugin, which is not to learn where the server is."""
         _log.warning("%s: %s", self.name, error)
         self.causes.note(text, error)
         return ValueError(text)
-
-    def _path(self, method: str, url: str) -> str:
-        if not url.startswith(BASE_URL + "/"):
-            raise ValueError("a plugin cannot choose its server: requests go to its host's")
-        path = urlsplit(url).path.removeprefix(urlsplit(BASE_URL).path)
-        if (method, path) not in _ENDPOINTS:
-            raise ValueError(f"{method} {path} is not for plugins")
-        return path
 
     def _payload(self, method: str, path: str, body: bytes | None) -> dict[str, Any] | None:
         if method == "GET":
@@ -346,22 +348,17 @@ class Broker:
     def _charge(self) -> None:
         """Books a request just before it is sent; raises ``Stop`` when a limit forbids it."""
         with self._totals.lock:
-            self._check_room(1)
+            self._check_room()
             self._totals.requests += 1
             self._requests += 1
             self.usage.requests += 1
 
-    def _check_room(self, requests: int) -> None:
-        """Raises ``Stop`` unless the limits leave room for so many requests more."""
-        self._check_limits(
-            {
-                "requests": self._requests + requests,
-                "total_requests": self._totals.requests + requests,
-            }
-        )
+    def _check_room(self) -> None:
+        """Raises ``Stop`` unless the limits leave room for one more request."""
+        requests, total = self._requests + 1, self._totals.requests + 1
+        self._check_limits(requests=requests, total_requests=total)
         # With all tokens used, the next answer is too much.
-        spent = {"tokens": self._tokens, "total_tokens": self._totals.tokens}
-        self._check_limits(spent, spare=1)
+        self._check_limits(1, tokens=self._tokens, total_tokens=self._totals.tokens)
 
     def _tokens_left(self) -> int | None:
         limits = self.limits
@@ -369,35 +366,56 @@ class Broker:
             spent = (limits.tokens, self._tokens), (limits.total_tokens, self._totals.tokens)
         return min((limit - used for limit, used in spent if limit is not None), default=None)
 
-    def _book_tokens(self, tokens: int) -> None:
+    def book_tokens(self, tokens: int) -> None:
+        """Adds tokens to what this call, the plugin and its host have used."""
         with self._totals.lock:
             self._totals.tokens += tokens
             self._tokens += tokens
             self.usage.tokens += tokens
 
-    def _check(self) -> None:
+    def check_tokens(self) -> None:
         """Raises ``Stop`` when more tokens are used than a limit allows."""
-        self._check_limits({"tokens": self._tokens, "total_tokens": self._totals.tokens})
+        self._check_limits(tokens=self._tokens, total_tokens=self._totals.tokens)
 
-    def _check_limits(self, used: Mapping[str, int], spare: int = 0) -> None:
+    def _check_limits(self, spare: int = 0, **used: int) -> None:
         for kind, amount in used.items():
             limit = getattr(self.limits, kind)
             if limit is not None and amount + spare > limit:
                 raise Stop(LimitExceeded(kind, limit, amount, self.name))
 
 
-def describe(error: Exception) -> str:
-    """Returns a host's exception for a plugin: its text, and its type where that tells
-    something.
+def _find_target(method: str, url: str) -> tuple[str, dict[str, str]]:
+    """Returns the path below the base URL that a plugin asks for, and the query to send with it.
+
+    The client's own query is the host's: where an endpoint takes none, the plugin's has no effect.
+    Raises ``ValueError`` for what is not for plugins.
     """
+    if not url.startswith(BASE_URL + "/"):
+        raise ValueError("a plugin cannot choose its server: requests go to its host's")
+    parts = urlsplit(url)
+    path = parts.path.removeprefix(urlsplit(BASE_URL).path)
+    endpoint = _ENDPOINTS.get((method, path))
+    if endpoint is None:
+        raise ValueError(f"{method} {path} is not for plugins")
+    if endpoint.pages is None:
+        return path, {}
+    if len(parts.query) > _LONGEST_QUERY:
+        text = f"a plugin's query is at most {_LONGEST_QUERY} bytes long"
+        raise ValueError(f"{method} {path}: {text}")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    known = endpoint.pages, *_PAGING
+    for name in query:
+        if name not in known:
+            text = f"{name!r} is not for plugins; a query may have {', '.join(known)}"
+            raise ValueError(f"{method} {path}: {text}")
+    return path, query
+
+
+def describe(error: Exception) -> str:
+    """Returns the text of a host's exception for a plugin, with its type where that says more."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def plugin_error(plugin: str, what: str) -> LuaError:
-    """Returns an error of ours about a plugin, such as ``is closed``."""
+    """Returns an error about a plugin, such as ``is closed``."""
     return LuaError(f"plugin {plugin} {what}", plugin=plugin)
-
-
-def plugin_folder(path: Path) -> Path:
-    """Returns the folder of a plugin's file."""
-    return Path(os.path.abspath(path)).parent

@@ -33,7 +33,7 @@ class Channel:
 
     @property
     def holds_more(self) -> bool:
-        """Returns whether something has come already that ``receive`` has not returned."""
+        """Whether something has come already that ``receive`` has not returned."""
         return bool(self._held)
 
     def send(self, *parts: bytes, deadline: float | None = None) -> None:
@@ -74,7 +74,7 @@ class Channel:
         return parts
 
     def close(self) -> None:
-        """Close this end."""
+        """Closes this end."""
         self._sock.close()
 
     def _take(self, size: int, deadline: float | None) -> bytes:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from luaopenai.bridge.network import pause
+from luaopenai.client.cancel import pause
 from luaopenai.host.broker import Stop
 from luaopenai.host.limits import LimitExceeded
 
-
-class Worked(Protocol):
-    """Tells how long the host has worked."""
-
-    @property
-    def work_seconds(self) -> float:
-        """How long the host has worked on what the plugin sent, all calls together."""
+if TYPE_CHECKING:
+    from luaopenai.host.operations import Services
 
 
 class Clock:
@@ -29,7 +24,7 @@ class Clock:
         name: the plugin's name, for errors.
     """
 
-    def __init__(self, host: Worked, limit: float | None, name: str) -> None:
+    def __init__(self, host: Services, limit: float | None, name: str) -> None:
         self._host = host
         self._limit = limit
         self._name = name
@@ -42,7 +37,7 @@ class Clock:
         return self._begun
 
     def now(self) -> float:
-        """Returns the time, in seconds."""
+        """Returns the time in seconds."""
         return time.monotonic() - self._outside
 
     def spent(self) -> float:
@@ -54,7 +49,7 @@ class Clock:
         return self._limit is not None and self.spent() > self._limit
 
     def outside(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Calls the host; its time is not the plugin's, but for what it works on what was sent."""
+        """Calls the host; counts only the time in which it works on what the plugin sent."""
         begun, worked = time.monotonic(), self._host.work_seconds
         try:
             return function(*args)
@@ -63,9 +58,9 @@ class Clock:
             self._outside += time.monotonic() - begun - worked
 
     def pause(self, seconds: float) -> None:
-        """Lets time pass, which is the plugin's own; raises ``Stop`` when that is over."""
+        """Sleeps on the plugin's own time; raises ``Stop`` when that is over."""
         left = math.inf if self._limit is None else self._limit - self.spent()
-        pause(max(0.0, min(seconds, left)))
+        pause(min(seconds, left))
         if seconds > left:
             assert self._limit is not None
             raise Stop(LimitExceeded("seconds", self._limit, self.spent(), self._name))

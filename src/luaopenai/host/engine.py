@@ -88,7 +88,7 @@ class Engine:
         self._alarm = self._make_alarm() if is_guest and limits.seconds is not None else None
 
     def load(self, source: bytes, functions: list[str]) -> list[str]:
-        """Run the plugin's file; returns the names of its functions, none for a script."""
+        """Runs the plugin's file; returns the names of its functions, none for a script."""
         names = "\n".join(functions).encode()
         chunk = f"={self._name}".encode()
         modules, script = self._setup.modules, self._setup.script
@@ -97,16 +97,18 @@ class Engine:
         return found.decode().split("\n") if found else []
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
-        """Call a function of the plugin; arguments and results as in ``luaopenai.host.wire``."""
+        """Calls a function of the plugin; arguments and results are texts of
+        ``luaopenai.host.wire``.
+        """
         result: bytes | None = self._limited(self._sandbox[b"call"], function.encode(), arguments)
         return result
 
     def peak(self) -> float:
-        """Returns the most that the last call had in use, in megabytes above an empty plugin's."""
+        """Returns the most memory that the last call used, in megabytes above an empty plugin's."""
         return max(0.0, self._memory()[1] - self._base) / MEGABYTE
 
     def is_full(self) -> bool:
-        """Returns whether the plugin holds more memory than a call may use, garbage aside."""
+        """Returns whether the plugin keeps more memory than a call may use, garbage aside."""
         limit = self._limits.memory_mb
         if limit is None or self._memory()[0] - self._base <= limit * MEGABYTE:
             return False
@@ -114,15 +116,13 @@ class Engine:
         return self._memory()[0] - self._base > limit * MEGABYTE
 
     def _memory(self) -> tuple[float, float]:
-        """Bytes of memory in use, and the most since the last call began."""
+        """Returns the bytes of memory in use, and the most since the last call began."""
         _, used, peak = self._sandbox[b"state"]()
         used += self._held.size
         return used, max(used, peak)
 
     def _make_alarm(self) -> Alarm | None:
-        """Returns what ends a call that is past its time, from another thread; None where none
-        can.
-        """
+        """Returns an alarm that ends a late call from another thread, or None if none can."""
         from luaopenai.bridge.hooks import CountHook
 
         try:
@@ -187,7 +187,7 @@ class Engine:
         state.set_cap(crossing)
 
     def _failure(self, *failure: Any) -> LuaError | LimitExceeded:
-        """Returns what a call has failed with, as ``errors.report`` of the Lua side tells it."""
+        """Returns the exception for a failure, in the form that Lua's ``errors.report`` returns."""
         *_, is_memory = failure
         if is_memory and self._limits.memory_mb is not None:
             return self._exceeded("memory_mb", 0)
@@ -216,12 +216,12 @@ class _PluginState(LuaState):
         super().__init__(make_exports, _refuse_call, "", "", 0 if is_capped else None)
 
     def begin_cap(self, spare: int) -> None:
-        """Sets the bytes that Lua may take beyond what it has now; ``set_cap`` holds it to them."""
+        """Sets how many bytes Lua may take beyond those in use; ``set_cap`` enforces it."""
         if self._is_capped:
             self._cap = self.lua.get_memory_used(total=True) + spare
 
     def set_cap(self, crossing: Iterable[object]) -> None:
-        """Holds Lua to its memory, but for values that lupa is about to hand over.
+        """Limits Lua's memory, with room for values that lupa is about to hand over.
 
         An allocation of lupa's own that fails ends the process.
         """
@@ -259,11 +259,11 @@ class _PluginState(LuaState):
         return uncapped
 
     def note(self, error: Exception, text: str) -> bytes:
-        """Returns an exception's text for Lua; the broker keeps those that can be a cause."""
+        """Encodes an exception's text for Lua; the broker keeps those that can be a cause."""
         return text.encode("utf-8", "replace")
 
     def error_value(self, value: Any) -> Any:
-        """Returns the value of a plugin's error; its Lua gives it as it gives a result."""
+        """Decodes the value of a plugin's error, which comes as a result does."""
         if not value or len(value) > wire.LARGEST_ERROR_VALUE:
             return None
         return wire.decode(value)[0]

@@ -75,12 +75,12 @@ class PluginExports(Exports):
 
     @operation(plugins=True)
     def sleep(self, seconds: float) -> Work:
-        """Waits; the time is the plugin's own."""
+        """Waits on the plugin's own time."""
         return Pause(self._clock.pause, seconds)
 
     @export(plugins=True)
     def write(self, text: bytes) -> None:
-        """Says something to the host."""
+        """Hands output to the host."""
         self._ask("write", text).do()
 
     @export(plugins=True)
@@ -90,7 +90,7 @@ class PluginExports(Exports):
 
     @export(plugins=True)
     def explain(self, value: object, where: bytes) -> str:
-        """Returns nothing: to look through a plugin's value takes time that no hook can end."""
+        """Returns nothing: looking through a plugin's value takes time that no hook can end."""
         return ""
 
     @export(plugins=True)
@@ -105,16 +105,11 @@ class PluginExports(Exports):
 
     @export(plugins=True, needs="client.streams encodings.utf_16_le")
     def odd_event_reader(self) -> Callable[[bytes | None], tuple[object, ...]]:
-        """Returns the same reader, whose memory counts as the plugin's."""
+        """Returns the reader of ``Exports``, whose memory counts as the plugin's."""
         return HeldEvents(self._held, super().odd_event_reader()).read
 
-    def leave(self) -> None:
-        """Ends what is under way; the host closes, at the end of the call, what is open."""
-        if self._known_tickets is not None and self._known_tickets.are_under_way:
-            self.rest()
-
     def _exported(self, name: str, mark: Mark) -> Callable[..., object]:
-        """Returns a method that is for plugins; in the place of any other, a refusal."""
+        """Returns a method that is for plugins; a function that refuses in place of any other."""
         return super()._exported(name, mark) if mark.is_for_plugins else _refuse(name)
 
     def _ask(self, name: str, *args: Part, finish: Callable[[Any], Any] | None = None) -> _Ask:
@@ -124,13 +119,13 @@ class PluginExports(Exports):
         return _PluginTickets(self._clock, self._services)
 
     def _head(self, results: Results) -> tuple[object, ...]:
-        """Returns what Lua gets of a response; its body too where that is whole."""
+        """Returns a response's head for Lua, and its body where that is whole."""
         head, body = results
         number, status, reason, headers = json.loads(head or b"")
         return status, reason, self._values.to_lua(headers, "headers"), number, body
 
     def _gather_constants(self) -> dict[str, object]:
-        """Without the accounts that the host's environment names; the host is its company."""
+        """Leaves out the accounts in the host's environment; the host is the only company."""
         found = super()._gather_constants()
         found |= {"account_headers": {}, "company": False, "providers": {}}
         company = self._setup.company
@@ -143,7 +138,7 @@ class PluginExports(Exports):
 
 
 def needed_modules() -> set[str]:
-    """Returns the names of the modules that the exports for plugins import when they are called."""
+    """Returns the modules that exports for plugins import when they are called."""
     marks = find_marks(PluginExports).values()
     return {name for mark in marks if mark.is_for_plugins for name in mark.needs}
 
@@ -189,7 +184,7 @@ class _Host:
         self._services.cancel(ticket)
 
     def stop(self) -> None:
-        """Does nothing: what is under way ends with the call, and may soon be asked for again."""
+        """Does nothing: work ends with the call, and a ticket of it may soon be asked for again."""
 
 
 class _PluginTickets(Tickets):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from luaopenai.host.limits import LimitExceeded
 
 Stamp = tuple[int, int, int]
-"""By which a changed file is told: time of the change in nanoseconds, size in bytes, inode."""
+"""Tells a changed file from others: time of the change in nanoseconds, size in bytes, inode."""
 
 
 class PluginFile:
@@ -42,12 +42,12 @@ class PluginFile:
             raise plugin_error(self.path.stem, what) from None
 
     def has_changed(self) -> bool:
-        """Returns whether there is another file than the one that was read last."""
+        """Returns whether the file is another than the one that was read last."""
         stamp = self.stamp()
         return stamp is not None and stamp != self.read_as
 
     def stamp(self) -> Stamp | None:
-        """Returns what tells this state of the file from others; None where there is no file."""
+        """Returns the file's stamp; None where there is no file."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -77,14 +77,14 @@ class Folder:
         """Files that were loaded, or could not be, as they were then."""
 
     def find(self) -> list[Path]:
-        """Return its Lua files in the order of their names; raises ``OSError``."""
+        """Returns its Lua files in the order of their names; raises ``OSError``."""
         lua = [path for path in self._path.iterdir() if path.suffix == ".lua" and path.is_file()]
         return sorted(lua)
 
     def is_worth_trying(self, file: PluginFile) -> bool:
-        """Returns whether a file was never loaded as it is now."""
+        """Returns whether a file was never loaded in its present state."""
         return file.path not in self._tried or self._tried[file.path] != file.stamp()
 
     def note_tried(self, file: PluginFile) -> None:
-        """Remember in what state a file was loaded, or could not be."""
+        """Remembers a file's state when it was loaded, or could not be."""
         self._tried[file.path] = file.read_as

@@ -29,7 +29,7 @@ class HeldMemory:
         self.size = 0
 
     def hold(self, size: int) -> None:
-        """Counts so many bytes more, or less; raises ``Stop`` when they alone are too many."""
+        """Counts more bytes, or fewer if negative; raises ``Stop`` when they alone are too many."""
         self.size += size
         held = self.size / 2**20
         if self._limit is not None and held > self._limit:

@@ -28,7 +28,7 @@ _INHERITS = hasattr(os, "fork")
 """Whether this system lets a new process inherit a socket under its number, as POSIX does."""
 
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ", "TZDIR")
-"""What a Python may need to start at all, and to tell the time as its host does."""
+"""The variables that a Python may need to start, and to tell the time as its host does."""
 
 _FIRST_FREE = 3
 """The file descriptors below are a process's standard streams."""
@@ -63,12 +63,12 @@ class WorkerProcess:
         return self._process.pid
 
     def is_alive(self) -> bool:
-        """Returns whether the process is there to stay, and this one's."""
+        """Returns whether the process runs, was not killed, and belongs to this one."""
         is_ours = self._release.alive and not self._was_killed
         return is_ours and self._process.poll() is None
 
     def end(self) -> str:
-        """Returns how a process that has hung up has ended, in a few words."""
+        """Returns in a few words how a process that has hung up has ended."""
         try:
             status = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ class WorkerProcess:
 
 
 def _above_standard(line: socket.socket) -> socket.socket:
-    """Returns a socket under another number where its own is one of a standard stream's.
+    """Moves a socket to a number above those of the standard streams.
 
     A host that has closed its streams, as daemons do, gets these for what it opens next.
     """
@@ -127,7 +127,7 @@ def _release(process: subprocess.Popen[bytes], channel: Channel, owner: int) -> 
 
 
 def _let_go() -> None:
-    """Closes, in a process that was forked off, its copies of the lines to its parent's workers."""
+    """Closes the lines to the parent's workers in a process that was forked off."""
     for worker in list(_living):
         worker.close()
     _living.clear()
@@ -138,7 +138,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _start_process(line: int | None) -> subprocess.Popen[bytes]:
-    """Starts a worker: with the number of its socket, or None if it is to connect by itself.
+    """Starts a worker with the number of its socket; None if it is to connect by itself.
 
     It is in no group with its host: what Ctrl-C in a terminal ends is for the host to decide.
     """
@@ -184,7 +184,7 @@ def _start_and_connect() -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 
 def _knows(line: socket.socket, secret: bytes) -> bool:
-    """Returns whether the other side says the secret, at once."""
+    """Returns whether the other side sends the secret at once."""
     line.settimeout(CONNECT_SECONDS)
     said = b""
     with suppress(TimeoutError, ConnectionError):

@@ -1,4 +1,4 @@
-"""What a plugin may use up, and what it has used."""
+"""The limits of a plugin, and the account of its use."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LimitExceeded(Exception):  # noqa: N818 (it is no error of anyone's)
 
 @dataclass
 class Usage:
-    """What a plugin has used so far.
+    """The account of a plugin's use so far.
 
     Attributes:
         requests: to the model.

@@ -30,7 +30,7 @@ _PROT_EXEC = 4
 
 
 def lock_up(memory_mb: float | None) -> None:
-    """Gives up files, sockets, processes and privileges, each where the system has a way to.
+    """Gives up files, sockets, processes and privileges, as far as the system has means for it.
 
     Args:
         memory_mb: what the plugin may use beside what the process has now; None for any amount.
@@ -50,7 +50,7 @@ def lock_up(memory_mb: float | None) -> None:
 
 
 def missing_walls() -> list[str]:
-    """Returns what a worker cannot be kept from on this system, after a break-out from its Lua."""
+    """Returns what a plugin could still do on this system after it broke out of its Lua."""
     missing = []
     try:
         import resource  # noqa: F401 (only whether it is there)
@@ -62,7 +62,7 @@ def missing_walls() -> list[str]:
 
 
 def has_filter() -> bool:
-    """Returns whether this system can refuse a worker system calls one by one."""
+    """Returns whether this system can refuse single system calls to a worker."""
     return sys.platform == "linux" and _seccomp() is not None
 
 
@@ -132,7 +132,7 @@ def _seccomp() -> Any:
 
 
 def _filter_calls(library: Any) -> None:
-    """Has the system refuse every call but those that a worker needs, to all its threads."""
+    """Has the system refuse all calls but those that a worker needs, to all its threads."""
     rules = library.seccomp_init(_ERRNO_EPERM)
     if not rules:
         return

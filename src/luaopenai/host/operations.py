@@ -1,4 +1,4 @@
-"""What a plugin may ask of its host, each described once: its work, its codec, its discarding.
+"""The operations that a plugin may ask of its host, each with its work, codec and discarding.
 
 Arguments and results are byte strings or None, so that they cross to a worker as they are. Without
 a ticket an operation is done at once, with one by a thread.
@@ -32,7 +32,7 @@ WEIGHT = 4096
 
 
 class Services(Protocol):
-    """What a plugin's engine asks of its host: ``Operations``, or a way to them."""
+    """The host's services for a plugin's engine: ``Operations``, or a way to them."""
 
     @property
     def work_seconds(self) -> float:
@@ -42,10 +42,10 @@ class Services(Protocol):
         """Does an operation, and returns its results."""
 
     def begin(self, ticket: int, name: str, *args: Part) -> None:
-        """Has an operation done by a thread."""
+        """Has a thread do an operation."""
 
     def next_done(self, timeout: float | None = None) -> Outcome | None:
-        """Waits for a ticket; None when the seconds are over, or nothing is under way."""
+        """Waits for a ticket; None when the time is over, or nothing is under way."""
 
     def cancel(self, ticket: int) -> None:
         """Ends an operation that nobody waits for any more."""
@@ -80,7 +80,7 @@ class Operations:
         self.leave_to_parent()
 
     def leave_to_parent(self) -> None:
-        """Forgets all that is under way: in a process that was forked off, it is the parent's."""
+        """Forgets everything under way: after a fork, it is the parent's."""
         self._threads = ThreadExecutor(MOST_AT_ONCE)
         self._work: dict[int, Work] = {}
         """By ticket, what is under way, or done and not yet taken."""
@@ -101,7 +101,7 @@ class Operations:
         return results
 
     def begin(self, ticket: int, name: str, *args: Part) -> None:
-        """Has an operation done by a thread, with the context variables of this one."""
+        """Has a thread do an operation, with the context variables of this one."""
         if ticket in self._work:
             raise ValueError(f"ticket {ticket} is in use")
         if not OPERATIONS[name]:
@@ -132,7 +132,7 @@ class Operations:
         self._work[ticket] = work
 
     def next_done(self, timeout: float | None = None) -> Outcome | None:
-        """Waits for a ticket; None when the seconds are over, or nothing is under way."""
+        """Waits for a ticket; None when the time is over, or nothing is under way."""
         if not self._work:
             return None
         done = self._threads.next_done(timeout)
@@ -170,8 +170,8 @@ class Operations:
         Its results are, as JSON, the number of the response, its status, reason and headers; and
         its body, if that is whole. Then the number is None, and there is nothing to read or close.
         """
-        place = method.decode("latin-1"), url.decode("utf-8", "replace")
-        send = self._broker.prepare_open(*place, body)
+        target = method.decode("latin-1"), url.decode("utf-8", "replace")
+        send = self._broker.prepare_open(*target, body)
         return Work(send, self._opened, lambda response: response.close() if response else None)
 
     @_operation(tickets=True)
@@ -216,7 +216,7 @@ class Operations:
 
     @_operation(tickets=False)
     def module(self, name: bytes) -> Work:
-        """Gives the source of one of the plugin's modules."""
+        """Returns the source of one of the plugin's modules."""
         return Work(
             lambda: self._broker.module(name.decode("utf-8", "replace")), lambda source: [source]
         )

@@ -18,7 +18,7 @@ from luaopenai.bridge.errors import LuaError
 from luaopenai.client.arguments import check_client
 from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
-from luaopenai.host.broker import Broker, Stop, Totals, plugin_error, plugin_folder
+from luaopenai.host.broker import Broker, Stop, Totals, plugin_error
 from luaopenai.host.files import Folder, PluginFile
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 from luaopenai.host.setup import Script, find_setup
@@ -107,7 +107,7 @@ class PluginHost:
         self.close()
 
     def load(self, path: str | Path) -> Plugin:
-        """Load a Lua file; it returns a table of functions, or defines them.
+        """Loads a Lua file, which returns a table of functions or defines them.
 
         Raises:
             LuaError: it cannot be read, is not Lua, fails, or has no functions.
@@ -116,13 +116,13 @@ class PluginHost:
         return self._load_file(PluginFile(Path(path)))
 
     def load_string(self, code: str | bytes, name: str = "plugin") -> Plugin:
-        """Load Lua code; see ``load``."""
+        """Loads Lua code; see ``load``."""
         return self._load(code.encode() if isinstance(code, str) else code, name)
 
     def load_folder(
         self, path: str | Path, *, watch: bool = False, on_error: OnError | None = None
     ) -> list[Plugin]:
-        """Load each ``*.lua`` file of a folder, in the order of their names; returns the plugins.
+        """Loads each ``*.lua`` file of a folder, in the order of their names; returns the plugins.
 
         Args:
             path: the folder; those in it are not searched.
@@ -142,7 +142,7 @@ class PluginHost:
         return loaded
 
     def refresh(self) -> list[Plugin]:
-        """Look at the watched folders now; returns the plugins of files that are new there.
+        """Looks at the watched folders now; returns the plugins of files that are new there.
 
         Changed files are loaded again, and the plugins of files that are gone are closed.
 
@@ -167,7 +167,7 @@ class PluginHost:
         args: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a script once, inside the walls, for its effects alone.
+        """Runs a script once, inside the walls, for its effects alone.
 
         Args:
             code: the script.
@@ -185,13 +185,13 @@ class PluginHost:
             broker.end()
 
     def close(self) -> None:
-        """End all plugins, and watch no folder any more."""
+        """Closes all plugins, and watches no folder any more."""
         self._folders.clear()
         for plugin in self.plugins:
             plugin.close()
 
     def _load_new(self, folder: Folder, paths: list[Path]) -> list[Plugin]:
-        """Load the files of a folder that have no plugin, unless they were tried as they are."""
+        """Loads the files of a folder that have no plugin, unless they were tried as they are."""
         known = {plugin.path for plugin in self._plugins if plugin.is_of(folder)}
         loaded = []
         for path in paths:
@@ -207,7 +207,7 @@ class PluginHost:
         return loaded
 
     def _load_file(self, file: PluginFile) -> Plugin:
-        folder = plugin_folder(file.path) if self._modules else None
+        folder = Path(os.path.abspath(file.path)).parent if self._modules else None
         name = os.fsencode(file.path.stem).decode("utf-8", "replace")
         return self._load(file.read(), name, folder, file)
 
@@ -332,11 +332,11 @@ class Plugin:
 
     @property
     def usage(self) -> Usage:
-        """What it has used so far."""
+        """The account of its use so far."""
         return self._broker.usage
 
     def call(self, function: str, *args: Any) -> Any:
-        """Call one of its functions. Calls from several threads wait for one another.
+        """Calls one of its functions. Calls from several threads wait for one another.
 
         Args:
             function: its name, one of ``exports``.
@@ -360,7 +360,7 @@ class Plugin:
         return values[0] if len(values) == 1 else tuple(values)
 
     async def call_async(self, function: str, *args: Any) -> Any:
-        """``call``, awaited: the event loop goes on meanwhile.
+        """Calls a function as ``call`` does, while the event loop goes on.
 
         Cancelling the awaiting task closes the connection of the plugin's request, and ends the
         call there; one in a process ends wherever it is.
@@ -370,7 +370,7 @@ class Plugin:
         return await in_thread(partial(self.call, function, *args))
 
     def reload(self) -> None:
-        """Read its file again, and run that in the place of what ran; ``exports`` may change.
+        """Reads its file again, and runs that in the place of what ran; ``exports`` may change.
 
         What it kept in globals and locals is gone. It waits for a call that is under way.
 
@@ -386,7 +386,7 @@ class Plugin:
             self._reload(self._file)
 
     def reload_if_changed(self) -> None:
-        """``reload`` where it is of a watched folder and its file has changed.
+        """Reloads it where it is of a watched folder and its file has changed.
 
         A file that cannot be loaded is told to the folder's ``on_error``, once.
         """
@@ -394,11 +394,11 @@ class Plugin:
             self._check_file()
 
     def is_of(self, folder: Folder) -> bool:
-        """Returns whether it was loaded as one of a folder's."""
+        """Returns whether it was loaded with a folder."""
         return self._file is not None and self._file.folder is folder
 
     def close(self) -> None:
-        """End it; a call that is under way in a process fails, one in a thread goes on."""
+        """Closes it; a call that is under way in a process fails, one in a thread goes on."""
         self._is_closed = True
         host_forgets = self._forget()
         if host_forgets is not None:
@@ -410,7 +410,7 @@ class Plugin:
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
-        """Keep other calls out; raises ``LuaError`` inside of a call, and when it is closed."""
+        """Keeps other calls out; raises ``LuaError`` inside of a call, and when it is closed."""
         if is_inside(self):
             raise plugin_error(self.name, "is in this call already")
         with self._lock, Link(self):
@@ -428,7 +428,7 @@ class Plugin:
                     self._isolated.close()
 
     def _check_file(self) -> None:
-        """Load a watched file again that has changed."""
+        """Reloads a watched file that has changed."""
         file = self._file
         if file is None or file.folder is None or not file.folder.is_watched:
             return
@@ -494,7 +494,7 @@ _has_warned = False
 
 
 def _warn_of_missing_walls() -> None:
-    """Tell once what a plugin's process is not kept from on this system."""
+    """Warns, once, of what a plugin's process can still do on this system."""
     global _has_warned
     if _has_warned:
         return

@@ -49,7 +49,7 @@ class ProcessIsolation:
         self.exports = self._start()
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
-        """Call a function of the plugin."""
+        """Calls a function of the plugin."""
         if self._worker is not None and not self._worker.is_alive():
             # It has ended between calls, or is the process's that this one was forked from.
             _log.info("%s: its process is gone, and another one begins", self._broker.name)
@@ -59,19 +59,19 @@ class ProcessIsolation:
         return self._exchange(b"call", function.encode(), pack(arguments))
 
     def interrupt(self) -> None:
-        """End a call that is under way in another thread."""
+        """Ends a call that is under way in another thread."""
         worker = self._worker
         if worker is not None:
             worker.kill()
 
     def close(self) -> None:
-        """End the worker."""
+        """Ends the worker."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
 
     def leave_to_parent(self, *, was_called: bool) -> None:
-        """Lets the parent keep its process; here another one begins with the next call."""
+        """Leaves the process to the parent; here another one begins with the next call."""
         self._worker = None
 
     def _start(self) -> list[str]:
@@ -105,45 +105,47 @@ class ProcessIsolation:
         return names.decode().split("\n")
 
     def _exchange(self, *message: bytes) -> bytes | None:
-        """Send the worker to work, and serve it until it is done."""
+        """Gives the worker something to do, and serves it until that is done.
+
+        A worker that may be out of step with its host is ended.
+        """
         worker = self._worker
         assert worker is not None
-        done, is_started = False, message[0] != b"load"
+        is_loaded = is_started = message[0] != b"load"
+        is_in_step = False
         try:
             worker.channel.send(*message)
-            if not is_started:
+            if not is_loaded:
                 self._await_ready(worker)
                 is_started = True
             result = self._serve(worker)
-            done = True
+            is_in_step = True
             return result
         except HungUpError:
             check_cancelled()
             raise self._lost(worker, is_started=is_started) from None
         except TooLargeError as error:
-            done = True
+            is_in_step = True
             raise plugin_error(
                 self._broker.name, f"cannot be given its arguments: {error}"
             ) from None
         except NonsenseError:
             raise self._speaks_nonsense() from None
-        except (LuaError, LimitExceeded) as error:
-            done = message[0] != b"load" and not isinstance(error, _Killed)
-            if isinstance(error, _Killed):
-                raise error.exceeded from None
+        except (LuaError, LimitExceeded):
+            is_in_step = is_loaded
             raise
         finally:
             call = current_call()
             if call is not None:
                 call.detach()
-            if not done:
+            if not is_in_step:
                 self.close()
 
     def _speaks_nonsense(self) -> LuaError:
         return plugin_error(self._broker.name, "has a process that sends nonsense")
 
     def _await_ready(self, worker: WorkerProcess) -> None:
-        """Waits until the plugin's file is about to run: only from then on its seconds count."""
+        """Waits until the plugin's file is about to run: its seconds count from then on."""
         call = current_call()
         if call is not None:
             call.attach(worker.kill)
@@ -203,10 +205,12 @@ class ProcessIsolation:
         except TimeoutError:
             raise self._late() from None
 
-    def _late(self) -> _Killed:
+    def _late(self) -> LimitExceeded:
+        """Ends a worker that is past its time; returns the limit that it has exceeded."""
+        self.close()
         limit = self._broker.limits.seconds
         assert limit is not None
-        return _Killed(LimitExceeded("seconds", limit, limit, self._broker.name))
+        return LimitExceeded("seconds", limit, limit, self._broker.name)
 
     def _finish(self, kind: bytes, result: bytes, used: bytes) -> bytes | None:
         if len(used) > _SHORT or (kind == b"limit" and len(result) > _SHORT):
@@ -221,14 +225,14 @@ class ProcessIsolation:
             what, _, used_up = json.loads(result)
             limit = getattr(self._broker.limits, str(what), None)
             exceeded = LimitExceeded(what, _amount(limit), _amount(used_up), self._broker.name)
-            raise _Killed(exceeded) if exceeded.kind == "memory_mb" else exceeded
+            if exceeded.kind == "memory_mb":
+                self.close()
+            raise exceeded
         self._broker.check_memory(wire.weight(result))
         raise self._failed(*json.loads(result))
 
     def _failed(self, message: Any, chunk: Any, line: Any, traceback: Any, value: Any) -> LuaError:
-        """Returns the error that a worker tells; ``ValueError`` or ``TypeError`` for what is
-        none.
-        """
+        """Returns the error from a worker; raises ``ValueError`` or ``TypeError`` for nonsense."""
         texts = (message, traceback, value, chunk or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(line, int | None):
             raise TypeError("an error has a message, a place, a traceback and a value")
@@ -242,7 +246,7 @@ class ProcessIsolation:
         return LuaError(message, chunk, line, traceback, found, self._broker.name)
 
     def _lost(self, worker: WorkerProcess, *, is_started: bool) -> Exception:
-        """Returns what became of a worker that is gone."""
+        """Returns the error for a worker that is gone."""
         how = worker.end()
         if not is_started:
             # No limit of the plugin's has ended it.
@@ -257,18 +261,8 @@ _OUT_OF_MEMORY = {OUT_OF_MEMORY, PANICKED, -signal.SIGABRT}
 """How a worker ends that has no memory left: Python, LuaJIT and the C library each have a way."""
 
 
-class _Killed(LimitExceeded):
-    """A limit after which the worker is not to be used again."""
-
-    def __init__(self, exceeded: LimitExceeded) -> None:
-        super().__init__(exceeded.kind, exceeded.limit, exceeded.used, exceeded.plugin)
-        self.exceeded = exceeded
-
-
 def _amount(value: Any) -> float:
-    """Returns a number that a worker tells; raises ``ValueError`` or ``TypeError`` for what is
-    none.
-    """
+    """Returns a number from a worker; raises ``ValueError`` or ``TypeError`` for nonsense."""
     if not 0 <= value < math.inf:
         raise ValueError(value)
     return float(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.client.errors import APIConnectionError
@@ -13,9 +12,10 @@ from luaopenai.host.tokens import TokenCount
 
 if TYPE_CHECKING:
     from luaopenai.client.transport import RawResponse
+    from luaopenai.host.broker import Broker
 
 _HEADERS = {"content-type", "date", "openai-processing-ms", "retry-after", "x-request-id"}
-"""What a plugin is told of an answer's headers, beside ``x-ratelimit-...``: no organization."""
+"""The headers that a plugin gets, beside ``x-ratelimit-...``: none names an organization."""
 
 
 class PluginResponse:
@@ -24,28 +24,16 @@ class PluginResponse:
     Args:
         response: what the server sends.
         count: counts its tokens.
-        book: is given the tokens, once.
-        check: raises ``Stop`` when they are too many.
-        hold: told how many bytes more the host holds for the plugin, or less; raises ``Stop`` when
-            they would fill it.
-        fail: makes of the network's failure what the plugin is told.
+        broker: keeps the plugin's account, and words the network's failures for it.
 
     Attributes:
         status: the HTTP status code.
         reason: its name.
-        headers: those that a plugin is told; names in lower case.
+        headers: those that a plugin gets; names in lower case.
         is_stream: whether ``read_piece`` returns its body, and not ``take_body``.
     """
 
-    def __init__(
-        self,
-        response: RawResponse,
-        count: TokenCount,
-        book: Callable[[int], object],
-        check: Callable[[], object],
-        hold: Callable[[int], object],
-        fail: Callable[[APIConnectionError], Exception],
-    ) -> None:
+    def __init__(self, response: RawResponse, count: TokenCount, broker: Broker) -> None:
         self.status = response.status
         self.reason = response.reason
         self.headers = {
@@ -55,10 +43,7 @@ class PluginResponse:
         }
         self._response = response
         self._tokens = count
-        self._book = book
-        self._check = check
-        self._fail = fail
-        self._hold = hold
+        self._broker = broker
         self._held = 0
         self._is_open = True
         self._lock = threading.Lock()
@@ -69,7 +54,7 @@ class PluginResponse:
             self._read_whole()
 
     def take_body(self) -> bytes:
-        """Returns, once, all of a body that is no stream's: from then on it is the caller's."""
+        """Returns the whole body, once; from then on it is the caller's."""
         body, self._body = self._body, None
         self._let_go()
         return body or b""
@@ -81,7 +66,7 @@ class PluginResponse:
         try:
             piece = self._response.read_piece()
         except APIConnectionError as error:
-            raise self._fail(error) from None
+            raise self._broker.cut_off(error) from None
         if piece:
             # The decoder keeps what is no whole event yet.
             self._keep(len(piece))
@@ -90,11 +75,11 @@ class PluginResponse:
         self._decoder.close()
         self._tokens.end()
         self._finish()
-        self._check()
+        self._broker.check_tokens()
         return None
 
     def close(self) -> None:
-        """Lets go of the connection, and of what has come."""
+        """Lets go of the connection and of the body so far."""
         self._body = None
         self._let_go()
         if self._is_open:
@@ -103,14 +88,14 @@ class PluginResponse:
 
     def _keep(self, size: int) -> None:
         self._held += size
-        self._hold(size)
+        self._broker.hold(size)
 
     def _let_go(self) -> None:
         held, self._held = self._held, 0
-        self._hold(-held)
+        self._broker.hold(-held)
 
     def _read_whole(self) -> None:
-        """Reads all of the body: whether or not the plugin does, it costs what its end says."""
+        """Reads all of the body: the plugin pays for it whether or not it reads it."""
         pieces = []
         try:
             for piece in self._response:
@@ -121,10 +106,10 @@ class PluginResponse:
             take = self._tokens.add_refusal if self.status >= 400 else self._tokens.add_answer
             take(_decoded(self._body))
             self._finish()
-            self._check()
+            self._broker.check_tokens()
         except APIConnectionError as error:
             self.close()
-            raise self._fail(error) from None
+            raise self._broker.cut_off(error) from None
         except BaseException:
             self.close()
             raise
@@ -134,7 +119,7 @@ class PluginResponse:
             if not self._is_open:
                 return
             self._is_open = False
-        self._book(self._tokens.total())
+        self._broker.book_tokens(self._tokens.total())
 
     def _count_event(self, data: bytes) -> bool:
         event = _decoded(data)
@@ -146,7 +131,7 @@ class PluginResponse:
 
 
 def _decoded(data: bytes) -> Any:
-    """Returns what a server's JSON stands for, None for what is none."""
+    """Decodes a server's JSON; returns None for any other text."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -24,7 +24,7 @@ def pack(part: Part) -> bytes:
 
 
 def unpack(part: bytes) -> Part:
-    """Returns what ``pack`` was given."""
+    """Returns the argument that ``pack`` was given."""
     return None if part == _NONE else part[1:]
 
 
@@ -45,11 +45,11 @@ class RemoteServices:
         return list(map(unpack, self._ask(b"perform", name.encode(), *map(pack, args))))
 
     def begin(self, ticket: int, name: str, *args: Part) -> None:
-        """Has the host do an operation by a thread."""
+        """Has a thread of the host's do an operation."""
         self._ask(b"begin", b"%d" % ticket, name.encode(), *map(pack, args))
 
     def next_done(self, timeout: float | None = None) -> Outcome | None:
-        """Waits for a ticket; None when the seconds are over, or nothing is under way."""
+        """Waits for a ticket; None when the time is over, or nothing is under way."""
         found = self._ask(b"next_done", b"" if timeout is None else repr(timeout).encode())
         if not found:
             return None
@@ -90,7 +90,7 @@ class Dispatcher:
         }
 
     def serve(self, kind: bytes, parts: list[bytes]) -> list[bytes]:
-        """Returns the answer to a message; raises ``NonsenseError`` for what is none of ours."""
+        """Answers a message; raises ``NonsenseError`` for one that no worker of ours sends."""
         method = self._methods.get(kind)
         if method is None:
             raise NonsenseError
@@ -127,7 +127,7 @@ class Dispatcher:
 
 
 def _known(name: bytes) -> str:
-    """Returns an operation's name; raises ``NonsenseError`` for what is none."""
+    """Returns an operation's name; raises ``NonsenseError`` for any other."""
     text = name.decode("latin-1")
     if text not in OPERATIONS:
         raise NonsenseError

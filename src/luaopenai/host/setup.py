@@ -1,4 +1,4 @@
-"""What a plugin finds in its Lua beside its limits: plain data, which crosses to a worker."""
+"""The setup of a plugin's Lua beside its limits: plain data, which crosses to a worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Script:
-    """What a whole script finds that is run for its effects, and a plugin does not.
+    """The arguments and the environment of a whole script; a plugin has none.
 
     Attributes:
         path: its ``arg[0]``.
@@ -30,14 +30,14 @@ class Script:
     environment: dict[str, str]
 
     def values(self) -> bytes | None:
-        """These three, as the walls' Lua takes them."""
+        """Encodes these three for the Lua side of the walls."""
         shown = {name: _text(value) for name, value in self.environment.items()}
         return wire.encode((_text(self.path), [_text(arg) for arg in self.args], shown), "script")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a plugin finds.
+    """The setup of a plugin's Lua.
 
     Attributes:
         company: the name in ``PROVIDERS`` of the company whose server the host's client speaks
@@ -75,9 +75,7 @@ def find_company(base_url: str) -> str | None:
 
 
 def read_setup(fields: dict[str, object]) -> Setup:
-    """Returns a setup from its fields, as ``dataclasses.asdict`` gives them and JSON has carried
-    them.
-    """
+    """Returns a setup from the fields of ``dataclasses.asdict``, which JSON has carried."""
     script = fields.pop("script")
     if isinstance(script, dict):
         fields["script"] = Script(script["path"], tuple(script["args"]), script["environment"])

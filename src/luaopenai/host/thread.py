@@ -20,7 +20,7 @@ class ThreadIsolation:
         self.exports = self._start()
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
-        """Call a function of the plugin."""
+        """Calls a function of the plugin."""
         if self._engine is None:
             self._start()
         engine = self._engine
@@ -33,14 +33,14 @@ class ThreadIsolation:
             self._book(engine)
 
     def interrupt(self) -> None:
-        """Nothing: only its limits end a call in a thread."""
+        """Does nothing: only its limits end a call in a thread."""
 
     def close(self) -> None:
-        """Forget the plugin's Lua."""
+        """Forgets the plugin's Lua."""
         self._engine = None
 
     def leave_to_parent(self, *, was_called: bool) -> None:
-        """Begins anew where a thread that a fork has left behind was in Lua."""
+        """Forgets the Lua state where a thread was in it that the fork has left behind."""
         if was_called:
             self._engine = None
 
@@ -57,7 +57,7 @@ class ThreadIsolation:
             self._book(engine)
 
     def _book(self, engine: Engine) -> None:
-        """Note what was used; a state that keeps too much memory is given up for a new one."""
+        """Books what was used; drops a Lua state that keeps too much memory."""
         engine.disarm()
         usage = self._broker.usage
         usage.seconds += engine.seconds

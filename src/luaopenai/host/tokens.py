@@ -21,13 +21,13 @@ _MOST = 2**53
 
 
 def asked_tokens(payload: Mapping[str, Any]) -> int:
-    """Returns the most tokens that a request lets the model write; 0 where it does not say."""
+    """Returns the most tokens that a request lets the model write; 0 where it sets no limit."""
     limits = [_whole(payload.get(name)) for name in _ANSWER_LIMITS]
     return min(max(limits), LONGEST_ANSWER) * min(_answers(payload), _MOST_ANSWERS)
 
 
 def check_amounts(payload: Mapping[str, Any]) -> None:
-    """Raises ``ValueError`` for an amount that some servers could read and this host could not."""
+    """Raises ``ValueError`` for an amount that some server might read and this host cannot."""
     for name in (*_ANSWER_LIMITS, *_COUNTS):
         value = payload.get(name)
         if value is not None and not _is_number(value):
@@ -35,15 +35,15 @@ def check_amounts(payload: Mapping[str, Any]) -> None:
 
 
 def hold_to(payload: dict[str, Any], most: int) -> None:
-    """Lowers what a request lets the model write to so many tokens, or one for each answer."""
+    """Lowers a request's limits to so many tokens for all its answers, at least one for each."""
     each = max(1, most // _answers(payload))
     for name in _ANSWER_LIMITS:
         if _whole(payload.get(name)) > each:
             payload[name] = each
 
 
-def told_tokens(event: Any) -> int | None:
-    """Returns the tokens that an answer, or an event of a stream, says it has cost.
+def reported_tokens(event: Any) -> int | None:
+    """Returns the tokens that an answer, or an event of a stream, reports as its cost.
 
     ``usage`` stands in a chat completion itself, and in the ``response`` of a Responses event.
     """
@@ -76,19 +76,19 @@ class TokenCount:
         self._asked = asked
         self._is_written = is_written
         self._came = 0
-        self._told: int | None = None
-        self._told_so_far: int | None = None
+        self._reported: int | None = None
+        self._reported_so_far: int | None = None
 
     def add_event(self, event: Any) -> None:
-        """Counts an event of a stream, by what is written in it, unless it tells the cost."""
+        """Counts the text in an event of a stream, or takes the cost that it reports."""
         self._came += max(1, _written(event) // BYTES_OF_A_TOKEN)
-        told = told_tokens(event)
-        if told is None:
+        reported = reported_tokens(event)
+        if reported is None:
             return
         if _is_under_way(event):
-            self._told_so_far = max(self._told_so_far or 0, told)
+            self._reported_so_far = max(self._reported_so_far or 0, reported)
         else:
-            self._told = max(self._told or 0, told)
+            self._reported = max(self._reported or 0, reported)
 
     def add_bytes(self, size: int) -> None:
         """Counts so many bytes of an answer that is no stream."""
@@ -96,29 +96,27 @@ class TokenCount:
             self._came += size // BYTES_OF_A_TOKEN
 
     def add_answer(self, answer: Any) -> None:
-        """Takes what a whole answer says."""
-        self._told = told_tokens(answer)
+        """Takes the cost that a whole answer reports."""
+        self._reported = reported_tokens(answer)
 
     def add_refusal(self, answer: Any) -> None:
-        """Takes what a refusal says: no model has worked for it, unless it tells of a cost."""
-        self._told = told_tokens(answer) or 0
+        """Takes the cost that a refusal reports; without one it is 0, for no model has worked."""
+        self._reported = reported_tokens(answer) or 0
 
     def end(self) -> None:
-        """Takes the end of a stream: what was told before is all."""
-        if self._told is None:
-            self._told = self._told_so_far
+        """Takes the end of a stream: the cost reported last is the whole."""
+        if self._reported is None:
+            self._reported = self._reported_so_far
 
     def total(self) -> int:
         """Returns the tokens to book."""
-        if self._told is not None:
-            return self._told
-        return max(self._told_so_far or 0, self._prompt + max(self._asked, self._came))
+        if self._reported is not None:
+            return self._reported
+        return max(self._reported_so_far or 0, self._prompt + max(self._asked, self._came))
 
 
 def _is_under_way(event: Any) -> bool:
-    """Returns whether an event is one of those in the midst, where some servers tell the cost so
-    far.
-    """
+    """Returns whether an event is within a stream, where some servers report the cost so far."""
     choices = event.get("choices")
     if not isinstance(choices, list) or not choices:
         return False
@@ -126,7 +124,7 @@ def _is_under_way(event: Any) -> bool:
 
 
 def _written(event: Any) -> int:
-    """Returns how many characters the model has written in an event, about."""
+    """Returns about how many characters the model has written in an event."""
     if not isinstance(event, dict):
         return 0
     choices = event.get("choices")
@@ -138,7 +136,7 @@ def _written(event: Any) -> int:
 
 
 def _characters(value: Any) -> int:
-    """Returns the length of all texts in a piece, but for those that say what it is."""
+    """Returns the length of all texts in a piece, without its labels."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, list):
@@ -157,5 +155,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _whole(value: Any) -> int:
-    """Returns a number of tokens or answers; 0 for what is none."""
+    """Returns a number of tokens or answers; 0 for anything else."""
     return int(value) if _is_number(value) and 0 <= value < _MOST else 0

@@ -17,7 +17,7 @@ IDLE_SECONDS = 1.0
 
 
 class Alarm(NamedTuple):
-    """What rings for a call.
+    """The alarm of a call.
 
     Attributes:
         is_late: whether the call is past its time.

@@ -13,14 +13,14 @@ _BYTES, _PAIRS = "\0b", "\0p"
 _MARK = b'"\\u0000'
 _WIDE_IN_ASCII = b"\\ud", b"\\uD"
 _WIDE = *_WIDE_IN_ASCII, b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4"
-"""What a character beyond 16 bits begins with: in UTF-8, or as halves in JSON."""
+"""The first bytes of a character beyond 16 bits: in UTF-8, or as halves in JSON."""
 
 _EXACT = 2**53
 _ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
-    """Returns a list of plain values as JSON, None for an empty one.
+    """Encodes a list of plain values as JSON; returns None for an empty one.
 
     Raises ``TypeError`` or ``ValueError`` that names what is not plain data.
     """
@@ -36,9 +36,7 @@ def encode(values: tuple[Any, ...] | list[Any], where: str) -> bytes | None:
 
 
 def decode(text: bytes | None) -> list[Any]:
-    """Returns the values of such a text, of either side's; raises ``ValueError`` for any other
-    text.
-    """
+    """Decodes a text of either side's ``encode``; raises ``ValueError`` for any other text."""
     if not text:
         return []
     try:
@@ -52,7 +50,7 @@ def decode(text: bytes | None) -> list[Any]:
 
 
 def weight(text: bytes | None) -> int:
-    """About how many bytes the values of such a text take in Python, at least.
+    """Estimates how many bytes the values of a text take in Python, at least.
 
     One character beyond 16 bits makes all of a Python string take four bytes for each.
     """
@@ -66,9 +64,7 @@ def weight(text: bytes | None) -> int:
 
 
 def _number(text: str) -> int | float:
-    """Returns a number with a point or an exponent; Lua writes large whole ones with an
-    exponent.
-    """
+    """Returns a number with a point or an exponent, as an int where it is whole."""
     number = float(text)
     return int(number) if number.is_integer() and -_EXACT <= number <= _EXACT else number
 
@@ -77,7 +73,7 @@ _DECODE = json.JSONDecoder(parse_float=_number).decode
 
 
 def _is_json(value: Any, depth: int = 0) -> bool:
-    """Returns whether JSON carries a value as it stands."""
+    """Returns whether JSON can carry a value unchanged."""
     kind = type(value)
     if kind is str:
         return "\0" not in value
@@ -160,7 +156,7 @@ def _unmark(value: Any) -> Any:
 
 
 def _with_bytes(value: Any) -> Any:
-    """Strings that are not UTF-8 as bytes."""
+    """Turns strings that are not UTF-8 into bytes."""
     if isinstance(value, str):
         try:
             value.encode()

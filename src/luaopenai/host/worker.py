@@ -35,7 +35,7 @@ SECRET_BYTES = 32
 
 
 def main(line: int | None) -> None:
-    """Serve the host until it hangs up.
+    """Serves the host until it hangs up.
 
     Args:
         line: the file descriptor of the channel; None if standard input tells where to connect.
@@ -56,9 +56,7 @@ def main(line: int | None) -> None:
 
 
 def _connect() -> socket.socket:
-    """Returns the line to a host that could not hand its socket over: it has sent a port and a
-    secret.
-    """
+    """Connects to a host that could not hand a socket over, but sends a port and a secret."""
     (port,) = struct.unpack("<H", _read_input(2))
     secret = _read_input(SECRET_BYTES)
     line = socket.create_connection(("127.0.0.1", port))
@@ -68,7 +66,7 @@ def _connect() -> socket.socket:
 
 
 def _read_input(size: int) -> bytes:
-    """That many bytes of standard input; ends the process if they do not come."""
+    """Reads so many bytes of standard input; ends the process if they do not come."""
     data = b""
     while len(data) < size:
         piece = os.read(0, size - len(data))
@@ -90,7 +88,7 @@ def _await_input_end() -> None:
 
 
 def _await_other_parent() -> None:
-    """Waits until the host is gone, though something else may hold our standard input open."""
+    """Waits until the host is gone, even if something else keeps our standard input open."""
     parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(PARENT_SECONDS)

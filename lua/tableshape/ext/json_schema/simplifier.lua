@@ -39,7 +39,7 @@ function simplifier.basic(_, type, name)
 end
 
 function simplifier.pattern(_, type, _, coerce)
-  -- What is coerced may be anything; types.integer alone says which kind of number it takes.
+  -- A coerced value may be anything; types.integer alone says which kind of number it takes.
   if coerce and type ~= values.integer then return refuse(type) end
   return { bare = type }
 end

@@ -99,7 +99,7 @@ function writer:map_of(_, key, value)
   return { type = "object", additionalProperties = schema }
 end
 
---- What an object says of fields that it does not name: false for none, a schema, or nil for any.
+--- Returns an object's rule for fields that it does not name: false for none, a schema, or nil for any.
 function writer:additional_properties(is_open, extra_fields)
   if is_open then return nil end
   if not extra_fields then return false end
