@@ -99,6 +99,13 @@ class WorkerLost:
 
 
 @dataclass(slots=True)
+class Dropped:
+    """Rows that an executor gives back after ``finish``: they had not begun and never will."""
+
+    numbers: list[int]
+
+
+@dataclass(slots=True)
 class Stop:
     """An executor ends the run, as when a budget is used up; ``code`` is the command's status.
 
@@ -108,6 +115,9 @@ class Stop:
     reason: str
     code: int
     seconds: float = 5.0
+
+
+Event = Outcome | WorkerLost | Dropped | Stop
 
 
 class Executor(Protocol):
@@ -124,15 +134,17 @@ class Executor(Protocol):
     def submit(self, chunk: Chunk) -> None:
         """Take a chunk; does not wait for its rows."""
 
-    def outcomes(self, timeout: float) -> list[Outcome | WorkerLost | Stop]:
+    def outcomes(self, timeout: float) -> list[Event]:
         """Return what has happened since the last call; waits up to ``timeout`` seconds for it."""
 
-    def close(self, seconds: float) -> None:
-        """End the workers; rows under way finish within ``seconds`` or are dropped.
+    def finish(self) -> None:
+        """Begin no more rows, and give those back that have not begun; returns at once.
 
-        Outcomes that came in meanwhile are returned by ``outcomes(0)`` afterwards. May be called
-        again, from a signal's handler too, with fewer seconds.
+        The job goes on to call ``outcomes`` until no row is under way or its patience ends.
         """
+
+    def close(self, seconds: float) -> None:
+        """End the workers; what is still under way after ``seconds`` is dropped."""
 
 
 @dataclass(slots=True)
