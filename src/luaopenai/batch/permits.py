@@ -22,6 +22,8 @@ from luaopenai.host.tokens import BYTES_OF_A_TOKEN, asked_tokens, told_parts
 
 _USAGE = re.compile(rb'(?<!\\)"usage"\s*:\s*(?=\{)')
 _EVENT = re.compile(rb"(?:^|\n)data:")
+_MODELS = ("/chat/completions", "/completions", "/responses", "/embeddings")
+"""The ends of the URLs at which a model works, and tokens are counted though nobody tells them."""
 _TAIL = 1 << 16
 """Bytes of a stream's end that are looked through: that is where it tells its tokens."""
 _decode = json.JSONDecoder().raw_decode
@@ -34,13 +36,12 @@ class RunIsOverError(OpenAIError):
 class _Try:
     """One request that is sent, from its permit to the end of its answer."""
 
-    __slots__ = ("asked", "count", "input_tokens", "is_stream", "model", "number", "pieces", "size")
+    __slots__ = ("count", "input_tokens", "is_stream", "model", "number", "pieces", "size")
 
-    def __init__(self, number: int | None, need: Need) -> None:
+    def __init__(self, number: int | None, need: Need, url: str) -> None:
         self.number = number
         self.model = need.model
-        self.input_tokens = need.input_tokens
-        self.asked = need.asked_tokens
+        self.input_tokens = need.input_tokens if url.endswith(_MODELS) else 0
         self.is_stream = False
         self.pieces: list[bytes] = []
         self.size = 0
@@ -113,9 +114,11 @@ class Permits:
         if method != "POST":
             return None
         if not self.is_limited:
-            return _Try(None, self._need(body) if self._names_models else _NO_NEED)
+            size = len(body or b"") // BYTES_OF_A_TOKEN
+            need = self._need(body) if self._names_models else Need("", size)
+            return _Try(None, need, url)
         need = self._need(body)
-        return _Try(self._wait(need), need)
+        return _Try(self._wait(need), need, url)
 
     def after(
         self, sent: _Try, status: int | None, headers: Mapping[str, str], failure: Exception | None
@@ -217,9 +220,6 @@ class Permits:
             counts[0] += 1
             counts[1] += input_tokens
             counts[2] += output_tokens
-
-
-_NO_NEED = Need()
 
 
 def find_usage(body: bytes) -> tuple[int, int] | None:
