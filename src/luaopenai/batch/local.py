@@ -22,11 +22,12 @@ from luaopenai.batch.exchange import (
     LEFT_OUT,
     NOTHING_USED,
     Chunk,
+    Dropped,
+    Event,
     Outcome,
     Row,
     Stop,
     Usage,
-    WorkerLost,
 )
 from luaopenai.batch.frames import FrameError, Frames
 from luaopenai.batch.pace import Need, Rates
@@ -46,6 +47,8 @@ _MOST_LOSSES = 3
 _MOST_FRUITLESS = 10
 """Workers that may end one after another without having finished a row."""
 _MOST_BAD_STARTS = 3
+_GRACE = 2.0
+"""Seconds that a worker without rows has to end by itself."""
 
 
 class _Events:
@@ -152,7 +155,6 @@ class _Worker:
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
-        self.process.wait()
 
     def release(self) -> None:
         """Close the line, once the process has ended."""
@@ -195,29 +197,37 @@ class LocalExecutor:
     Args:
         options: the job's: script, args, workers, concurrency, sandbox, settings.
         rates: what the job may use.
+        used: what former runs of the job have used, which counts towards the budgets.
 
     A row that was under way in a worker that ended by itself is a suspect: it is tried again, first
     beside others, its beginning announced, then alone in a worker. The third loss is its own.
     """
 
-    def __init__(self, options: Options, rates: Rates) -> None:
+    def __init__(self, options: Options, rates: Rates, used: Usage = NOTHING_USED) -> None:
         self._options = options
         self._concurrency = options.concurrency
         self._names_models = bool(rates.prices)
         self._events = _Events()
         self._authority = Authority(rates, self._note_change)
+        self._authority.start_from(used)
         self._fresh: deque[Row] = deque()
         self._suspects: deque[Row] = deque()
         self._lonely: deque[Row] = deque()
         self._losses: dict[int, int] = {}
-        self._found: list[Outcome | WorkerLost | Stop] = []
+        self._found: list[Event] = []
         self._last_worker = 0
         self._fruitless = 0
         self._bad_starts = 0
-        self._deadline: float | None = None
+        self._is_finishing = False
         self._is_stopped = False
+        self._workers: list[_Worker] = []
         count = options.workers or os.cpu_count() or 1
-        self._workers = [self._start() for _ in range(count)]
+        try:
+            for _ in range(count):
+                self._workers.append(self._start())
+        except BaseException:
+            self.close(0)
+            raise
 
     @property
     def capacity(self) -> int:
@@ -234,16 +244,12 @@ class LocalExecutor:
         """The numbers of the workers' processes."""
         return [worker.process.pid for worker in self._workers]
 
-    def start_from(self, used: Usage) -> None:
-        """Count what former runs of the job have used towards the budgets."""
-        self._authority.start_from(used)
-
     def submit(self, chunk: Chunk) -> None:
         """Take a chunk; its rows go to whichever worker has room."""
         self._fresh.extend(chunk.rows)
         self._dispatch()
 
-    def outcomes(self, timeout: float) -> list[Outcome | WorkerLost | Stop]:
+    def outcomes(self, timeout: float) -> list[Event]:
         """Return what has happened; waits up to ``timeout`` seconds for it."""
         end = time.monotonic() + timeout
         while True:
@@ -255,23 +261,31 @@ class LocalExecutor:
                 found, self._found = self._found, []
                 return found
 
+    def finish(self) -> None:
+        """Begin no more rows; those that have not begun are given back, some as workers end."""
+        if self._is_finishing:
+            return
+        self._is_finishing = True
+        for worker in self._workers:
+            worker.send(frames.FINISH)
+        waiting = [*self._lonely, *self._suspects, *self._fresh]
+        for queue in (self._lonely, self._suspects, self._fresh):
+            queue.clear()
+        if waiting:
+            self._found.append(Dropped([row.number for row in waiting]))
+
     def close(self, seconds: float) -> None:
         """End the workers; rows under way finish within so many seconds, or are dropped."""
+        self.finish()
         deadline = time.monotonic() + seconds
-        is_first = self._deadline is None
-        self._deadline = deadline if is_first else min(deadline, self._deadline or deadline)
-        if is_first:
-            for worker in self._workers:
-                worker.send(frames.FINISH)
-        while self._workers and time.monotonic() < self._deadline:
-            left = self._deadline - time.monotonic()
-            for event in self._events.take(min(0.05, max(0.0, left))):
-                self._heed(*event)
-        for worker in list(self._workers):
-            worker.kill()
+        # A worker without rows is about to end, and may yet have something to print.
+        grace = time.monotonic() + _GRACE
         while self._workers:
-            # Each one's thread tells of its end, behind what it has sent before.
-            for event in self._events.take(0.05):
+            now = time.monotonic()
+            for worker in self._workers:
+                if now >= (deadline if worker.rows else max(grace, deadline)):
+                    worker.kill()
+            for event in self._events.take(0.02):
                 self._heed(*event)
         self._authority.close()
 
@@ -284,7 +298,7 @@ class LocalExecutor:
             "concurrency": self._concurrency,
             "settings": dict(options.settings),
             "sandbox": options.sandbox,
-            "limits": getattr(options, "limits", {}),
+            "limits": dict(options.limits),
             "limited": self._authority.is_limited,
             "names_models": self._names_models,
         }
@@ -303,7 +317,7 @@ class LocalExecutor:
 
     def _dispatch(self) -> None:
         """Give the workers that have room rows that wait."""
-        if self._deadline is not None or self._is_stopped:
+        if self._is_finishing or self._is_stopped:
             return
         if self._lonely and not any(one.is_reserved for one in self._workers):
             calmest = min(self._workers, key=lambda one: len(one.rows))
@@ -372,10 +386,13 @@ class LocalExecutor:
     def _take_end(self, worker: _Worker) -> None:
         """A worker has ended: another takes its place, and its rows go to others."""
         self._workers.remove(worker)
-        if self._deadline is not None or self._is_stopped:
+        if self._is_finishing or self._is_stopped:
             worker.process.wait()
             worker.release()
-            return
+            if worker.rows:
+                self._found.append(Dropped(list(worker.rows)))
+            self._book_rest()
+            return None
         how = worker.end()
         worker.release()
         self._fruitless += 1
@@ -414,6 +431,12 @@ class LocalExecutor:
             if row.number in worker.begun or not losses:
                 losses = self._losses[row.number] = losses + 1
             (self._lonely if losses > 1 else self._suspects).appendleft(row)
+
+    def _book_rest(self) -> None:
+        """Hands over what was used by rows that have no outcome, under a number that no row has."""
+        usage = self._authority.take_usage()
+        if usage != NOTHING_USED:
+            self._found.append(Outcome(-1, FAILED, usage=usage))
 
     def _note_change(self) -> None:
         self._events.put(None, _CHANGED)

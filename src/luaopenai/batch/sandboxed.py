@@ -12,7 +12,8 @@ from luaopenai.host.limits import LimitExceeded, Limits
 from luaopenai.host.plugin import Plugin, PluginHost
 
 if TYPE_CHECKING:
-    from luaopenai.batch.worker import Lines, Tidy
+    from luaopenai.batch.tidy import Tidy
+    from luaopenai.batch.worker import Lines
     from luaopenai.client.openai import OpenAI
 
 # On the script's first line, so that its lines keep their numbers.

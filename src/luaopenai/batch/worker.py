@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from luaopenai.batch import frames
 from luaopenai.batch.frames import FrameError, Frames
 from luaopenai.batch.permits import Permits
+from luaopenai.batch.tidy import Tidy
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.marks import export, operation
@@ -27,27 +27,6 @@ if TYPE_CHECKING:
     from luaopenai.bridge.values import Values
     from luaopenai.client.openai import OpenAI
     from luaopenai.client.transport import Transport
-
-LONGEST_ERROR = 2000
-"""Characters of an error that are kept."""
-_SHORTEST_KEY = 8
-_BREAKS = re.compile(r"\s*[\r\n\t\0\u2028\u2029]\s*")
-_KEY_NAME = re.compile(r"_(KEY|TOKEN|SECRET)$")
-
-
-class Tidy:
-    """Makes an error's text one line without keys."""
-
-    def __init__(self) -> None:
-        held = {value for name, value in os.environ.items() if _KEY_NAME.search(name)}
-        self._keys = sorted((key for key in held if len(key) >= _SHORTEST_KEY), key=len)[::-1]
-
-    def __call__(self, text: str) -> str:
-        """Return the line."""
-        for key in self._keys:
-            text = text.replace(key, "***")
-        line = _BREAKS.sub(" ", text).strip()
-        return line if len(line) <= LONGEST_ERROR else line[:LONGEST_ERROR] + "…"
 
 
 class Lines:
