@@ -72,6 +72,7 @@ class Journal:
         done, left_out, failed: how many rows there are of each kind; rows that share another's
             outcome are counted as done.
         usage: what all runs have used.
+        position: grows with every change of what the output is made of.
     """
 
     def __init__(self, path: str | None, *, restart: bool = False) -> None:
@@ -94,19 +95,20 @@ class Journal:
                 self._db.executescript(_SCHEMA)
             self._read_totals()
         except sqlite3.Error as error:
-            raise self._damaged_or_not(error) from None
+            raise self.trouble(error) from None
 
     def _read_totals(self) -> None:
         if not self.is_new:
             self._check()
         kinds = dict(self._db.execute("SELECT status, count(*) FROM rows GROUP BY status"))
         self.done = kinds.get(_DONE, 0) + kinds.get(_SAME, 0)
-        self.left_out, self.failed = kinds.get(_LEFT_OUT, 0), kinds.get(_FAILED, 0)
+        self.left_out = kinds.get(_LEFT_OUT, 0)
+        self.failed: int = kinds.get(_FAILED, 0)
         self._has_same = _SAME in kinds
         totals = self.get("totals") or {"rows": 0, "position": 0, "usage": {}}
         if totals["rows"] != self.done + self.left_out + self.failed:
             raise JournalDamagedError(str(self.path), "rows are missing")
-        self._position = totals["position"]
+        self.position = totals["position"]
         self.usage = Usage(**totals["usage"])
 
     def _check(self) -> None:
@@ -159,8 +161,8 @@ class Journal:
 
     def _add(self, row: Row, code: int, same: int | None, text: bytes | None) -> None:
         sum_ = checksum(row.number, row.digest, code, text)
-        self._rows.append((row.number, row.digest, code, self._position, sum_, same, text))
-        self._position += 1
+        self._rows.append((row.number, row.digest, code, self.position, sum_, same, text))
+        self.position += 1
         self._bytes += len(text or b"")
         self._change()
 
@@ -202,7 +204,7 @@ class Journal:
 
     def _put_totals(self) -> None:
         rows = self.done + self.left_out + self.failed
-        self._put("totals", {"rows": rows, "position": self._position, "usage": asdict(self.usage)})
+        self._put("totals", {"rows": rows, "position": self.position, "usage": asdict(self.usage)})
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)
@@ -352,6 +354,8 @@ class Journal:
             kinds = dict(db.execute("SELECT status, count(*) FROM rows GROUP BY status"))
             self.done, self.left_out = kinds.get(_DONE, 0), kinds.get(_LEFT_OUT, 0)
             self.failed, self._has_same = kinds.get(_FAILED, 0), False
+            # The output is no longer that of these rows.
+            self.position += 1
             self._put_totals()
         return kept
 
@@ -390,7 +394,8 @@ class Journal:
         """Close the file; what was not committed is lost."""
         self._db.close()
 
-    def _damaged_or_not(self, error: sqlite3.Error) -> BatchError:
+    def trouble(self, error: sqlite3.Error) -> BatchError:
+        """Return an error of the database as what it means for the job."""
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
             return BatchError(f"the journal {self.path} cannot be used: {error}")
         return JournalDamagedError(str(self.path), str(error))

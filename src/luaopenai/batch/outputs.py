@@ -26,6 +26,7 @@ _BY_EXTENSION = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
+_JSON = "json"
 _BATCH_ROWS = 1000
 _BATCH_BYTES = 16 << 20
 
@@ -71,13 +72,15 @@ class Output:
         """
         partial = f"{self.path}.partial"
         self.clear()
+        columns = _columns(self.format, results)
         try:
-            if self.is_folder:
-                os.mkdir(partial)
-                self._write_parts(partial, results)
-                sync_folder(os.path.join(partial, ""))
-            else:
-                self._write(partial, results)
+            while True:
+                try:
+                    self._write(partial, results, columns)
+                    break
+                except _UnfitColumnError as error:
+                    columns[error.name] = _JSON
+                    self.clear()
             mark = _mark(partial)
             assert mark is not None
             on_ready(mark)
@@ -102,20 +105,20 @@ class Output:
             elif os.path.lexists(path):
                 os.unlink(path)
 
-    def _write_parts(self, folder: str, results: Results) -> None:
-        columns = _columns(self.format, results)
+    def _write(self, path: str, results: Results, columns: Any) -> None:
+        if not self.is_folder:
+            _write_file(path, self.format, results(), columns)
+            return
+        os.mkdir(path)
         rest = results()
-        for number, first in enumerate(rest):
-            part = chain([first], islice(rest, self._part_rows - 1))
-            path = os.path.join(folder, f"part-{number:05}.{self.format}")
-            _write_file(path, self.format, part, columns)
-        # A folder without a part would be no data set.
-        if not os.listdir(folder):
-            empty = os.path.join(folder, f"part-00000.{self.format}")
-            _write_file(empty, self.format, iter(()), columns)
-
-    def _write(self, path: str, results: Results) -> None:
-        _write_file(path, self.format, results(), _columns(self.format, results))
+        number, first = 0, next(rest, None)
+        # A folder without any part would be no data set.
+        while number == 0 or first is not None:
+            part = chain([] if first is None else [first], islice(rest, self._part_rows - 1))
+            name = os.path.join(path, f"part-{number:05}.{self.format}")
+            _write_file(name, self.format, part, columns)
+            number, first = number + 1, next(rest, None)
+        sync_folder(os.path.join(path, ""))
 
 
 def write_failures(path: str, lines: Iterable[dict[str, Any]]) -> int:
@@ -195,7 +198,7 @@ def _columns(form: str, results: Results) -> Any:
     return list(names)
 
 
-def _write_file(path: str, form: str, results: Iterator[bytes], columns: Any) -> None:
+def _write_file(path: str, form: str, results: Iterable[bytes], columns: Any) -> None:
     if form == "jsonl":
         with open(path, "wb", buffering=1 << 20) as file:
             for text in results:
@@ -207,7 +210,7 @@ def _write_file(path: str, form: str, results: Iterator[bytes], columns: Any) ->
         _write_csv(path, results, columns, "\t" if form == "tsv" else ",")
 
 
-def _write_csv(path: str, results: Iterator[bytes], columns: list[str], delimiter: str) -> None:
+def _write_csv(path: str, results: Iterable[bytes], columns: list[str], delimiter: str) -> None:
     with open(path, "w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         if columns:
@@ -227,7 +230,7 @@ def _cell(value: Any) -> Any:
 # Parquet: a column whose values have no common type becomes text, each value as JSON.
 
 
-def _batches(results: Iterator[bytes]) -> Iterator[list[dict[str, Any]]]:
+def _batches(results: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
     batch: list[dict[str, Any]] = []
     size = 0
     for text in results:
@@ -240,14 +243,14 @@ def _batches(results: Iterator[bytes]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _schema(results: Iterator[bytes]) -> Any:
+def _schema(results: Iterable[bytes]) -> Any:
     """Return the Arrow type of each column."""
     import pyarrow
 
     types: dict[str, Any] = {}
     for batch in _batches(results):
         for name in dict.fromkeys(name for row in batch for name in row):
-            if types.get(name) == "json":
+            if types.get(name) == _JSON:
                 continue
             try:
                 kind = pyarrow.array([_sound(row.get(name)) for row in batch]).type
@@ -256,40 +259,50 @@ def _schema(results: Iterator[bytes]) -> Any:
                 unified = pyarrow.unify_schemas(both, promote_options="permissive")
                 types[name] = unified.field(0).type
             except (pyarrow.ArrowException, OverflowError):
-                types[name] = "json"
+                types[name] = _JSON
     return types
 
 
-def _write_parquet(path: str, results: Iterator[bytes], types: dict[str, Any]) -> None:
+def _write_parquet(path: str, results: Iterable[bytes], types: dict[str, Any]) -> None:
     import pyarrow
     import pyarrow.parquet as parquet
 
-    as_json = {
-        name
-        for name, kind in types.items()
-        if kind == "json" or pyarrow.types.is_null(kind) or _is_empty_struct(kind)
-    }
+    as_json = {name for name, kind in types.items() if kind == _JSON or not _can_be_stored(kind)}
     schema = pyarrow.schema(
         [(name, pyarrow.string() if name in as_json else kind) for name, kind in types.items()]
     )
     with parquet.ParquetWriter(path, schema) as writer:
         for batch in _batches(results):
-            columns = [
-                pyarrow.array(
-                    [_field(row.get(field.name), field.name in as_json) for row in batch],
-                    field.type,
-                )
-                for field in schema
-            ]
+            columns = []
+            for field in schema:
+                values = [_field(row.get(field.name), field.name in as_json) for row in batch]
+                try:
+                    columns.append(pyarrow.array(values, field.type))
+                except (pyarrow.ArrowException, OverflowError):
+                    # As of a large integer in a column that later has fractions.
+                    raise _UnfitColumnError(field.name) from None
             writer.write_batch(pyarrow.record_batch(columns, schema=schema))
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
-def _is_empty_struct(kind: Any) -> bool:
+class _UnfitColumnError(Exception):
+    """A column of Parquet has a value that the column's type does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def _can_be_stored(kind: Any) -> bool:
+    """Return whether Parquet has a type: it has none without values, and no struct of nothing."""
     import pyarrow
 
-    return bool(pyarrow.types.is_struct(kind) and kind.num_fields == 0)
+    if pyarrow.types.is_struct(kind):
+        return kind.num_fields > 0 and all(_can_be_stored(each.type) for each in kind)
+    if pyarrow.types.is_list(kind):
+        return _can_be_stored(kind.value_type)
+    return not pyarrow.types.is_null(kind)
 
 
 def _field(value: Any, as_json: bool) -> Any:
