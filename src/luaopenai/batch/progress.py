@@ -112,16 +112,20 @@ def summary_line(summary: Summary) -> str:
     return ", ".join(words)
 
 
-def extrapolation(rows: int, total: int, seconds: float, usage: Usage) -> str:
-    """Returns what all rows would take, by what some took."""
+def extrapolation(counts: Counts, at_once: int, seconds: float) -> str:
+    """Returns what all rows would take, by what some took in so many seconds.
+
+    Where those were fewer than may be under way at once, more at once take no longer.
+    """
+    rows, total, usage = counts.finished, counts.input_rows or 0, counts.usage
     factor = total / rows
-    words = [f"all {total:,} rows would take about {duration(seconds * factor)}"]
+    whole = seconds * factor * min(1.0, rows / at_once)
+    words = [f"all {total:,} rows would take about {duration(max(whole, seconds))}"]
     if usage.requests:
         words.append(f"{usage.requests * factor:,.0f} requests")
     if usage.input_tokens or usage.output_tokens:
-        words.append(
-            f"{usage.input_tokens * factor:,.0f} tokens in and {usage.output_tokens * factor:,.0f} out"
-        )
+        read, written = usage.input_tokens * factor, usage.output_tokens * factor
+        words.append(f"{read:,.0f} tokens in and {written:,.0f} out")
     if usage.cost:
         words.append(f"cost {usage.cost * factor:.4g}")
     return ", ".join(words)

@@ -22,7 +22,7 @@ from luaopenai.batch.options import (
 )
 
 if TYPE_CHECKING:
-    from luaopenai.batch.exchange import Summary
+    from luaopenai.batch.exchange import Outcome, Row, Summary
     from luaopenai.batch.job import Job
 
 INTERRUPT_SECONDS = 5.0
@@ -282,7 +282,9 @@ def _follow(job: Job, is_quiet: bool) -> Summary:
 
     progress = Progress(sys.stderr, is_quiet=is_quiet)
     try:
-        for _ in job.steps():
+        for finished in job.steps():
+            if job.options.dry_run is not None:
+                _print(finished)
             progress.show(job.counts)
     finally:
         progress.close(job.counts)
@@ -292,20 +294,29 @@ def _follow(job: Job, is_quiet: bool) -> Summary:
     return summary
 
 
+def _print(finished: list[tuple[Row, Outcome]]) -> None:
+    """Shows the results of a dry run, which are not kept."""
+    for _, outcome in finished:
+        if outcome.text is not None:
+            sys.stdout.write(f"{outcome.text.decode()}\n")
+    sys.stdout.flush()
+
+
 def _say(summary: Summary, options: Options, *, is_quiet: bool) -> None:
     from luaopenai.batch.progress import extrapolation, summary_line
 
     if not is_quiet:
         print(f"luaopenai: {summary_line(summary)}", file=sys.stderr)
-    if options.dry_run is not None and summary.dry_total and summary.counts.finished:
-        counts = summary.counts
-        text = extrapolation(counts.finished, summary.dry_total, summary.seconds, counts.usage)
+    counts = summary.counts
+    if options.dry_run is not None and counts.input_rows and counts.finished:
+        at_once = options.concurrency * (options.workers or os.cpu_count() or 1)
+        text = extrapolation(counts, at_once, summary.seconds)
         print(f"luaopenai: {text}", file=sys.stderr)
     if summary.failures is not None:
         print(f"luaopenai: the failed rows are in {summary.failures}", file=sys.stderr)
     if summary.reason is not None:
         print(f"luaopenai: stopped: {summary.reason}", file=sys.stderr)
-        if summary.code != CODE_USAGE and options.output is not None:
+        if summary.code != CODE_USAGE and counts.finished:
             print("luaopenai: the same command goes on", file=sys.stderr)
     elif summary.code and summary.last_error:
         print(f"luaopenai: the last failure: {summary.last_error}", file=sys.stderr)
@@ -332,5 +343,3 @@ def _stop_on_interrupt(job: Job) -> None:
 def _complain(text: str, code: int) -> int:
     print(f"luaopenai map: {text}", file=sys.stderr)
     return code
-
-

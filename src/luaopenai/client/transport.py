@@ -70,7 +70,7 @@ class Pace(Protocol):
     ) -> Callable[[bytes], object] | None:
         """Takes the head of the answer, or None and why there is none (None when cancelled).
 
-        Returns what takes the pieces of the body, and an empty one at its end, or when it is closed.
+        Returns what takes the pieces of the body, and an empty one when it ends or is closed.
         """
 
 
@@ -365,9 +365,7 @@ class Transport:
             raise _connection_error(error, url, settings, deadline) from None
 
 
-def _tell(
-    pace: Pace, paced: Any, answer: RawResponse | None, failure: Exception | None
-) -> None:
+def _tell(pace: Pace, paced: Any, answer: RawResponse | None, failure: Exception | None) -> None:
     """Tells what has decided when to send what came of it."""
     if answer is None:
         pace.after(paced, None, {}, failure)

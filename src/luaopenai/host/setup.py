@@ -75,7 +75,7 @@ def find_company(base_url: str) -> str | None:
 
 
 def company_client(api_key: str | None, base_url: str | None) -> OpenAI:
-    """Returns a client of the company whose server is at a base URL; of OpenAI's where it is none's.
+    """Returns a client of the company whose server is at a base URL; else one of OpenAI's.
 
     Raises ``ValueError`` as the clients do.
     """

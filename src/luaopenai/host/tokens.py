@@ -70,7 +70,8 @@ def _usage_of(event: Any) -> dict[str, Any] | None:
     if not isinstance(event, dict):
         return None
     response = event.get("response")
-    usage = event.get("usage") or (isinstance(response, dict) and response.get("usage"))
+    within = response.get("usage") if isinstance(response, dict) else None
+    usage: dict[str, Any] | None = event.get("usage") or within
     return usage if _tells(usage) else None
 
 
