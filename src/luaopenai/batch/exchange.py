@@ -151,11 +151,13 @@ class Executor(Protocol):
 class Counts:
     """How far a job is; the job keeps it up to date while it runs.
 
-    ``total`` is None until all rows have been counted. ``before`` of the finished rows (``done``,
+    ``total`` is None until all rows have been counted; ``input_rows``, about how many the input
+    has, is more in a dry run. ``before`` of the finished rows (``done``,
     ``left_out`` and ``failed``) were finished by earlier runs; ``usage`` has their usage too.
     """
 
     total: int | None = None
+    input_rows: int | None = None
     done: int = 0
     left_out: int = 0
     failed: int = 0

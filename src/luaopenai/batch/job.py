@@ -142,7 +142,7 @@ class _Run:
         counts.under_way = len(self._under_way)
         if before:
             counts.before, counts.usage_before = counts.finished, journal.usage
-            counts.total = self._source.estimate()
+            counts.total = counts.input_rows = self._source.estimate()
             if counts.total is not None and self._options.dry_run is not None:
                 counts.total = min(counts.total, self._options.dry_run)
 

@@ -79,6 +79,7 @@ class Options:
     workers: int | None = None
     concurrency: int = 16
     sandbox: bool = False
+    limits: Mapping[str, float] = field(default_factory=dict)
     dask: str | None = None
 
     rpm: float | None = None
