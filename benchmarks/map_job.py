@@ -12,13 +12,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from luaopenai.batch.exchange import DONE, Chunk, Event, Outcome, Row
 from luaopenai.batch.job import Job
 from luaopenai.batch.options import Options
 
 ROWS = 1_000_000
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "JSON Lines": {},
     "with --key": {"key": "id"},
     "with --dedupe": {"dedupe": True},
@@ -77,7 +78,7 @@ def measure(name: str, rows: int) -> None:
                 line = f"{number},{text}" if form == "csv" else f'{{"id":{number},"text":"{text}"}}'
                 file.write(line + "\n")
         target = str(Path(folder, f"out.{output}"))
-        options = Options("", (str(source),), target, **case)  # type: ignore[arg-type]
+        options = Options("", (str(source),), target, **case)
         wall, cpu = run(options)
         again, _ = run(options)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
