@@ -587,7 +587,7 @@ def test_an_iteration_that_is_given_up_keeps_what_is_finished(place: Place) -> N
     place.numbered(1000)
     steps = place.job().steps()
     finished = next(step for step in steps if step)
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
     assert place.executor is not None
     assert place.executor.is_closed
     place.run()

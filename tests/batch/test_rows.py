@@ -225,6 +225,28 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         find_inputs([str(tmp_path)])
 
 
+def test_patterns_pass_over_what_the_job_writes(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "out.jsonl"):
+        written(tmp_path / name, "1\n")
+    own = [str(tmp_path / "out.jsonl")]
+    assert find_inputs([str(tmp_path / "*.jsonl")], own) == [str(tmp_path / "a.jsonl")]
+    with pytest.raises(BatchError, match="input and output at once"):
+        find_inputs(own, own)
+
+
+def test_a_parquet_file_that_is_broken_inside_is_said(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"a": [str(n) for n in range(5000)]}), path)
+    content = bytearray(path.read_bytes())
+    content[100:2000] = b"\xff" * 1900
+    path.write_bytes(content)
+    with pytest.raises(BatchError, match="cannot be read"):
+        read(path)
+
+
 def test_a_format_that_is_not_clear_must_be_named() -> None:
     with pytest.raises(BatchError, match="--input-format"):
         format_of("rows.dat", None)

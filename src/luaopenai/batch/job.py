@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from luaopenai.batch.exchange import (
@@ -86,7 +86,7 @@ class Job:
         else:
             self._stop.seconds = min(self._stop.seconds, seconds)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Generator[Step, None, None]:
         """Do the job in pieces: yield the rows that were finished just now, with their outcomes.
 
         Yields at least every 0.1 seconds while rows are under way, an empty list if need be. The

@@ -138,7 +138,8 @@ def _source(
         return ValueRows(values, options.key)
     files = []
     spooled = 0
-    for path in find_inputs(options.inputs):
+    own = [path for path in (options.output, journal, options.failures_path) if path]
+    for path in find_inputs(options.inputs, own):
         form = format_of(path, options.input_format)
         if is_stream(path):
             spool = _spool(path, journal, spooled, stack)

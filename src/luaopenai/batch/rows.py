@@ -60,22 +60,27 @@ class RowSource(Protocol):
         """Return the name of a file that is no longer as it was when it was opened."""
 
 
-def find_inputs(inputs: Sequence[str]) -> list[str]:
+def find_inputs(inputs: Sequence[str], own: Sequence[str] = ()) -> list[str]:
     """Return the files that paths and patterns stand for; a pattern's files are sorted.
 
-    Raises ``BatchError`` for what is not there.
+    ``own`` are files that the job writes: no pattern stands for them. Raises ``BatchError`` for
+    what is not there, and for an input that would be overwritten.
     """
+    written = {os.path.realpath(path) for path in own}
     found: list[str] = []
     for name in inputs:
         if name == "-" or os.path.exists(name):
             found.append(name)
         elif matches := sorted(path for path in glob.glob(name, recursive=True)):
-            found += [path for path in matches if not os.path.isdir(path)]
+            files = [path for path in matches if not os.path.isdir(path)]
+            found += [path for path in files if os.path.realpath(path) not in written]
         else:
             raise BatchError(f"there is no file {name}", CODE_USAGE)
     if not found:
         raise BatchError("an input file is missing", CODE_USAGE)
     for name in found:
+        if os.path.realpath(name) in written:
+            raise BatchError(f"{name} is input and output at once", CODE_USAGE)
         if os.path.isdir(name):
             raise BatchError(f"{name} is a folder; name its files, as {name}/*.jsonl", CODE_USAGE)
     return found
@@ -120,7 +125,8 @@ class InputFile:
     def of(cls, path: str, form: str, shown: str | None = None) -> InputFile:
         """Note how a file is now; raises ``BatchError`` where that cannot be read."""
         try:
-            now = os.stat(path)
+            with open(path, "rb") as file:
+                now = os.fstat(file.fileno())
         except OSError as error:
             raise BatchError(f"{path} cannot be read: {error.strerror}") from None
         return cls(path, shown or path, form, now.st_size, now.st_mtime_ns, now.st_ino)
@@ -263,6 +269,13 @@ def _no_key(value: Any, field: str) -> str:
 
 
 def _found(file: InputFile) -> Iterator[Found]:
+    try:
+        yield from _read(file)
+    except OSError as error:
+        raise BatchError(f"{file.shown} cannot be read: {error}") from None
+
+
+def _read(file: InputFile) -> Iterator[Found]:
     if file.format == "jsonl":
         return _json_lines(file)
     if file.format == "text":
@@ -271,7 +284,7 @@ def _found(file: InputFile) -> Iterator[Found]:
 
     if file.format == "parquet":
         return tables.read_parquet(file.path)
-    return tables.read_csv(file.lines(), "\t" if file.format == "tsv" else ",")
+    return tables.read_csv(file.lines(), "\t" if file.format == "tsv" else ",", file.shown)
 
 
 def _json_lines(file: InputFile) -> Iterator[Found]:

@@ -22,8 +22,8 @@ _BATCH_ROWS = 256
 """How many rows of a Parquet file are in memory at once; they may be large."""
 
 
-def read_csv(lines: Iterable[bytes], delimiter: str) -> Iterator[Found]:
-    """Yield the rows of a CSV file with a header; all values are text."""
+def read_csv(lines: Iterable[bytes], delimiter: str, shown: str) -> Iterator[Found]:
+    """Yield the rows of a CSV file with a header, ``shown`` in messages; all values are text."""
     csv.field_size_limit(sys.maxsize)
     # Bytes that are not UTF-8 become surrogates, by which they are found again below.
     decoded = (str(line, "utf-8", "surrogateescape") for line in lines)
@@ -37,14 +37,13 @@ def read_csv(lines: Iterable[bytes], delimiter: str) -> Iterator[Found]:
             return
         except csv.Error as error:
             if header is None:
-                yield first, None, f"is no CSV: {error}"
-                return
+                raise BatchError(f"{shown}:{first}: the header is no CSV: {error}") from None
             yield first, None, f"is no CSV: {error}"
             continue
         if not fields:
             continue
         if header is None:
-            header = _header(fields, first)
+            header = _header(fields, f"{shown}:{first}")
         elif len(fields) != len(header):
             yield first, None, f"has {len(fields)} fields where the header has {len(header)}"
         else:
@@ -55,15 +54,15 @@ def read_csv(lines: Iterable[bytes], delimiter: str) -> Iterator[Found]:
                 yield first, None, "is not UTF-8"
 
 
-def _header(fields: list[str], line: int) -> list[str]:
+def _header(fields: list[str], source: str) -> list[str]:
     fields[0] = fields[0].removeprefix("\ufeff")
     for name in fields:
         if not name:
-            raise BatchError(f"line {line}: a column of the CSV header has no name")
+            raise BatchError(f"{source}: a column of the CSV header has no name")
         if fields.count(name) > 1:
-            raise BatchError(f"line {line}: the CSV header has two columns {name!r}")
+            raise BatchError(f"{source}: the CSV header has two columns {name!r}")
         if any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise BatchError(f"line {line}: the CSV header is not UTF-8")
+            raise BatchError(f"{source}: the CSV header is not UTF-8")
     return fields
 
 
@@ -84,10 +83,20 @@ def count_parquet(path: str) -> int:
 
 def read_parquet(path: str) -> Iterator[Found]:
     """Yield the rows of a Parquet file; a row's "line" is its number in the file, from 1."""
+    import_pyarrow()
+    import pyarrow
+
     number = 0
     with _opened(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            for value in batch.to_pylist():
+        batches = file.iter_batches(batch_size=_BATCH_ROWS)
+        while True:
+            try:
+                values = next(batches).to_pylist()
+            except StopIteration:
+                return
+            except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+                raise BatchError(f"{path} cannot be read after row {number}: {error}") from None
+            for value in values:
                 number += 1
                 try:
                     plain = _plain(value)
