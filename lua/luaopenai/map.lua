@@ -82,21 +82,13 @@ local function note_failure(number, message, body)
   note(number, "f", bridge.one_line(text))
 end
 
-local function encode(result)
-  local text = json.encode(result, "result")
-  if not json.is_utf8(text) then
-    bridge.check_text(text, "result")
-  end
-  return text
-end
-
 -- What a row's function came to. `nil, message` is how sessions tell of a failure: that leaves no row out.
 local function note_end(number, ok, ...)
   local result, message, body = ...
   if not ok then
     note_failure(number, bridge.failure(result, row_function).value)
   elseif result ~= nil then
-    local is_encoded, text = pcall(encode, result)
+    local is_encoded, text = pcall(json.encode, result, "result")
     if is_encoded then
       note(number, "d", text)
     else
@@ -207,7 +199,8 @@ function map.load(chunk, ...)
   end
   if type(row_function) ~= "function" and not (getmetatable(row_function) or {}).__call then
     local what = type(found) == "table" and "a table without a function `map`" or type(found)
-    error("the script must return a function of a row, or a table with such a function as `map`; it returned " .. what, 0)
+    local expected = "a function of a row, or a table with such a function as `map`"
+    error(("the script must return %s; it returned %s"):format(expected, what), 0)
   end
   if setup ~= nil then
     setup({ ... })

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_a_refusal_with_retry_after_stops_every_row_for_that_time(place: MapPlac
         done = place.run("--workers", "2", "--concurrency", "4", url=server.url)
     assert done.returncode == 0, done.stderr
     assert len(place.results()) == 100
-    pauses = [after - before for before, after in zip(server.times, server.times[1:])]
+    pauses = [after - before for before, after in pairwise(server.times)]
     assert max(pauses) > 0.7
 
 

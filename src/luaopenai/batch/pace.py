@@ -191,7 +191,7 @@ class Backoff:
     def rate(self, now: float) -> float:
         """Returns the requests a second that may be sent now."""
         since = max(0.0, now - max(self._cut_at, self.hold_until))
-        risen = self._rate * _RISE ** min(since, 300.0)
+        risen = self._rate * float(_RISE ** min(since, 300.0))
         return min(risen, self._spread if now < self._spread_until else math.inf)
 
     def allowed_at(self) -> float:

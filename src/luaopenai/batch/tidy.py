@@ -13,10 +13,11 @@ _KEY_NAME = re.compile(r"_(KEY|TOKEN|SECRET)$")
 
 
 class Tidy:
-    """Makes an error's text one line without keys."""
+    """Makes an error's text one line without keys: those of the environment, and one more."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str | None = None) -> None:
         held = {value for name, value in os.environ.items() if _KEY_NAME.search(name)}
+        held.add(key or "")
         self._keys = sorted((key for key in held if len(key) >= _SHORTEST_KEY), key=len)[::-1]
 
     def __call__(self, text: str) -> str:

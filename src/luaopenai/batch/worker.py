@@ -73,7 +73,14 @@ class Lines:
             self.rows.put(None)
 
     def give(self, lines: bytes) -> None:
-        """Hand over outcomes. At the end, a failure may come of the end: the row is dropped."""
+        """Hand over outcomes. At the end, a failure may come of the end: the row is dropped.
+
+        A script that cuts a text may cut a character; nothing paid for is thrown away for that.
+        """
+        try:
+            lines.decode()
+        except UnicodeDecodeError:
+            lines = lines.decode("utf-8", "replace").encode()
         if self.is_finishing:
             kept = [line for line in lines.splitlines(True) if line.split(b"\t", 2)[1] != b"f"]
             lines = b"".join(kept)
@@ -199,7 +206,7 @@ def _serve(line: Frames, begin: dict[str, Any]) -> None:
     lines = Lines(line, is_limited=begin["limited"], names_models=begin["names_models"])
     set_pace(lines.permits)
     threading.Thread(target=lines.receive, name="luaopenai-rows", daemon=True).start()
-    tidy = Tidy()
+    tidy = Tidy(begin["settings"].get("api_key"))
     try:
         run = _load(begin, lines, tidy)
     except (LuaError, ValueError, OSError) as error:
@@ -234,6 +241,7 @@ def _load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]
         lua_cpath=settings.get("lua_cpath"),
         rocks=not settings.get("no_rocks"),
         base_url=None if settings.get("local") else settings.get("base_url"),
+        api_key=settings.get("api_key"),
         default_model=settings.get("model"),
     )
     runtime.load(begin["script"], begin["args"])
@@ -259,7 +267,7 @@ def make_client(settings: dict[str, Any], transport: Transport) -> OpenAI:
     if settings.get("local"):
         client, key = OpenAI(None, base_url), None
     else:
-        client = company_client(None, base_url)
+        client = company_client(settings.get("api_key"), base_url)
         key = connection_of(client).api_key
     speak_through(client, transport, api_key=key)
     client.default_model = settings.get("model") or client.default_model
