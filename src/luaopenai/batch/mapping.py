@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,30 +126,32 @@ class MapResults(Iterator[Any]):
         """Yields results as they come, each in its turn unless the order does not matter."""
         waiting: dict[int, Outcome] = {}
         following = 0
-        for finished in self._steps():
-            for row, outcome in finished:
-                if self._options.unordered:
-                    yield from _value(outcome)
-                else:
-                    waiting[row.number] = outcome
-            while following in waiting:
-                yield from _value(waiting.pop(following))
-                following += 1
+        with closing(self._steps()) as steps:
+            for finished in steps:
+                for row, outcome in finished:
+                    if self._options.unordered:
+                        yield from _value(outcome)
+                    else:
+                        waiting[row.number] = outcome
+                while following in waiting:
+                    yield from _value(waiting.pop(following))
+                    following += 1
         for number in sorted(waiting):
             yield from _value(waiting[number])
 
-    def _steps(self) -> Iterator[list[tuple[Row, Outcome]]]:
+    def _steps(self) -> Generator[list[tuple[Row, Outcome]]]:
         """Does the job in pieces; tells of its failures, and how far it is."""
         from luaopenai.batch.progress import Progress
 
         progress = Progress(sys.stderr, is_quiet=not self._shows_progress)
         try:
-            for finished in self._job.steps():
-                progress.show(self._job.counts)
-                for row, outcome in finished:
-                    if outcome.error is not None:
-                        self._note_failure(row, outcome.error)
-                yield finished
+            with closing(self._job.steps()) as steps:
+                for finished in steps:
+                    progress.show(self._job.counts)
+                    for row, outcome in finished:
+                        if outcome.error is not None:
+                            self._note_failure(row, outcome.error)
+                    yield finished
         finally:
             progress.close(self._job.counts)
 
