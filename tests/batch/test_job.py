@@ -115,6 +115,42 @@ def test_finished_rows_come_out_of_the_steps_with_their_outcomes(place: Place) -
     assert sorted(os.listdir(place.folder)) == ["f.lua", "rows.jsonl"]
 
 
+def test_rows_of_earlier_runs_come_out_of_the_steps_too_if_asked_for(place: Place) -> None:
+    place.numbered(60)
+    place.run(failing(3), stopping_after(30), attempts=1)
+    job = place.job(yields_all=True)
+    pairs = [pair for step in job.steps() for pair in step]
+    assert len(place.asked) < 60
+    assert sorted(row.number for row, _ in pairs) == list(range(60))
+    for row, outcome in pairs:
+        assert outcome.number == row.number
+        if row.number == 3:
+            assert (outcome.status, outcome.error) == ("failed", "no d")
+        else:
+            assert json.loads(outcome.text or b"") == row.value
+
+
+def test_equal_rows_come_out_of_the_steps_each_if_asked_for(place: Place) -> None:
+    place.rows(*({"id": number % 7} for number in range(100)))
+    for _ in range(2):
+        job = place.job(failing(3), yields_all=True, dedupe=True, attempts=1)
+        pairs = [pair for step in job.steps() for pair in step]
+        assert sorted(row.number for row, _ in pairs) == list(range(100))
+        assert all(outcome.number == row.number for row, outcome in pairs)
+        failed = [row.number for row, outcome in pairs if outcome.status == "failed"]
+        assert sorted(failed) == list(range(3, 100, 7))
+
+
+def test_without_a_journal_rows_are_but_counted(place: Place) -> None:
+    place.numbered(30)
+    summary = place.run(failing(3), output=None, attempts=1)
+    assert (summary.counts.done, summary.counts.failed, summary.code) == (29, 1, 3)
+    place.rows({"id": 1}, {"id": 1}, {"id": 1})
+    job = place.job(output=None, dedupe=True, yields_all=True)
+    assert len([pair for step in job.steps() for pair in step]) == 3
+    assert place.asked == [{"id": 1}]
+
+
 def test_rows_may_be_python_values(tmp_path: Path) -> None:
     options = Options("", output=str(tmp_path / "o.jsonl"))
     values = [{"id": number} for number in range(30)]
@@ -394,7 +430,7 @@ def test_standard_input_is_kept_beside_the_journal(
     assert place.run(inputs=("-",)).code == 0
     assert place.results() == [{"id": number} for number in range(50)]
     give(b'{"id":7}\n')
-    with pytest.raises(BatchError, match="- has changed since this job began"):
+    with pytest.raises(BatchError, match="stdin has changed since this job began"):
         place.run(inputs=("-",))
 
 
