@@ -207,7 +207,7 @@ def test_a_refusal_halves_the_rate_and_it_comes_back() -> None:
     pace.report(429, {}, 5.0)
     pace.report(429, {}, 5.1)
     assert pace.backoff.rate(5.5) == pytest.approx(50, rel=0.1)
-    assert pace.backoff.rate(15.5) == pytest.approx(100, rel=0.1)
+    assert pace.backoff.rate(10.5) == pytest.approx(100, rel=0.1)
 
 
 def test_refusals_without_a_time_are_waited_for_longer_each_time() -> None:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 
-def eventually(holds: Callable[[], object]) -> None:
-    """Wait until something is true, 5 seconds at most."""
-    limit = time.monotonic() + 5
+def eventually(holds: Callable[[], object], seconds: float = 5) -> None:
+    """Wait until something is true, so many seconds at most."""
+    limit = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < limit
         time.sleep(0.005)

@@ -361,7 +361,6 @@ class LocalExecutor:
             self._take_end(worker)
 
     def _take_outcomes(self, worker: _Worker, payload: bytes) -> None:
-        usage = self._authority.take_usage()
         count = 0
         for line in payload.split(b"\n"):
             if not line:
@@ -376,7 +375,7 @@ class LocalExecutor:
                 outcome.text = text
             elif status == b"f":
                 outcome.error = text.decode("utf-8", "replace")
-            outcome.usage, usage = usage, NOTHING_USED
+            outcome.usage = self._authority.take_usage() if count == 1 else NOTHING_USED
             self._found.append(outcome)
         if not worker.rows:
             worker.is_alone = False

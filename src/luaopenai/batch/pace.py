@@ -27,8 +27,8 @@ _BURST = 0.1
 """Seconds of a high rate that may be sent together: permits are given at intervals."""
 _TOKEN_BURST = 1 / 20
 _CUT = 0.5
-_RISE = 0.1
-"""The part of the rate after a cut that comes back each second."""
+_RISE = 1.15
+"""By how much the rate after a cut grows each second: it doubles in five."""
 _CUT_SECONDS = 1.0
 """Refusals within this time count once: they answer requests of the former rate."""
 _FIRST_HOLD = 0.5
@@ -190,7 +190,8 @@ class Backoff:
 
     def rate(self, now: float) -> float:
         """Returns the requests a second that may be sent now."""
-        risen = self._rate * (1 + _RISE * max(0.0, now - max(self._cut_at, self.hold_until)))
+        since = max(0.0, now - max(self._cut_at, self.hold_until))
+        risen = self._rate * _RISE ** min(since, 300.0)
         return min(risen, self._spread if now < self._spread_until else math.inf)
 
     def allowed_at(self) -> float:
@@ -251,11 +252,14 @@ class Backoff:
             self._spread_until = -math.inf
 
     def _seen_rate(self, now: float) -> float:
+        """Returns how many requests a second were sent lately; infinite where that is too early to
+        say, as when all of them were sent at once.
+        """
         self._forget(now)
-        if not self._sent:
-            return _SLOWEST
-        total = sum(count for _, count in self._sent)
-        return total / max(1.0, now - self._sent[0][0])
+        seconds = now - self._sent[0][0] if self._sent else 0.0
+        if seconds < _CUT_SECONDS:
+            return math.inf
+        return sum(count for _, count in self._sent) / seconds
 
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0][0] < now - _SEEN_SECONDS:

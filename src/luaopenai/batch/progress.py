@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import IO, TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class Progress:
                 initial=counts.before,
                 unit=" rows",
                 file=self._stream,
-                dynamic_ncols=True,
+                **_width(self._stream),
                 mininterval=0,
             )
         bar = self._bar
@@ -158,6 +159,15 @@ def _used(usage: Usage) -> list[str]:
     if usage.cost:
         words.append(f"cost {usage.cost:.4g}")
     return words
+
+
+def _width(stream: IO[str]) -> dict[str, Any]:
+    """Returns what tells tqdm the width: some terminals say that they have none."""
+    try:
+        has_width = os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):
+        has_width = False
+    return {"dynamic_ncols": True} if has_width else {"ncols": 100, "nrows": 20}
 
 
 def _find_tqdm() -> Any:

@@ -78,7 +78,8 @@ class Lines:
             kept = [line for line in lines.splitlines(True) if line.split(b"\t", 2)[1] != b"f"]
             lines = b"".join(kept)
         self.settle()
-        self.send(frames.OUTCOMES, lines)
+        if lines:
+            self.send(frames.OUTCOMES, lines)
 
     def settle(self) -> None:
         """Tell what was used since the last time."""

@@ -281,22 +281,24 @@ def _follow(job: Job, is_quiet: bool) -> Summary:
     from luaopenai.batch.progress import Progress
 
     progress = Progress(sys.stderr, is_quiet=is_quiet)
+    shown = []
     try:
         for finished in job.steps():
             if job.options.dry_run is not None:
-                _print(finished)
+                shown += finished
             progress.show(job.counts)
     finally:
         progress.close(job.counts)
     summary = job.summary
     assert summary is not None
+    _print(shown)
     _say(summary, job.options, is_quiet=is_quiet)
     return summary
 
 
 def _print(finished: list[tuple[Row, Outcome]]) -> None:
     """Shows the results of a dry run, which are not kept."""
-    for _, outcome in finished:
+    for _, outcome in sorted(finished, key=lambda pair: pair[0].number):
         if outcome.text is not None:
             sys.stdout.write(f"{outcome.text.decode()}\n")
     sys.stdout.flush()
