@@ -28,7 +28,7 @@ from luaopenai.batch.exchange import (
 from luaopenai.batch.opening import OpenJob, open_job
 from luaopenai.batch.options import CODE_FAILURES, CODE_STOPPED, BatchError, Options
 from luaopenai.batch.outputs import write_failures
-from luaopenai.batch.rows import BadRowError, digest_of_content
+from luaopenai.batch.rows import BadRowError
 from luaopenai.batch.trial import ROWS as TRIAL_ROWS
 from luaopenai.batch.trial import Trial
 
@@ -198,6 +198,9 @@ class _Run:
         try:
             if self._executor is not None:
                 self._executor.close(0)
+                # There may be outcomes yet, and what rows have used that were dropped.
+                for event in self._executor.outcomes(0):
+                    self._take(event)
         finally:
             self._commit(only_if_due=False)
 
@@ -332,14 +335,15 @@ class _Run:
         self._journal.add_bad(error.source, error.what)
 
     def _note(self, row: Row) -> int:
-        """Remember a row's key and content; return the number of the first row equal to it."""
+        """Remember a row's key or content; return the number of the first row equal to it."""
         if row.named is not None:
             first = self._journal.first_seen(row.digest, row.number)
             if first != row.number:
                 raise BadRowError(row.source, f"the key {row.named!r} was that of row {first} too")
-        if self._options.dedupe:
-            return self._journal.first_seen(digest_of_content(row.text), row.number)
-        return row.number
+            return first
+        return (
+            self._journal.first_seen(row.digest, row.number) if self._options.dedupe else row.number
+        )
 
     def _is_known(self, row: Row) -> bool:
         """Return whether a row needs no asking: it equals an earlier one, or is in the cache."""

@@ -116,6 +116,22 @@ class Journal:
             raise JournalDamagedError(str(self.path), "rows are missing")
         self.position = totals["position"]
         self.usage = Usage(**totals["usage"])
+        self._forget_seen()
+
+    def _forget_seen(self) -> None:
+        """Forget which rows were seen: one that is not finished may be another by now.
+
+        Rows that share such a one's outcome are no longer finished.
+        """
+        if self._db.execute("SELECT 1 FROM seen LIMIT 1").fetchone() is None:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM seen")
+            lost = self._db.execute(
+                "DELETE FROM rows WHERE same IS NOT NULL AND same NOT IN (SELECT number FROM rows)"
+            ).rowcount
+            self.done -= lost
+            self._put_totals()
 
     def _check(self) -> None:
         [version] = self._db.execute("PRAGMA user_version").fetchone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from luaopenai.batch.options import BatchError
@@ -39,7 +40,8 @@ class JournalLock:
         """Let others have the journal."""
         if self._file < 0:
             return
-        if os.name == "posix":
+        # Where an open file cannot be removed, it stays.
+        with contextlib.suppress(OSError):
             os.unlink(self._path)
         os.close(self._file)
         self._file = -1

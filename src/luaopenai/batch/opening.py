@@ -94,6 +94,8 @@ def _check(options: Options) -> None:
         raise wrong("attempts is at least 1")
     if options.part_rows < 1:
         raise wrong("part-rows is at least 1")
+    if options.dedupe and options.key is not None:
+        raise wrong("dedupe and key exclude each other: rows of different keys are never equal")
     if options.restart and (options.keep or options.retry_failed):
         other = "keep" if options.keep else "retry-failed"
         raise wrong(f"restart and {other} exclude each other")
