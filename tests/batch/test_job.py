@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from luaopenai.batch import job as job_module
-from luaopenai.batch.exchange import Chunk, Counts, Event, Stop
+from luaopenai.batch.exchange import Chunk, Counts, Event, Outcome, Stop, Usage
 from luaopenai.batch.job import Job
 from luaopenai.batch.lock import JournalLock
 from luaopenai.batch.options import BatchError, MaxFailures, Options
@@ -115,6 +115,42 @@ def test_finished_rows_come_out_of_the_steps_with_their_outcomes(place: Place) -
     assert sorted(os.listdir(place.folder)) == ["f.lua", "rows.jsonl"]
 
 
+def test_rows_of_earlier_runs_come_out_of_the_steps_too_if_asked_for(place: Place) -> None:
+    place.numbered(60)
+    place.run(failing(3), stopping_after(30), attempts=1)
+    job = place.job(yields_all=True)
+    pairs = [pair for step in job.steps() for pair in step]
+    assert len(place.asked) < 60
+    assert sorted(row.number for row, _ in pairs) == list(range(60))
+    for row, outcome in pairs:
+        assert outcome.number == row.number
+        if row.number == 3:
+            assert (outcome.status, outcome.error) == ("failed", "no d")
+        else:
+            assert json.loads(outcome.text or b"") == row.value
+
+
+def test_equal_rows_come_out_of_the_steps_each_if_asked_for(place: Place) -> None:
+    place.rows(*({"id": number % 7} for number in range(100)))
+    for _ in range(2):
+        job = place.job(failing(3), yields_all=True, dedupe=True, attempts=1)
+        pairs = [pair for step in job.steps() for pair in step]
+        assert sorted(row.number for row, _ in pairs) == list(range(100))
+        assert all(outcome.number == row.number for row, outcome in pairs)
+        failed = [row.number for row, outcome in pairs if outcome.status == "failed"]
+        assert sorted(failed) == list(range(3, 100, 7))
+
+
+def test_without_a_journal_rows_are_but_counted(place: Place) -> None:
+    place.numbered(30)
+    summary = place.run(failing(3), output=None, attempts=1)
+    assert (summary.counts.done, summary.counts.failed, summary.code) == (29, 1, 3)
+    place.rows({"id": 1}, {"id": 1}, {"id": 1})
+    job = place.job(output=None, dedupe=True, yields_all=True)
+    assert len([pair for step in job.steps() for pair in step]) == 3
+    assert place.asked == [{"id": 1}]
+
+
 def test_rows_may_be_python_values(tmp_path: Path) -> None:
     options = Options("", output=str(tmp_path / "o.jsonl"))
     values = [{"id": number} for number in range(30)]
@@ -182,6 +218,63 @@ def test_equal_rows_are_asked_once_with_dedupe(place: Place) -> None:
     assert place.asked == [{"id": 3}]
     assert len(place.results()) == 100
     assert summary.code == 0
+
+
+def test_an_equal_row_waits_for_no_row_that_has_changed_meanwhile(place: Place) -> None:
+    place.rows({"id": 7}, {"id": 7}, *({"id": number} for number in range(100, 140)))
+    place.run(failing(7), stopping_after(20), dedupe=True, attempts=100)
+    # The first row was never finished; it is now another one, and the second is on its own.
+    place.rows({"id": 8}, {"id": 7}, *({"id": number} for number in range(100, 140)))
+    assert place.run(dedupe=True).code == 0
+    assert [value["id"] for value in place.results()[:3]] == [8, 7, 100]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"dedupe": True, "key": "id"}, "dedupe and key exclude each other"),
+        ({"restart": True, "keep": True}, "restart and keep exclude each other"),
+        ({"restart": True, "retry_failed": True}, "restart and retry-failed exclude each other"),
+        ({"attempts": 0}, "attempts is at least 1"),
+        ({"on_bad_row": "hide"}, "on-bad-row is stop or skip"),
+    ],
+)
+def test_options_that_do_not_go_are_refused(
+    place: Place, options: dict[str, Any], what: str
+) -> None:
+    place.numbered(3)
+    with pytest.raises(BatchError, match=what) as caught:
+        place.run(**options)
+    assert caught.value.code == 2
+
+
+def test_an_executor_that_cannot_start_ends_the_run_at_once(place: Place) -> None:
+    place.numbered(5)
+
+    def refuse(_: Callable[[Any], Any]) -> FakeExecutor:
+        raise BatchError("no worker can start")
+
+    summary = place.run(executor=refuse)
+    assert (summary.code, summary.reason) == (1, "no worker can start")
+
+
+def test_what_dropped_rows_have_used_is_counted(place: Place) -> None:
+    place.numbered(100)
+
+    class Late(FakeExecutor):
+        def close(self, seconds: float) -> None:
+            super().close(seconds)
+            self.late = [Outcome(-1, "failed", usage=Usage(3, 30, 15, 1.0))]
+
+        def outcomes(self, timeout: float) -> list[Event]:
+            return [*self.late] if self.is_closed else super().outcomes(timeout)
+
+    job = place.job(executor=Late)
+    for step in job.steps():
+        if step:
+            job.stop("interrupted", 130, 0)
+    assert job.summary is not None
+    assert job.summary.counts.usage.requests == len(place.asked) + 3
 
 
 def test_a_cache_keeps_answers_between_jobs(place: Place) -> None:
@@ -394,7 +487,7 @@ def test_standard_input_is_kept_beside_the_journal(
     assert place.run(inputs=("-",)).code == 0
     assert place.results() == [{"id": number} for number in range(50)]
     give(b'{"id":7}\n')
-    with pytest.raises(BatchError, match="- has changed since this job began"):
+    with pytest.raises(BatchError, match="stdin has changed since this job began"):
         place.run(inputs=("-",))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import sqlite3
@@ -304,6 +303,7 @@ def test_outcomes_are_kept_within_a_second(tmp_path: Path, monkeypatch: pytest.M
 
 def limited(size: int) -> Callable[[], None]:
     """Lets a child write no file larger than ``size``, which is as if the disk were full."""
+    resource = pytest.importorskip("resource")
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 

@@ -74,6 +74,8 @@ class FakeExecutor:
         self._waiting += chunk.rows
 
     def outcomes(self, timeout: float) -> list[Event]:
+        if self.is_closed:
+            return []
         if self._is_finishing:
             dropped, self._waiting = [row.number for row in self._waiting], []
             return [Dropped(dropped)]

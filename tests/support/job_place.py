@@ -34,6 +34,7 @@ class Place:
         self,
         function: Callable[[Any], Any] = lambda value: value,
         executor: Callable[[Callable[[Any], Any]], FakeExecutor] = FakeExecutor,
+        yields_all: bool = False,
         **options: Any,
     ) -> Job:
         given: dict[str, Any] = {
@@ -48,7 +49,7 @@ class Place:
             self.executor = executor(function)
             return self.executor
 
-        return Job(Options(**given), start)
+        return Job(Options(**given), start, yields_all=yields_all)
 
     def run(self, *args: Any, **options: Any) -> Summary:
         return self.job(*args, **options).run()

@@ -144,7 +144,10 @@ class Executor(Protocol):
         """
 
     def close(self, seconds: float) -> None:
-        """End the workers; what is still under way after ``seconds`` is dropped."""
+        """End the workers; what is still under way after ``seconds`` is dropped.
+
+        ``outcomes(0)`` then returns what has come in meanwhile.
+        """
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from luaopenai.batch.exchange import (
 from luaopenai.batch.opening import OpenJob, open_job
 from luaopenai.batch.options import CODE_FAILURES, CODE_STOPPED, BatchError, Options
 from luaopenai.batch.outputs import write_failures
-from luaopenai.batch.rows import BadRowError, digest_of_content
+from luaopenai.batch.rows import BadRowError
 from luaopenai.batch.trial import ROWS as TRIAL_ROWS
 from luaopenai.batch.trial import Trial
 
@@ -51,7 +51,8 @@ class Job:
     """A job; ``start`` makes its executor when rows are to be asked.
 
     ``start`` is given what earlier runs have used. Rows are ``values``, or those of the input files
-    of the options.
+    of the options. With ``yields_all``, ``steps`` yields every row of the input that is finished:
+    also those of earlier runs, and those that share the outcome of an equal row.
 
     Attributes:
         counts: how far the job is; kept up to date while it runs.
@@ -59,9 +60,15 @@ class Job:
     """
 
     def __init__(
-        self, options: Options, start: StartExecutor, values: Iterable[Any] | None = None
+        self,
+        options: Options,
+        start: StartExecutor,
+        values: Iterable[Any] | None = None,
+        *,
+        yields_all: bool = False,
     ) -> None:
         self.options = options
+        self.yields_all = yields_all
         self.counts = Counts()
         self.summary: Summary | None = None
         self._start = start
@@ -89,8 +96,7 @@ class Job:
     def steps(self) -> Generator[Step, None, None]:
         """Do the job in pieces: yield the rows that were finished just now, with their outcomes.
 
-        Yields at least every 0.1 seconds while rows are under way, an empty list if need be. The
-        outcomes of rows that were finished by earlier runs are not yielded.
+        Yields at least every 0.1 seconds while rows are under way, an empty list if need be.
         """
         began = time.monotonic()
         opened = open_job(self.options, self._values)
@@ -132,6 +138,7 @@ class _Run:
         self._trial = Trial()
         self._held: list[tuple[Row, Outcome, int]] = []
         self._finished: Step = []
+        self._followers: dict[int, list[Row]] = {}
         self._is_finishing = False
         self._count(before=True)
 
@@ -191,6 +198,9 @@ class _Run:
         try:
             if self._executor is not None:
                 self._executor.close(0)
+                # There may be outcomes yet, and what rows have used that were dropped.
+                for event in self._executor.outcomes(0):
+                    self._take(event)
         finally:
             self._commit(only_if_due=False)
 
@@ -299,6 +309,7 @@ class _Run:
                 if is_watched:
                     self._note(row)
                 if not (is_failed and options.retry_failed):
+                    self._show(row, row.number)
                     skipped += 1
                     if skipped % _SKIPPED_AT_ONCE == 0:
                         yield None
@@ -324,20 +335,22 @@ class _Run:
         self._journal.add_bad(error.source, error.what)
 
     def _note(self, row: Row) -> int:
-        """Remember a row's key and content; return the number of the first row equal to it."""
+        """Remember a row's key or content; return the number of the first row equal to it."""
         if row.named is not None:
             first = self._journal.first_seen(row.digest, row.number)
             if first != row.number:
                 raise BadRowError(row.source, f"the key {row.named!r} was that of row {first} too")
-        if self._options.dedupe:
-            return self._journal.first_seen(digest_of_content(row.text), row.number)
-        return row.number
+            return first
+        return (
+            self._journal.first_seen(row.digest, row.number) if self._options.dedupe else row.number
+        )
 
     def _is_known(self, row: Row) -> bool:
         """Return whether a row needs no asking: it equals an earlier one, or is in the cache."""
         first = self._note(row)
         if first != row.number:
             self._journal.add_same(row, first)
+            self._show(row, first)
             return True
         if self._cache is None or (found := self._cache.find(row.text)) is None:
             return False
@@ -346,6 +359,17 @@ class _Run:
         self._counts.cached += 1
         self._keep(row, outcome, 0)
         return True
+
+    def _show(self, row: Row, first: int) -> None:
+        """Yield a row that was not asked, which has the outcome of ``first``, when that has it."""
+        if not self._job.yields_all:
+            return
+        outcome = self._journal.outcome(first)
+        if outcome is None:
+            self._followers.setdefault(first, []).append(row)
+        else:
+            outcome.number = row.number
+            self._finished.append((row, outcome))
 
     # What became of it.
 
@@ -395,6 +419,9 @@ class _Run:
             self._journal.try_again(row.number)
         self._journal.add(row, outcome, attempts)
         self._finished.append((row, outcome))
+        for follower in self._followers.pop(row.number, ()):
+            same = Outcome(follower.number, outcome.status, outcome.text, outcome.error)
+            self._finished.append((follower, same))
 
     def _fail(self, row: Row, outcome: Outcome) -> None:
         error = outcome.error or "failed"

@@ -29,6 +29,7 @@ _CACHE_KB = 16_000
 
 _DONE, _LEFT_OUT, _FAILED, _SAME = 1, 2, 3, 4
 _CODES = {DONE: _DONE, LEFT_OUT: _LEFT_OUT, FAILED: _FAILED}
+_STATUSES = {code: status for status, code in _CODES.items()}
 
 # `same` is the number of an equal row whose outcome this row shares; such a row's text says where
 # it comes from. `position` counts the rows in the order in which they were finished.
@@ -62,8 +63,9 @@ class JournalDamagedError(BatchError):
 
 
 class Journal:
-    """The outcomes of a job's rows, in the file at ``path``; in memory where that is None.
+    """The outcomes of a job's rows, in the file at ``path``.
 
+    Where that is None, they are in memory, and only if ``keeps_rows``: else they are but counted.
     Who opens it holds its ``JournalLock``. Raises ``JournalDamagedError``, and ``BatchError`` where
     the file cannot be made or read.
 
@@ -75,8 +77,9 @@ class Journal:
         position: grows with every change of what the output is made of.
     """
 
-    def __init__(self, path: str | None, *, restart: bool = False) -> None:
+    def __init__(self, path: str | None, *, restart: bool = False, keeps_rows: bool = True) -> None:
         self.path = path
+        self._keeps_rows = keeps_rows or path is not None
         if path is not None and restart:
             for end in ("", "-wal", "-shm", "-journal"):
                 _remove(path + end)
@@ -96,6 +99,9 @@ class Journal:
             self._read_totals()
         except sqlite3.Error as error:
             raise self.trouble(error) from None
+        except (ValueError, KeyError, TypeError) as error:
+            # Such as a message of SQLite with bytes of a broken schema.
+            raise JournalDamagedError(str(path), str(error)) from None
 
     def _read_totals(self) -> None:
         if not self.is_new:
@@ -110,6 +116,22 @@ class Journal:
             raise JournalDamagedError(str(self.path), "rows are missing")
         self.position = totals["position"]
         self.usage = Usage(**totals["usage"])
+        self._forget_seen()
+
+    def _forget_seen(self) -> None:
+        """Forget which rows were seen: one that is not finished may be another by now.
+
+        Rows that share such a one's outcome are no longer finished.
+        """
+        if self._db.execute("SELECT 1 FROM seen LIMIT 1").fetchone() is None:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM seen")
+            lost = self._db.execute(
+                "DELETE FROM rows WHERE same IS NOT NULL AND same NOT IN (SELECT number FROM rows)"
+            ).rowcount
+            self.done -= lost
+            self._put_totals()
 
     def _check(self) -> None:
         [version] = self._db.execute("PRAGMA user_version").fetchone()
@@ -126,7 +148,7 @@ class Journal:
     def get(self, name: str) -> Any:
         """Return what was kept under a name, or None."""
         found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if found is None else json.loads(found[0])
+        return None if found is None else self._decode(found[0])
 
     def set(self, name: str, value: Any) -> None:
         """Keep a JSON value under a name, at once."""
@@ -148,9 +170,10 @@ class Journal:
             self.left_out += 1
         else:
             self.failed += 1
-            error = outcome.error or "failed"
-            named = (row.number, _sound(row.key), row.source, row.text, _sound(error), attempts)
-            self._failures.append(named)
+            if self._keeps_rows:
+                error = outcome.error or "failed"
+                named = (row.number, _sound(row.key), row.source, row.text, _sound(error), attempts)
+                self._failures.append(named)
         self._add(row, code, None, text)
 
     def add_same(self, row: Row, first: int) -> None:
@@ -160,11 +183,13 @@ class Journal:
         self._add(row, _SAME, first, json.dumps([row.key, row.source]).encode())
 
     def _add(self, row: Row, code: int, same: int | None, text: bytes | None) -> None:
+        self._change()
+        if not self._keeps_rows:
+            return
         sum_ = checksum(row.number, row.digest, code, text)
         self._rows.append((row.number, row.digest, code, self.position, sum_, same, text))
         self.position += 1
         self._bytes += len(text or b"")
-        self._change()
 
     def use(self, usage: Usage) -> None:
         """Add to what was used."""
@@ -265,6 +290,23 @@ class Journal:
         cursor.close()
         return page
 
+    def outcome(self, number: int) -> Outcome | None:
+        """Return the outcome of a row, if it is finished; commits first where it must."""
+        query = (
+            "SELECT f.number, f.digest, f.status, f.sum, f.text, e.error FROM rows r"
+            " JOIN rows f ON f.number = coalesce(r.same, r.number)"
+            " LEFT JOIN failures e ON e.number = f.number WHERE r.number = ?"
+        )
+        found = self._db.execute(query, (number,)).fetchone()
+        if found is None and self._rows:
+            self.commit()
+            found = self._db.execute(query, (number,)).fetchone()
+        if found is None:
+            return None
+        first, digest, code, sum_, text, error = found
+        self._check_row(first, digest, code, sum_, text)
+        return Outcome(number, _STATUSES[code], text, error)
+
     def results(self, *, unordered: bool = False) -> Iterator[bytes]:
         """Yield the results as JSON, in the order of the rows or in that of their being done."""
         order = "position" if unordered else "number"
@@ -293,14 +335,14 @@ class Journal:
         query = f"SELECT {columns} FROM {tables} ORDER BY r.number"
         for number, key, source, row, error, attempts, text in self._db.execute(query):
             if text is not None:
-                key, source = json.loads(text)
+                key, source = self._decode(text)
             yield {
                 "number": number,
                 "key": key,
                 "source": source,
                 "error": error,
                 "attempts": attempts,
-                "row": json.loads(row),
+                "row": self._decode(row),
             }
 
     def bad(self) -> Iterator[dict[str, Any]]:
@@ -317,6 +359,12 @@ class Journal:
             f" WHERE f.status = {_FAILED}"
         )
         return int(self._db.execute(query).fetchone()[0])
+
+    def _decode(self, text: str | bytes) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise JournalDamagedError(str(self.path), str(error)) from None
 
     def _check_row(
         self, number: int, digest: bytes, status: int, sum_: int, text: bytes | None
@@ -433,6 +481,8 @@ def checksum(number: int, digest: bytes, status: int, text: bytes | None) -> int
 
 def _connect(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    # What is damaged shall be said so, not be an error of decoding.
+    db.text_factory = lambda text: text.decode("utf-8", "replace")
     # Nobody else reads it: no shared memory is needed, and network drives do.
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from luaopenai.batch.options import BatchError
@@ -39,7 +40,8 @@ class JournalLock:
         """Let others have the journal."""
         if self._file < 0:
             return
-        if os.name == "posix":
+        # Where an open file cannot be removed, it stays.
+        with contextlib.suppress(OSError):
             os.unlink(self._path)
         os.close(self._file)
         self._file = -1
@@ -51,17 +53,16 @@ class JournalLock:
             return False
 
 
-if os.name == "posix":
-    import fcntl
+def _lock(file: int) -> None:
+    """Lock an open file, or raise ``OSError`` at once."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
 
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-else:
-    import msvcrt
-
-    def _lock(file: int) -> None:
         # Far behind the text, so that others can read it.
         os.lseek(file, 1 << 30, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         os.lseek(file, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

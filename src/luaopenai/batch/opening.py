@@ -67,7 +67,7 @@ def open_job(options: Options, values: Iterable[Any] | None = None) -> OpenJob:
         if output is not None and path is not None:
             _check_output_without_journal(output, path, options)
         source = _source(options, values, path, stack)
-        journal = Journal(path, restart=options.restart)
+        journal = Journal(path, restart=options.restart, keeps_rows=options.dedupe)
         stack.callback(journal.close)
         try:
             if output is not None:
@@ -94,6 +94,8 @@ def _check(options: Options) -> None:
         raise wrong("attempts is at least 1")
     if options.part_rows < 1:
         raise wrong("part-rows is at least 1")
+    if options.dedupe and options.key is not None:
+        raise wrong("dedupe and key exclude each other: rows of different keys are never equal")
     if options.restart and (options.keep or options.retry_failed):
         other = "keep" if options.keep else "retry-failed"
         raise wrong(f"restart and {other} exclude each other")
@@ -144,7 +146,7 @@ def _source(
         if is_stream(path):
             spool = _spool(path, journal, spooled, stack)
             spooled += 1
-            files.append(InputFile.of(spool, form, path))
+            files.append(InputFile.of(spool, form, "stdin" if path == "-" else path))
         else:
             files.append(InputFile.of(path, form))
     return FileRows(files, options.key)

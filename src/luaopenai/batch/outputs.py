@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -136,7 +137,8 @@ def write_failures(path: str, lines: Iterable[dict[str, Any]]) -> int:
             os.replace(partial, path)
             return count
     except BaseException:
-        os.unlink(partial)
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
         raise
     os.unlink(partial)
     if os.path.exists(path):

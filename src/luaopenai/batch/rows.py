@@ -251,11 +251,6 @@ def key_of(value: Any, field: str) -> str | None:
     return str(key) if isinstance(key, int | float) and not isinstance(key, bool) else None
 
 
-def digest_of_content(text: bytes) -> bytes:
-    """Return the digest of a row's JSON."""
-    return blake2b(text, digest_size=DIGEST_BYTES).digest()
-
-
 def digest_of_key(key: str) -> bytes:
     """Return the digest that stands for a key."""
     raw = key.encode("utf-8", "surrogatepass")
