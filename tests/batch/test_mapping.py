@@ -152,6 +152,17 @@ def test_a_journal_keeps_results_for_the_next_run(tmp_path: Path) -> None:
     assert asked[-1] == 7
 
 
+def test_equal_rows_are_asked_once_where_that_is_wanted() -> None:
+    asked: list[int] = []
+
+    def note(row: int) -> int:
+        asked.append(row)
+        return row
+
+    assert list(luaopenai.map(note, [1, 2, 1, 1, 2], dedupe=True)) == [1, 2, 1, 1, 2]
+    assert sorted(asked) == [1, 2]
+
+
 def test_an_output_is_written_as_the_command_writes_it(script: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     results = luaopenai.map(script, range(5), output=output, workers=1)

@@ -107,7 +107,7 @@ class MapResults(Iterator[Any]):
 
     def _run(self) -> Generator[Any]:
         try:
-            if self._options.journal_path is None and not self._options.dedupe:
+            if self._options.journal_path is None:
                 yield from self._follow()
             else:
                 for _ in self._steps():
