@@ -1,5 +1,6 @@
 -- Sorts tickets, each by one chat: luaopenai map examples/map/classify.lua examples/map/tickets.jsonl -o labelled.jsonl
 
+local cjson = require("cjson.safe")
 local openai = require("openai")
 
 local LABELS = { "delivery", "invoice", "other" }
@@ -26,12 +27,16 @@ return function(ticket)
     messages = { { role = "system", content = TASK } },
     response_format = answer_format,
     temperature = 0,
-    max_tokens = 16,
+    max_tokens = 32,
   })
   local reply, problem, body = chat:send(ticket.text)
   if not reply then
     -- The row has failed: it is tried again, and told of in labelled.jsonl.failed.jsonl.
     return nil, problem, body
   end
-  return { id = ticket.id, label = reply:match('"label"%s*:%s*"(%a+)"'), text = ticket.text }
+  local answer = cjson.decode(reply)
+  if not answer then
+    return nil, "no label: " .. reply
+  end
+  return { id = ticket.id, label = answer.label, text = ticket.text }
 end

@@ -62,7 +62,8 @@ def most_within(times: list[float], seconds: float) -> int:
 )
 def test_no_minute_has_more_permits_than_the_rate(rate: float, times: list[float]) -> None:
     found = grants(Pace(Rates(rpm=rate), 0.0), [(at, ONE) for at in times], 400)
-    assert most_within(found, MINUTE + SLACK) <= max(1, math.ceil(rate))
+    a_hair = 1e-6  # The sums of floats are not exact.
+    assert most_within(found, MINUTE + SLACK - a_hair) <= max(1, math.ceil(rate))
 
 
 def test_a_rate_is_nearly_reached() -> None:

@@ -45,7 +45,7 @@ _MOST_BYTES = 1 << 25
 """Of rows that a worker has, beyond which it gets none ahead."""
 _MOST_LOSSES = 3
 _MOST_FRUITLESS = 10
-"""Workers that may end one after another without having finished a row."""
+"""Workers that may end one after another without having finished a row, beside two each."""
 _MOST_BAD_STARTS = 3
 _GRACE = 2.0
 """Seconds that a worker without rows has to end by itself."""
@@ -199,8 +199,9 @@ class LocalExecutor:
         rates: what the job may use.
         used: what former runs of the job have used, which counts towards the budgets.
 
-    A row that was under way in a worker that ended by itself is a suspect: it is tried again, first
-    beside others, its beginning announced, then alone in a worker. The third loss is its own.
+    The rows of a worker that ended by itself are suspects: they are tried again, beside others, and
+    each announces its beginning. Those that had announced it when a worker ends are tried again
+    alone in a worker. A row that is known to have been under way in three that ended has failed.
     """
 
     def __init__(self, options: Options, rates: Rates, used: Usage = NOTHING_USED) -> None:
@@ -221,9 +222,9 @@ class LocalExecutor:
         self._is_finishing = False
         self._is_stopped = False
         self._workers: list[_Worker] = []
-        count = options.workers or os.cpu_count() or 1
+        self._count = options.workers or os.cpu_count() or 1
         try:
-            for _ in range(count):
+            for _ in range(self._count):
                 self._workers.append(self._start())
         except BaseException:
             self.close(0)
@@ -399,7 +400,7 @@ class LocalExecutor:
             self._bad_starts += 1
         if self._bad_starts >= _MOST_BAD_STARTS:
             return self._stop(f"a worker could not start: {how}", 0.0)
-        if self._fruitless >= _MOST_FRUITLESS:
+        if self._fruitless >= _MOST_FRUITLESS + 2 * self._count:
             return self._stop(
                 f"{self._fruitless} workers have ended without having finished a row;"
                 f" of the last: {how}",
@@ -410,26 +411,25 @@ class LocalExecutor:
         return None
 
     def _take_back(self, worker: _Worker, how: str) -> None:
-        """Sorts a lost worker's rows by how suspect each is."""
-        if worker.is_alone:
-            for row in worker.rows.values():
-                self._losses.pop(row.number, None)
-                error = f"the row has ended {_MOST_LOSSES} workers; of the last: {how}"
-                self._found.append(
-                    Outcome(
-                        row.number,
-                        FAILED,
-                        error=error,
-                        usage=self._authority.take_usage(),
-                        final=True,
-                    )
-                )
-            return
+        """Sorts a lost worker's rows: those that are known to have begun will run alone."""
         for row in reversed(worker.rows.values()):
-            losses = self._losses.get(row.number, 0)
-            if row.number in worker.begun or not losses:
-                losses = self._losses[row.number] = losses + 1
-            (self._lonely if losses > 1 else self._suspects).appendleft(row)
+            losses = self._losses.setdefault(row.number, 0)
+            if not (worker.is_alone or row.number in worker.begun):
+                self._suspects.appendleft(row)
+                continue
+            self._losses[row.number] = losses + 1
+            if losses + 1 < _MOST_LOSSES:
+                # Behind the others: what ends workers from outside may be over by then.
+                self._lonely.append(row)
+            else:
+                self._fail(row, f"the row has ended {_MOST_LOSSES} workers; of the last: {how}")
+
+    def _fail(self, row: Row, error: str) -> None:
+        """Tells of a row that is not to be tried again."""
+        del self._losses[row.number]
+        self._fruitless = 0
+        usage = self._authority.take_usage()
+        self._found.append(Outcome(row.number, FAILED, error=error, usage=usage, final=True))
 
     def _book_rest(self) -> None:
         """Hands over what was used by rows that have no outcome, under a number that no row has."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import fields, replace
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.batch.options import CODE_FAILURES, BatchError, MaxFailures, Options
@@ -70,6 +71,12 @@ class MapResults(Iterator[Any]):
             self._server = LocalServer()
             settings = {**options.settings, "base_url": self._server.base_url, "local": "yes"}
             options = replace(options, settings=settings)
+        self._folder: TemporaryDirectory[str] | None = None
+        if options.dedupe and options.journal_path is None:
+            # Rows that equal others get their answers from a journal.
+            self._folder = TemporaryDirectory()
+            options = replace(options, journal=os.path.join(self._folder.name, "journal"))
+            self._options = options
         self._job = make_job(options, values, function)
         self._results = self._run()
 
@@ -103,7 +110,7 @@ class MapResults(Iterator[Any]):
     def close(self) -> None:
         """End the run; rows under way are dropped, and a journal keeps those that are done."""
         self._results.close()
-        self._close_server()
+        self._let_go()
 
     def _run(self) -> Generator[Any]:
         try:
@@ -112,13 +119,13 @@ class MapResults(Iterator[Any]):
             else:
                 for _ in self._steps():
                     pass
+            summary = self._job.summary
+            assert summary is not None
+            if summary.reason is not None:
+                raise BatchError(summary.reason, summary.code)
+            yield from self._kept()
         finally:
-            self._close_server()
-        summary = self._job.summary
-        assert summary is not None
-        if summary.reason is not None:
-            raise BatchError(summary.reason, summary.code)
-        yield from self._kept()
+            self._let_go()
         if summary.counts.failed and self._on_failure is None:
             raise RowsFailedError(summary.counts.failed, self._failures)
 
@@ -182,10 +189,12 @@ class MapResults(Iterator[Any]):
         finally:
             journal.close()
 
-    def _close_server(self) -> None:
+    def _let_go(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 def map(
