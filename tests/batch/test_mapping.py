@@ -183,6 +183,18 @@ def test_a_script_speaks_through_the_server_and_key_that_are_named(tmp_path: Pat
         assert list(luaopenai.map(path, rows, **options)) == [{"id": 1, "said": "hello"}]
 
 
+def test_a_key_that_is_named_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
+    path = tmp_path / "f.lua"
+    path.write_text('return function() error("it is key-0123456789") end')
+    told: list[dict[str, Any]] = []
+    results = luaopenai.map(
+        path, [1], api_key="key-0123456789", on_failure=told.append, attempts=1, workers=1
+    )
+    assert list(results) == []
+    assert told[0]["error"].endswith("f.lua:1: it is ***")
+    assert "key-0123456789" not in repr(results._options)
+
+
 @pytest.mark.parametrize(
     ("function", "options", "words"),
     [

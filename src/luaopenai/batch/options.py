@@ -50,8 +50,9 @@ class Options:
     """A job: its script, its input, its output, and how it is to be done.
 
     Names are those of the command's options, with ``_`` for ``-``. ``script`` is a path; ``args``
-    are what ``setup`` gets. Sizes are rows, ``rpm`` and ``tpm`` are per minute, ``prices`` is the
-    path of a file.
+    are what ``setup`` gets. ``settings`` are the client's, and may hold a key; ``limits`` are those
+    of the sandbox, for each row. Sizes are rows, ``rpm`` and ``tpm`` are per minute, ``prices`` is
+    the path of a file.
     """
 
     script: str
@@ -89,7 +90,7 @@ class Options:
     prices: str | None = None
 
     local: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def journal_path(self) -> str | None:
