@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,21 @@ def test_a_journal_keeps_results_for_the_next_run(tmp_path: Path) -> None:
     again = luaopenai.map(note, range(10), journal=journal, retry_failed=True)
     assert list(again) == list(range(10))
     assert asked[-1] == 7
+
+
+def test_with_a_journal_results_come_while_rows_are_still_to_be_read(tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def rows() -> Iterator[int]:
+        for number in range(10_000):
+            taken.append(number)
+            yield number
+
+    for _ in range(2):
+        taken.clear()
+        with luaopenai.map(lambda row: row, rows(), journal=tmp_path / "journal") as results:
+            assert [next(results) for _ in range(50)] == list(range(50))
+        assert len(taken) < 10_000
 
 
 def test_equal_rows_are_asked_once_where_that_is_wanted() -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import fields, replace
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.batch.options import CODE_FAILURES, BatchError, MaxFailures, Options
@@ -71,13 +70,7 @@ class MapResults(Iterator[Any]):
             self._server = LocalServer()
             settings = {**options.settings, "base_url": self._server.base_url, "local": "yes"}
             options = replace(options, settings=settings)
-        self._folder: TemporaryDirectory[str] | None = None
-        if options.dedupe and options.journal_path is None:
-            # Rows that equal others get their answers from a journal.
-            self._folder = TemporaryDirectory()
-            options = replace(options, journal=os.path.join(self._folder.name, "journal"))
-            self._options = options
-        self._job = make_job(options, values, function)
+        self._job = make_job(options, values, function, yields_all=True)
         self._results = self._run()
 
     @property
@@ -114,16 +107,11 @@ class MapResults(Iterator[Any]):
 
     def _run(self) -> Generator[Any]:
         try:
-            if self._options.journal_path is None:
-                yield from self._follow()
-            else:
-                for _ in self._steps():
-                    pass
+            yield from self._follow()
             summary = self._job.summary
             assert summary is not None
             if summary.reason is not None:
                 raise BatchError(summary.reason, summary.code)
-            yield from self._kept()
         finally:
             self._let_go()
         if summary.counts.failed and self._on_failure is None:
@@ -175,26 +163,10 @@ class MapResults(Iterator[Any]):
         elif len(self._failures) < _SHOWN_FAILURES:
             self._failures.append(failure)
 
-    def _kept(self) -> Iterator[Any]:
-        """Yields what a journal keeps: the results of former runs too."""
-        path = self._options.journal_path
-        if path is None:
-            return
-        from luaopenai.batch.journal import Journal
-
-        journal = Journal(path)
-        try:
-            for text in journal.results(unordered=self._options.unordered):
-                yield json.loads(text)
-        finally:
-            journal.close()
-
     def _let_go(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        if self._folder is not None:
-            self._folder.cleanup()
 
 
 def map(
@@ -220,8 +192,8 @@ def map(
 
     Returns:
         The results in the order of the rows, without those that were left out. Rows are taken as
-        there is room for them. With ``output`` or ``journal`` the results come when all rows are
-        done, those of former runs too.
+        there is room for them. With ``output`` or ``journal`` the results of former runs are among
+        them; the output is written after the last one.
 
     Raises:
         TypeError: there is no such option.

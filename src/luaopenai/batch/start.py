@@ -18,6 +18,8 @@ def make_job(
     options: Options,
     values: Iterable[Any] | None = None,
     function: Callable[[Any], Any] | None = None,
+    *,
+    yields_all: bool = False,
 ) -> Job:
     """Returns a job, which begins when it is run; raises ``BatchError``.
 
@@ -25,6 +27,7 @@ def make_job(
         options: what it is.
         values: its rows, in the place of input files.
         function: a Python function of a row, in the place of a script.
+        yields_all: whether its steps yield rows too that this run does not ask.
     """
     rates = read_rates(options)
 
@@ -37,7 +40,7 @@ def make_job(
 
         return LocalExecutor(options, rates, used)
 
-    return Job(options, start, values)
+    return Job(options, start, values, yields_all=yields_all)
 
 
 def read_rates(options: Options) -> Rates:
