@@ -1,4 +1,4 @@
-# What developers do, each from a fresh checkout: run, test, fuzz, lint, format, stubs, bench, clean.
+# What developers do, each from a fresh checkout: run, map, test, fuzz, lint, format, stubs, bench, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,10 +16,15 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIB
 # Tests start a thousand Pythons: with what was compiled kept, each is there in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run example-plugins model tools test fuzz lint format stubs bench clean
+.PHONY: run map example-plugins model tools test fuzz lint format stubs bench clean
 
 run: model
 	$(BIN)/luaopenai run --local examples/session.lua
+
+map: model
+	@mkdir -p build
+	$(BIN)/luaopenai map --local --restart examples/map/classify.lua examples/map/tickets.jsonl -o build/labelled.jsonl --workers 1
+	@cat build/labelled.jsonl
 
 example-plugins: model
 	$(BIN)/python examples/locally.py examples/notes.py

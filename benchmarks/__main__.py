@@ -11,11 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import calls, cjson, concurrency, plugins, startup
+from benchmarks import calls, cjson, concurrency, maps, plugins, startup
 from benchmarks.peers import environment, installed
 from benchmarks.report import print_table
 
-ALONE = {"concurrency": concurrency.main, "cjson": cjson.main, "plugins": plugins.main}
+ALONE = {
+    "concurrency": concurrency.main,
+    "cjson": cjson.main,
+    "plugins": plugins.main,
+    "map": maps.main,
+}
 NAMES = ["startup", *calls.CASES, *ALONE]
 PACKAGES = ("luaopenai", "lupa", "requests", "urllib3", "openai")
 

@@ -228,6 +228,10 @@ return {
   repl = function()
     return bridge.bundled("luaopenai.repl")
   end,
+  -- The worker's of `luaopenai map`.
+  map = function()
+    return bridge.bundled("luaopenai.map")
+  end,
   -- Runs what the script has spawned to its end.
   drain = function()
     local scheduler = bridge.loaded("openai.scheduler")

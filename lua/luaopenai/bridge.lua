@@ -27,6 +27,12 @@
 ---@field sleep luaopenai.Operation (seconds)
 ---@field host luaopenai.Operation (name, arguments): the results of a function of a plugin's host
 ---
+--- Rows of `luaopenai map`:
+---@field next_rows luaopenai.Operation (): a letter and how many rows there are, and then the rows, each in a line
+---@field give fun(lines: string) what became of rows
+---@field announce fun(number: integer) a row that may end the process is about to begin
+---@field one_line fun(text: string): string an error's text in one line, without keys
+---
 --- Tickets and responses:
 ---@field next_done fun(seconds?: number): integer?, true?, function?, ... a ticket, or one whose work calls a function
 ---@field take fun(ticket: integer): boolean, ... whether its work has succeeded, and what it came to

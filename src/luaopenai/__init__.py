@@ -4,6 +4,8 @@ from luaopenai._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from luaopenai.batch.mapping import MapResults, RowsFailedError, map
+    from luaopenai.batch.options import BatchError
     from luaopenai.bridge.errors import LuaError
     from luaopenai.bridge.runtime import Runtime
     from luaopenai.client.aio import AsyncOpenAI
@@ -50,6 +52,7 @@ __all__ = [
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
+    "BatchError",
     "ChatSession",
     "ConflictError",
     "DeepSeek",
@@ -58,6 +61,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "LuaError",
+    "MapResults",
     "NotFoundError",
     "MiMo",
     "Mistral",
@@ -73,11 +77,13 @@ __all__ = [
     "Response",
     "ResponseObject",
     "ResponsesChatSession",
+    "RowsFailedError",
     "Runtime",
     "Stream",
     "UnprocessableEntityError",
     "Usage",
     "__version__",
+    "map",
 ]
 
 _HOMES = {
@@ -91,6 +97,7 @@ _HOMES = {
     "AsyncStream": "luaopenai.client.async_iterators",
     "AuthenticationError": "luaopenai.client.errors",
     "BadRequestError": "luaopenai.client.errors",
+    "BatchError": "luaopenai.batch.options",
     "ChatSession": "luaopenai.client.chat",
     "ConflictError": "luaopenai.client.errors",
     "DeepSeek": "luaopenai.client.compat",
@@ -99,6 +106,7 @@ _HOMES = {
     "LimitExceeded": "luaopenai.host.limits",
     "Limits": "luaopenai.host.limits",
     "LuaError": "luaopenai.bridge.errors",
+    "MapResults": "luaopenai.batch.mapping",
     "MiMo": "luaopenai.client.compat",
     "Mistral": "luaopenai.client.compat",
     "Moonshot": "luaopenai.client.compat",
@@ -114,10 +122,12 @@ _HOMES = {
     "Response": "luaopenai.client.openai",
     "ResponseObject": "luaopenai.client.responses",
     "ResponsesChatSession": "luaopenai.client.responses",
+    "RowsFailedError": "luaopenai.batch.mapping",
     "Runtime": "luaopenai.bridge.runtime",
     "Stream": "luaopenai.client.iterators",
     "UnprocessableEntityError": "luaopenai.client.errors",
     "Usage": "luaopenai.host.limits",
+    "map": "luaopenai.batch.mapping",
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from luaopenai import LuaError, PluginHost, Runtime
+from luaopenai.batch.worker import MapExports
 from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.marks import find_marks
 from luaopenai.bridge.search import lua_folder
@@ -19,7 +20,7 @@ from luaopenai.host.exports import PluginExports
 LUA = Path(lua_folder())
 BRIDGE = LUA / "luaopenai" / "bridge.lua"
 BOOT = (LUA / "luaopenai" / "boot.lua").read_text()
-EXPORTS = {**find_marks(Exports), **find_marks(PluginExports)}
+EXPORTS = {**find_marks(Exports), **find_marks(PluginExports), **find_marks(MapExports)}
 
 
 def lua_files() -> Iterator[str]:

@@ -381,6 +381,18 @@ def test_the_note_keeper_works_with_the_embedded_model(model: Path) -> None:
 
 
 @pytest.mark.model
+def test_tickets_are_sorted_by_the_embedded_model(model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "labelled.jsonl"
+    command = [sys.executable, "-m", "luaopenai", "map", "--local", "--workers", "1"]
+    files = ["examples/map/classify.lua", "examples/map/tickets.jsonl"]
+    done = start([*command, *files, "-o", str(output)])
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["id"] for row in rows] == list(range(1, 13))
+    assert {row["label"] for row in rows} <= {"delivery", "invoice", "other"}
+
+
+@pytest.mark.model
 def test_the_asyncio_program_works_with_the_embedded_model(model_server: LocalServer) -> None:
     command = [sys.executable, "examples/async_chats.py"]
     done = start(command, OPENAI_BASE_URL=model_server.base_url)

@@ -11,9 +11,9 @@ GENEROUS = 30.0
 """Seconds within which what takes no time is done, also on a machine that is busy with others."""
 
 
-def eventually(holds: Callable[[], object]) -> None:
-    """Wait until something is true; fails when it never is."""
-    limit = time.monotonic() + GENEROUS
+def eventually(holds: Callable[[], object], seconds: float = GENEROUS) -> None:
+    """Wait until something is true, so many seconds at most."""
+    limit = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < limit
         time.sleep(0.005)

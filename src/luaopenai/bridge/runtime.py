@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from luaopenai.bridge.values import Values
     from luaopenai.client.doors import Connection
     from luaopenai.client.openai import OpenAI
 
@@ -73,7 +74,7 @@ class Runtime:
             default_model or given.default_model,
         )
         self._state = LuaState(
-            lambda values: Exports(values, defaults),
+            lambda values: self._make_exports(values, defaults),
             self._call,
             search.package_path(lua_path, rocks=rocks),
             search.package_cpath(lua_cpath, rocks=rocks),
@@ -147,6 +148,10 @@ class Runtime:
     def set_arg(self, arg: dict[int, object]) -> None:
         """Sets the global ``arg``."""
         self._in_lua(self._state.boot[b"set_arg"], (arg,), _nothing)
+
+    def _make_exports(self, values: Values, defaults: Defaults) -> Exports:
+        """Returns the functions that our Lua files call."""
+        return Exports(values, defaults)
 
     def _call(self, function: Any, args: tuple[object, ...]) -> Any:
         return self._in_lua(function, args, self._value)

@@ -9,6 +9,7 @@ HELP = """\
 usage: luaopenai COMMAND ...
 
   run [OPTIONS] SCRIPT [ARGS...]   run a Lua script that may require("openai")
+  map [OPTIONS] SCRIPT INPUT...    call the script's function for each row, and go on after a stop
   test [BUSTED ARGS...]            run busted under this interpreter
   path                             tell where the bundled Lua files are, for editors
   model pull | path                fetch the embedded model, or tell where it lives
@@ -44,6 +45,10 @@ def _dispatch(argv: list[str]) -> int:
         from luaopenai.cli.run import run
 
         return run(rest)
+    if command == "map":
+        from luaopenai.cli.map import map_rows
+
+        return map_rows(rest)
     if command == "test":
         from luaopenai.cli.test import test
 

@@ -153,16 +153,13 @@ def _check(options: Options) -> None:
 
 
 def _make_client(options: Options, base_url: str | None) -> OpenAI:
-    """Returns the client for a script in the sandbox, of the company that it is to speak to."""
-    from luaopenai.client import compat
-    from luaopenai.client.openai import OpenAI
-    from luaopenai.client.servers import PROVIDERS
-    from luaopenai.host.setup import find_company
+    """Returns the client for a script in the sandbox: of the company whose server it is to speak
+    to.
+    """
+    from luaopenai.host.setup import company_client
 
-    company = find_company(base_url) if base_url else None
-    kind: type[OpenAI] = getattr(compat, PROVIDERS[company].class_name) if company else OpenAI
     key = os.environ.get(options.values.get("--api-key-env", ""))
-    return kind(key, base_url)
+    return company_client(key, base_url)
 
 
 def _visible_environment(options: Options, client: OpenAI) -> dict[str, str]:

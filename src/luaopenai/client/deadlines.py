@@ -38,6 +38,10 @@ class Deadline:
         """Returns the seconds until the deadline; infinite when there is none."""
         return self._end - monotonic()
 
+    def extend(self, seconds: float) -> None:
+        """Puts it off."""
+        self._end += seconds
+
     def within(self, timeout: float) -> float:
         """Returns a time-out that ends no later than the deadline."""
         return max(_LEAST, min(timeout, self.left())) if self.exists else timeout

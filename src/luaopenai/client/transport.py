@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from http.client import IncompleteRead
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import urllib3
@@ -59,6 +59,30 @@ if hasattr(os, "register_at_fork"):  # not where nothing can fork
     os.register_at_fork(after_in_child=_note_fork)
 
 
+class Pace(Protocol):
+    """Decides when this process may send, and is told what came of it; see ``set_pace``."""
+
+    def before(self, method: str, url: str, body: bytes | None) -> Any:
+        """Waits until a request may be sent; returns what ``after`` is to be given, or None."""
+
+    def after(
+        self, sent: Any, status: int | None, headers: Mapping[str, str], failure: Exception | None
+    ) -> Callable[[bytes], object] | None:
+        """Takes the head of the answer, or None and why there is none (None when cancelled).
+
+        Returns what takes the pieces of the body, and an empty one when it ends or is closed.
+        """
+
+
+_pace: Pace | None = None
+
+
+def set_pace(pace: Pace | None) -> None:
+    """Has every request of this process, from now on, ask before each time that it is sent."""
+    global _pace
+    _pace = pace
+
+
 class RawResponse:
     """A status, the headers (names in lower case), and a body that has yet to be read."""
 
@@ -80,6 +104,8 @@ class RawResponse:
         self._tail = b""
         self._ahead: deque[bytes | APIConnectionError] = deque()
         """The pieces that ``read_ahead`` has read, or its failure."""
+        self.observe: Callable[[bytes], object] | None = None
+        """Takes each piece of the body as it comes, and once an empty one at the end."""
 
     @property
     def is_at_hand(self) -> bool:
@@ -137,6 +163,8 @@ class RawResponse:
             self._weight = len(piece) - line
         if not piece:
             self._raw.release_conn()
+        if self.observe is not None:
+            self._show(piece)
         if not self._is_whole:
             if not piece:
                 raise self._failure(IncompleteRead(b""))
@@ -176,6 +204,16 @@ class RawResponse:
         self._ahead.clear()
         self._raw.close()
         self._raw.release_conn()
+        if self.observe is not None:
+            self._show(b"")
+
+    def _show(self, piece: bytes) -> None:
+        """Shows a piece of the body to who observes it; nothing after the end."""
+        observe = self.observe
+        if not piece:
+            self.observe = None
+        if observe is not None:
+            observe(piece)
 
     def _weigh(self, piece: bytes, before: int) -> None:
         """Raises ``APIConnectionError`` for a response, or a line of a stream, that is too big."""
@@ -249,8 +287,19 @@ class Transport:
         failure: Exception | None = None
         check_cancelled()
         while True:
+            pace = _pace
+            asked = time.monotonic() if pace else 0.0
+            paced = pace.before(method, url, body) if pace else None
+            if paced is not None:
+                # To wait for one's turn is no fault of the server's.
+                deadline.extend(time.monotonic() - asked)
             if before_send is not None:
-                before_send(failure)
+                try:
+                    before_send(failure)
+                except BaseException:
+                    if pace and paced is not None:
+                        pace.after(paced, None, {}, None)
+                    raise
             response: RawResponse | None = None
             failure = None
             started = time.perf_counter()
@@ -270,8 +319,14 @@ class Transport:
                 )
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 failure = without_frames(error)
+            except BaseException:
+                if pace and paced is not None:
+                    pace.after(paced, None, {}, None)
+                raise
             else:
                 response = RawResponse(raw, url, settings, deadline)
+            if pace and paced is not None:
+                _tell(pace, paced, response, failure)
             _log_attempt(method, url, response, failure, started, retry)
             if failure:
                 check_cancelled()
@@ -308,6 +363,14 @@ class Transport:
             return self._routes.find(url, settings.proxy, settings.verify)
         except urllib3.exceptions.SSLError as error:
             raise _connection_error(error, url, settings, deadline) from None
+
+
+def _tell(pace: Pace, paced: Any, answer: RawResponse | None, failure: Exception | None) -> None:
+    """Tells what has decided when to send what came of it."""
+    if answer is None:
+        pace.after(paced, None, {}, failure)
+    else:
+        answer.observe = pace.after(paced, answer.status, answer.headers, None)
 
 
 def _timeout(settings: Settings, deadline: Deadline) -> urllib3.Timeout:

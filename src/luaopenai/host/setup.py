@@ -74,6 +74,19 @@ def find_company(base_url: str) -> str | None:
     return next((name for name, home in homes if home == host), None)
 
 
+def company_client(api_key: str | None, base_url: str | None) -> OpenAI:
+    """Returns a client of the company whose server is at a base URL; else one of OpenAI's.
+
+    Raises ``ValueError`` as the clients do.
+    """
+    from luaopenai.client import compat
+    from luaopenai.client.openai import OpenAI
+
+    company = find_company(base_url) if base_url else None
+    kind: type[OpenAI] = getattr(compat, PROVIDERS[company].class_name) if company else OpenAI
+    return kind(api_key, base_url)
+
+
 def read_setup(fields: dict[str, object]) -> Setup:
     """Returns a setup from the fields of ``dataclasses.asdict``, which JSON has carried."""
     script = fields.pop("script")

@@ -47,16 +47,39 @@ def reported_tokens(event: Any) -> int | None:
 
     ``usage`` stands in a chat completion itself, and in the ``response`` of a Responses event.
     """
+    usage = _usage_of(event)
+    if usage is None:
+        return None
+    parts = [_whole(usage.get(name)) for name in _PARTS]
+    return max(_whole(usage.get("total_tokens")), sum(parts))
+
+
+def told_parts(usage: Any) -> tuple[int, int] | None:
+    """Returns the tokens of the question and of the answer in what stands under ``usage``.
+
+    None where it tells of none. A total that is more than both counts for the answer.
+    """
+    if not _tells(usage):
+        return None
+    prompt, completion, read, written = (_whole(usage.get(name)) for name in _PARTS)
+    asked = prompt + read
+    return asked, max(completion + written, _whole(usage.get("total_tokens")) - asked)
+
+
+def _usage_of(event: Any) -> dict[str, Any] | None:
     if not isinstance(event, dict):
         return None
     response = event.get("response")
-    usage = event.get("usage") or (isinstance(response, dict) and response.get("usage"))
-    if not isinstance(usage, dict):
-        return None
-    parts = [_whole(usage.get(name)) for name in _PARTS]
-    total = max(_whole(usage.get("total_tokens")), sum(parts))
-    counts = (usage.get(name) for name in ("total_tokens", *_PARTS))
-    return total if any(map(_is_number, counts)) else None
+    within = response.get("usage") if isinstance(response, dict) else None
+    usage: dict[str, Any] | None = event.get("usage") or within
+    return usage if _tells(usage) else None
+
+
+def _tells(usage: Any) -> bool:
+    """Returns whether a value has a count of tokens."""
+    return isinstance(usage, dict) and any(
+        _is_number(usage.get(name)) for name in ("total_tokens", *_PARTS)
+    )
 
 
 class TokenCount:

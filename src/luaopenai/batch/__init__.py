@@ -1,0 +1,1 @@
+"""One Lua function over many rows: the job, its journal, and the workers that it hands rows to."""

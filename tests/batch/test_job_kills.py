@@ -1,0 +1,353 @@
+"""Jobs that are killed, full disks, and journals that lose their end: no row is lost or doubled.
+
+50 kills at random moments by default; ``LUAOPENAI_SOAK=full`` makes it 500.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luaopenai.batch import journal as journal_module
+from luaopenai.batch import outputs
+from luaopenai.batch.exchange import DONE, Outcome, Row
+from luaopenai.batch.options import BatchError, Options
+from support import fake_executor
+from support.children import child
+from support.fake_executor import FakeExecutor, answer_to
+from support.job_place import Place
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+
+FULL = os.environ.get("LUAOPENAI_SOAK") == "full"
+ROWS = 240
+KILLS_PER_JOB = 5
+JOBS = 100 if FULL else 10
+FAILING = set(range(7, ROWS, 50))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def program(place: Place, pause: float, *more: str, **options: Any) -> list[str]:
+    """The command line of the same job in a process of its own."""
+    given = {"script": str(place.script), "inputs": [str(place.input)]}
+    given = {**given, "output": str(place.output), **options}
+    path = place.folder / "options.json"
+    path.write_text(json.dumps(given))
+    log = str(place.folder / "requests.log")
+    return [sys.executable, fake_executor.__file__, str(path), log, str(pause), *more]
+
+
+def take_requests(place: Place) -> list[int]:
+    """The rows that were asked since the last call."""
+    log = place.folder / "requests.log"
+    if not log.exists():
+        return []
+    asked = [int(line) for line in log.read_text().split()]
+    log.unlink()
+    return asked
+
+
+def kept_rows(place: Place) -> set[int]:
+    """The rows that are in the journal, read from a copy."""
+    copy = place.folder / "copy"
+    for end in ("", "-wal"):
+        copy.with_name(f"copy{end}").unlink(missing_ok=True)
+        source = Path(f"{place.output}.journal{end}")
+        if source.exists():
+            shutil.copy(source, f"{copy}{end}")
+    if not copy.exists():
+        return set()
+    db = sqlite3.connect(copy)
+    try:
+        return {number for (number,) in db.execute("SELECT number FROM rows")}
+    finally:
+        db.close()
+
+
+def check_output(place: Place) -> None:
+    expected = [{"id": n, "square": n * n} for n in range(ROWS) if n not in FAILING]
+    assert place.results() == expected
+    assert [line["number"] for line in place.failures()] == sorted(FAILING)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200 if FULL else 180)
+@pytest.mark.parametrize("seed", range(JOBS))
+def test_a_job_killed_at_random_moments_asks_no_kept_row_again(place: Place, seed: int) -> None:
+    chance = random.Random(seed)
+    place.numbered(ROWS)
+    for _ in range(KILLS_PER_JOB):
+        kept = kept_rows(place)
+        with child(program(place, 0.01), stdout=subprocess.DEVNULL) as process:
+            # Somewhere in the fifth of the job that follows, whatever the machine's speed.
+            wait_for_requests(place, process, chance.randrange(ROWS // KILLS_PER_JOB))
+            time.sleep(chance.uniform(0, 0.03))
+            process.kill()
+        assert kept.isdisjoint(take_requests(place))
+        assert kept <= kept_rows(place)
+    kept = kept_rows(place)
+    assert kept
+    assert subprocess.run(program(place, 0), stdout=subprocess.DEVNULL, check=False).returncode == 3
+    asked = take_requests(place)
+    assert kept.isdisjoint(asked)
+    assert kept | set(asked) == set(range(ROWS))
+    check_output(place)
+
+
+def wait_for_requests(place: Place, process: subprocess.Popen[Any], count: int) -> None:
+    """Waits until a child has asked so many rows, or has ended."""
+    log = place.folder / "requests.log"
+    while process.poll() is None and (not log.exists() or log.read_text().count("\n") < count):
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "parts/", "out.csv"])
+def test_a_job_killed_at_any_step_of_writing_its_files_goes_on(place: Place, output: str) -> None:
+    place.numbered(ROWS)
+    path = place.folder / output.rstrip("/")
+    end = "/" if output.endswith("/") else ""
+    step = 0
+    while True:
+        step += 1
+        # The failed row makes a new output necessary, with the old one in its place.
+        place.output = path
+        command = program(place, 0, str(step), output=f"{path}{end}", retry_failed=True)
+        if not path.exists():
+            command = program(place, 0, str(step), output=f"{path}{end}")
+        before = _content(path)
+        code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        after = _content(path)
+        # It is there as a whole, or as it was.
+        assert after is None or len(after) == ROWS - len(FAILING) or after == before
+        if code != -signal.SIGKILL:
+            break
+    assert code == 3
+    assert step > 5
+    assert after is not None
+    left = set(os.listdir(place.folder)) - {"f.lua", "rows.jsonl", "options.json", "requests.log"}
+    assert left == {path.name, f"{path.name}.journal", f"{path.name}.failed.jsonl"}
+
+
+def _content(path: Path) -> list[str] | None:
+    """The rows of an output, sorted; None where there is none."""
+    if not path.exists():
+        return None
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    return [line for line in lines if line != "id,square"]
+
+
+def test_every_row_is_asked_once_however_the_files_are_written(place: Place) -> None:
+    """The same steps, with a look at what is asked."""
+    place.numbered(ROWS)
+    step = 0
+    code = -signal.SIGKILL
+    asked: list[int] = []
+    while code == -signal.SIGKILL:
+        step += 1
+        kept = kept_rows(place)
+        command = program(place, 0, str(step))
+        code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        asked = take_requests(place)
+        assert kept.isdisjoint(asked)
+    check_output(place)
+
+
+# A journal that loses its end.
+
+
+@contextmanager
+def busy_journals() -> Iterator[None]:
+    """Commits and checkpoints often, so that a short job has many of both."""
+    connect = journal_module._connect
+
+    def connect_eagerly(path: str) -> sqlite3.Connection:
+        db = connect(path)
+        db.execute("PRAGMA wal_autocheckpoint = 10")
+        return db
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal_module, "_connect", connect_eagerly)
+        patch.setattr(journal_module, "COMMIT_SECONDS", 0.0)
+        yield
+
+
+def big_answer(value: Any) -> Any:
+    return {**answer_to(value), "text": "x" * (value["id"] * 37 % 9000)}
+
+
+@busy_journals()
+def snapshots(place: Place, count: int, chance: random.Random) -> list[tuple[Path, set[int]]]:
+    """Journals as kills at random moments leave them, each with the rows that it has."""
+    taken: list[tuple[Path, set[int]]] = []
+    steps = place.job(big_answer, lambda function: FakeExecutor(function, seed=5)).steps()
+    for number, _ in enumerate(steps):
+        if len(taken) < count and chance.random() < 0.5:
+            folder = place.folder / f"taken-{number}"
+            folder.mkdir()
+            for end in ("", "-wal"):
+                shutil.copy(f"{place.output}.journal{end}", folder / f"out.jsonl.journal{end}")
+            taken.append((folder, kept_rows(place)))
+    return taken
+
+
+@pytest.mark.parametrize("end", ["", "-wal"])
+def test_a_truncated_journal_is_a_prefix_or_said_to_be_damaged(place: Place, end: str) -> None:
+    chance = random.Random(f"truncate{end}")
+    place.numbered(ROWS)
+    damaged = recovered = 0
+    for taken, kept in snapshots(place, 10, chance):
+        for _ in range(100 if FULL else 5):
+            trial = _copy_of(taken, place)
+            path = trial.folder / f"out.jsonl.journal{end}"
+            os.truncate(path, chance.randrange(path.stat().st_size + 1))
+            if (said := trial.run_or_say(big_answer)) is not None:
+                assert "out.jsonl.journal is damaged" in said
+                damaged += 1
+                continue
+            recovered += 1
+            assert [row["id"] for row in trial.results()] == [
+                n for n in range(ROWS) if n not in FAILING
+            ]
+            assert all(row == big_answer(row) for row in trial.results())
+            asked = {value["id"] for value in trial.asked}
+            # What it still had was not asked; what it had lost was.
+            assert set(range(ROWS)) - kept <= asked
+            assert len(asked) + trial.before == ROWS
+    assert recovered
+    assert end or damaged
+
+
+class Trial(Place):
+    """A job on a copy of a journal."""
+
+    before = 0
+
+    def run_or_say(self, function: Callable[[Any], Any]) -> str | None:
+        """Does the job; returns why it could not."""
+        try:
+            summary = self.run(function)
+        except BatchError as error:
+            return str(error)
+        self.before = summary.counts.before
+        return summary.reason
+
+
+def _copy_of(taken: Path, place: Place) -> Trial:
+    folder = place.folder / "trial"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(taken, folder)
+    trial = Trial(folder)
+    shutil.copy2(place.input, trial.input)
+    return trial
+
+
+def test_a_journal_with_other_bytes_gives_no_wrong_row(place: Place) -> None:
+    chance = random.Random("bytes")
+    place.numbered(ROWS)
+    for taken, _ in snapshots(place, 10, chance):
+        for _ in range(100 if FULL else 5):
+            trial = _copy_of(taken, place)
+            path = trial.folder / ("out.jsonl.journal" + chance.choice(["", "-wal"]))
+            content = bytearray(path.read_bytes())
+            start = chance.randrange(len(content))
+            content[start : start + 16] = chance.randbytes(16)
+            path.write_bytes(content)
+            if trial.run_or_say(big_answer) is None:
+                assert all(row == big_answer(row) for row in trial.results())
+                assert len(trial.results()) == ROWS - len(FAILING)
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"x" * 5000])
+def test_a_file_that_is_no_journal_is_said_to_be_damaged(place: Place, content: bytes) -> None:
+    place.numbered(3)
+    Path(f"{place.output}.journal").write_bytes(content)
+    with pytest.raises(BatchError, match=r"is damaged .* --restart begins anew"):
+        place.run()
+    assert place.run(restart=True).code == 0
+
+
+def test_outcomes_are_kept_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("luaopenai.batch.journal.time.monotonic", lambda: now)
+    journal = journal_module.Journal(str(tmp_path / "j"))
+    row = Row(0, b"1", b"d" * 16, "f", 1)
+    journal.add(row, Outcome(0, DONE, b"1"), 1)
+    journal.commit_if_due()
+    assert journal.unsaved == 1
+    now += 0.9
+    journal.commit_if_due()
+    assert journal.unsaved == 0
+    journal.close()
+
+
+# A full disk.
+
+
+def limited(size: int) -> Callable[[], None]:
+    """Lets a child write no file larger than ``size``, which is as if the disk were full."""
+    resource = pytest.importorskip("resource")
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("size", [20_000, 50_000, 70_000, 80_000])
+def test_a_full_disk_stops_the_job_and_loses_nothing_that_is_kept(place: Place, size: int) -> None:
+    place.numbered(ROWS)
+    # As large as the log of requests must become, and smaller than the journal.
+    result = subprocess.run(
+        program(place, 0.01),
+        preexec_fn=limited(size),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "journal" in result.stdout + result.stderr
+    assert not place.output.exists()
+    kept = kept_rows(place)
+    take_requests(place)
+    assert subprocess.run(program(place, 0), stdout=subprocess.DEVNULL, check=False).returncode == 3
+    assert kept.isdisjoint(take_requests(place))
+    check_output(place)
+
+
+def test_a_disk_that_is_full_at_the_end_is_no_loss(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.numbered(ROWS)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "_sync", full)
+        summary = place.run(answer_to)
+    assert summary.code == 1
+    assert "No space left on device; the results are in the journal" in (summary.reason or "")
+    assert not place.output.exists()
+    assert place.run(answer_to).code == 3
+    assert place.executor is None
+    check_output(place)
+
+
+def test_options_have_a_journal_beside_the_output() -> None:
+    assert Options("f.lua", output="o/x.jsonl").journal_path == "o/x.jsonl.journal"
+    assert Options("f.lua", output="parts/").journal_path == "parts.journal"
+    assert Options("f.lua").journal_path is None

@@ -1,0 +1,239 @@
+"""``luaopenai.map``: scripts in processes and Python functions in threads, from Python."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import luaopenai
+from luaopenai import BatchError, OpenAI, RowsFailedError
+from support.map_place import CHAT
+from support.pace_server import PaceServer
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "f.lua"
+    path.write_text("return function(row, index) return { n = row * 2, index = index } end")
+    return path
+
+
+def test_a_scripts_results_come_in_the_order_of_the_rows(script: Path) -> None:
+    found = list(luaopenai.map(script, range(1000), workers=2, concurrency=4))
+    assert found == [{"n": n * 2, "index": n + 1} for n in range(1000)]
+
+
+def test_a_functions_results_come_in_the_order_of_the_rows() -> None:
+    def late(row: int) -> int:
+        time.sleep(0.02 if row % 5 == 0 else 0)
+        return row
+
+    assert list(luaopenai.map(late, range(50), concurrency=8)) == list(range(50))
+
+
+def test_without_an_order_results_come_as_they_are_done() -> None:
+    gate = threading.Event()
+
+    def wait_for_others(row: int) -> int:
+        if row == 0:
+            assert gate.wait(20)
+        return row
+
+    with luaopenai.map(wait_for_others, range(5), concurrency=2, unordered=True) as results:
+        assert {next(results) for _ in range(4)} == {1, 2, 3, 4}
+        gate.set()
+        assert list(results) == [0]
+
+
+def test_none_leaves_a_row_out() -> None:
+    assert list(luaopenai.map(lambda row: row if row % 2 else None, range(6))) == [1, 3, 5]
+
+
+def test_rows_are_taken_as_there_is_room_for_them() -> None:
+    taken = 0
+
+    def rows() -> Any:
+        nonlocal taken
+        for number in range(100_000):
+            taken += 1
+            yield number
+
+    with luaopenai.map(lambda row: row, rows(), concurrency=4) as results:
+        assert [next(results) for _ in range(10)] == list(range(10))
+        assert taken < 2000
+
+
+def test_failed_rows_raise_after_the_last_result() -> None:
+    def fail(row: int) -> int:
+        if row == 3:
+            raise ValueError("not\nthree")
+        return row
+
+    results = luaopenai.map(fail, range(5), attempts=1)
+    assert [next(results) for _ in range(4)] == [0, 1, 2, 4]
+    with pytest.raises(
+        RowsFailedError, match="1 rows have failed: ValueError: not three"
+    ) as caught:
+        next(results)
+    assert caught.value.failures[0]["row"] == 3
+
+
+def test_failed_rows_can_be_told_of_instead() -> None:
+    told: list[dict[str, Any]] = []
+    results = luaopenai.map(
+        lambda row: 1 // row, range(3), attempts=2, on_failure=told.append, concurrency=1
+    )
+    assert list(results) == [1, 0]
+    assert [one["error"].partition(":")[0] for one in told] == ["ZeroDivisionError"]
+
+
+def test_a_run_that_stops_raises_why(tmp_path: Path) -> None:
+    path = tmp_path / "f.lua"
+    path.write_text("return 5")
+    with pytest.raises(BatchError, match="the script must return a function"):
+        list(luaopenai.map(path, range(3)))
+
+
+def test_what_a_function_sends_is_held_to_the_rate_and_counted() -> None:
+    with PaceServer() as server, OpenAI("key-0123456789", server.url) as client:
+
+        def ask(row: int) -> str:
+            reply = client.chat([{"role": "user", "content": str(row)}], model="small")
+            return str(reply.body["choices"][0]["message"]["content"])
+
+        results = luaopenai.map(ask, range(40), rpm=1200, concurrency=10)
+        assert list(results) == [str(row) for row in range(40)]
+        assert server.most_within(1.0) <= 22
+        assert results.counts.usage.requests == 40
+        assert results.counts.usage.output_tokens == 200
+        # Requests of other threads of this program do not wait.
+        before = time.monotonic()
+        for row in range(100):
+            ask(row)
+        assert server.most_within(1.0) > 22 or time.monotonic() - before > 4
+
+
+def test_a_budget_stops_a_function_too() -> None:
+    with PaceServer() as server, OpenAI("key-0123456789", server.url) as client:
+
+        def ask(row: int) -> int:
+            messages = [{"role": "user", "content": str(row)}]
+            return int(client.chat(messages, model="small", max_tokens=5).status)
+
+        results = luaopenai.map(ask, range(100), max_tokens_total=400, concurrency=4)
+        with pytest.raises(BatchError, match="the budget is used up"):
+            list(results)
+        assert 0 < sum(server.said.values()) * 15 <= 400
+
+
+def test_a_journal_keeps_results_for_the_next_run(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def note(row: int) -> int:
+        asked.append(row)
+        if row == 7 and len(asked) < 20:
+            raise ValueError("seven")
+        return row
+
+    journal = tmp_path / "journal"
+    first = luaopenai.map(note, range(10), journal=journal, attempts=1)
+    with pytest.raises(RowsFailedError):
+        list(first)
+    asked.extend([-1] * 20)
+    again = luaopenai.map(note, range(10), journal=journal, retry_failed=True)
+    assert list(again) == list(range(10))
+    assert asked[-1] == 7
+
+
+def test_with_a_journal_results_come_while_rows_are_still_to_be_read(tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def rows() -> Iterator[int]:
+        for number in range(10_000):
+            taken.append(number)
+            yield number
+
+    for _ in range(2):
+        taken.clear()
+        with luaopenai.map(lambda row: row, rows(), journal=tmp_path / "journal") as results:
+            assert [next(results) for _ in range(50)] == list(range(50))
+        assert len(taken) < 10_000
+
+
+def test_equal_rows_are_asked_once_where_that_is_wanted() -> None:
+    asked: list[int] = []
+
+    def note(row: int) -> int:
+        asked.append(row)
+        return row
+
+    assert list(luaopenai.map(note, [1, 2, 1, 1, 2], dedupe=True)) == [1, 2, 1, 1, 2]
+    assert sorted(asked) == [1, 2]
+
+
+def test_an_output_is_written_as_the_command_writes_it(script: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    results = luaopenai.map(script, range(5), output=output, workers=1)
+    assert [row["n"] for row in results] == [0, 2, 4, 6, 8]
+    assert [json.loads(line)["n"] for line in output.read_text().splitlines()] == [0, 2, 4, 6, 8]
+
+
+def test_a_script_speaks_through_the_server_and_key_that_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.lua"
+    path.write_text(CHAT)
+    rows = [{"id": 1, "text": "hello"}]
+    with PaceServer(key="key-0123456789") as server:
+        options: dict[str, Any] = {
+            "base_url": server.url,
+            "api_key": "key-0123456789",
+            "workers": 1,
+        }
+        assert list(luaopenai.map(path, rows, **options)) == [{"id": 1, "said": "hello"}]
+
+
+def test_a_key_that_is_named_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
+    path = tmp_path / "f.lua"
+    path.write_text('return function() error("it is key-0123456789") end')
+    told: list[dict[str, Any]] = []
+    results = luaopenai.map(
+        path, [1], api_key="key-0123456789", on_failure=told.append, attempts=1, workers=1
+    )
+    assert list(results) == []
+    assert told[0]["error"].endswith("f.lua:1: it is ***")
+    assert "key-0123456789" not in repr(results._options)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "words"),
+    [
+        (print, {"faster": True}, "there is no option 'faster'"),
+        (print, {"sandbox": True}, "sandbox is for Lua scripts"),
+        (print, {"base_url": "x"}, "base_url is for Lua scripts"),
+        (5, {}, "expected a script's path or a function, got 5"),
+    ],
+)
+def test_wrong_arguments_are_named(function: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        luaopenai.map(function, [], **options)
+
+
+def test_a_coroutine_function_is_refused() -> None:
+    async def ask(row: int) -> int:
+        return row
+
+    with pytest.raises(TypeError, match="a coroutine function cannot run in threads"):
+        luaopenai.map(ask, [])
+
+
+def test_importing_luaopenai_loads_nothing_of_it() -> None:
+    code = "import sys, luaopenai; print([n for n in sys.modules if 'batch' in n])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n"
