@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from luaopenai.client.pauses import told_pause
+from luaopenai.client.pauses import requested_pause
 
 MINUTE = 60.0
 SLACK = 0.6
@@ -217,7 +217,7 @@ class Backoff:
     def report(self, status: int, headers: Mapping[str, str], now: float) -> None:
         """Takes an answer, with names of headers in lower case."""
         if status == 429 or (status == 503 and "retry-after" in headers):
-            self._refused(told_pause(headers), now)
+            self._refused(requested_pause(headers), now)
         elif status < 400:
             self._refusals = 0
         for kind in ("requests", "tokens"):
