@@ -237,3 +237,73 @@ def test_importing_luaopenai_loads_nothing_of_it() -> None:
     code = "import sys, luaopenai; print([n for n in sys.modules if 'batch' in n])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("concurrency", 0),
+        ("concurrency", "many"),
+        ("concurrency", True),
+        ("attempts", 0),
+        ("attempts", 1.5),
+        ("part_rows", -1),
+        ("dry_run", 0),
+        ("rpm", 0),
+        ("rpm", float("nan")),
+        ("tpm", -1),
+        ("max_tokens_total", "all"),
+        ("max_cost", float("inf")),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused_by_name(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {name: value}
+    if name == "max_cost":
+        options["prices"] = str(tmp_path / "prices.json")
+        Path(options["prices"]).write_text('{"m": {"input": 1, "output": 1}}')
+    with pytest.raises(BatchError, match=rf"^{name.replace('_', '-')}: expected a .*number"):
+        list(luaopenai.map(lambda row: row, [1], **options))
+
+
+def test_a_script_needs_at_least_one_worker(script: Path) -> None:
+    with pytest.raises(BatchError, match=r"^workers: expected a whole number from 1, got 0"):
+        list(luaopenai.map(script, [1], workers=0))
+
+
+def test_there_is_no_option_for_what_cannot_be_had(script: Path) -> None:
+    with pytest.raises(TypeError, match="no option 'dask'"):
+        luaopenai.map(script, [1], dask="tcp://127.0.0.1:1")
+
+
+def test_what_json_cannot_carry_fails_its_row() -> None:
+    with pytest.raises(RowsFailedError, match=r"result\.x: JSON has no nan"):
+        list(luaopenai.map(lambda row: {"x": float("nan")}, [1], attempts=1))
+
+
+def test_a_function_that_asks_to_exit_fails_its_row() -> None:
+    with pytest.raises(RowsFailedError, match="SystemExit: 3"):
+        list(luaopenai.map(lambda row: sys.exit(3), [1, 2, 3], attempts=1))
+
+
+def test_what_is_neither_a_path_nor_a_function_is_no_script() -> None:
+    with pytest.raises(TypeError, match="expected a script's path or a function, got None"):
+        luaopenai.map(None, [1])  # type: ignore[arg-type]
+
+
+def test_limits_are_those_of_the_sandbox(script: Path) -> None:
+    with pytest.raises(BatchError, match="limits are for scripts in the sandbox"):
+        list(luaopenai.map(script, [1], limits={"seconds": 1}))
+    with pytest.raises(BatchError, match="no limit 'secnds'; there are seconds, memory_mb"):
+        list(luaopenai.map(script, [1], sandbox=True, limits={"secnds": 1}))
+
+
+def test_a_string_is_no_list_of_arguments(script: Path) -> None:
+    with pytest.raises(TypeError, match="args: expected a list of strings, got a string"):
+        luaopenai.map(script, [1], args="abc")
+
+
+def test_a_base_url_has_a_scheme(script: Path) -> None:
+    with pytest.raises(ValueError, match="base_url: http:// or https:// is missing"):
+        luaopenai.map(script, [1], base_url="localhost:1234")

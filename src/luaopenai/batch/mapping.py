@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from luaopenai.batch.options import CODE_FAILURES, BatchError, MaxFailures, Options
 from luaopenai.batch.start import make_job
+from luaopenai.client.servers import read_base_url
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from luaopenai.local import LocalServer
 
 _SETTINGS = ("api_key", "base_url", "lua_cpath", "lua_path", "model", "no_rocks")
-_FOR_SCRIPTS = ("args", "cache", "dask", "limits", "local", "sandbox", "workers", *_SETTINGS)
+_FOR_SCRIPTS = ("args", "cache", "limits", "local", "sandbox", "workers", *_SETTINGS)
 _OURS = {"inputs", "script", "settings"}
 _SHOWN_FAILURES = 20
 
@@ -197,10 +198,12 @@ def map(
 
     Raises:
         TypeError: there is no such option.
+        ValueError: the base URL has no scheme.
         BatchError: the run cannot begin.
     """
-    function = None if isinstance(script, str | os.PathLike) else script
-    if function is not None:
+    function = None
+    if not isinstance(script, str | os.PathLike):
+        function = script
         _check_function(function, options)
     known = {one.name for one in fields(Options)} - _OURS
     for name in options:
@@ -215,7 +218,11 @@ def map(
     for name in ("output", "journal", "prices", "cache"):
         if options.get(name) is not None:
             options[name] = os.fspath(options[name])
+    if isinstance(options.get("args"), str):
+        raise TypeError("map: args: expected a list of strings, got a string")
     options["args"] = tuple(options.get("args", ()))
+    if "base_url" in settings:
+        read_base_url(settings["base_url"])
     is_file = isinstance(rows, str | os.PathLike)
     given = Options(
         script="" if function is not None else os.fspath(script),  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ A job goes on only where its script, its arguments and the rows that are finishe
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sqlite3
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO
 from luaopenai.batch.cache import AnswerCache
 from luaopenai.batch.journal import Journal, sync_folder
 from luaopenai.batch.lock import JournalLock
-from luaopenai.batch.options import CODE_USAGE, BatchError, Options
+from luaopenai.batch.options import CODE_USAGE, ROW_LIMITS, BatchError, Options
 from luaopenai.batch.outputs import Output
 from luaopenai.batch.rows import (
     BadRowError,
@@ -84,16 +85,33 @@ def open_job(options: Options, values: Iterable[Any] | None = None) -> OpenJob:
         return OpenJob(journal, source, output, cache, stack.pop_all())
 
 
+_COUNTS = ("attempts", "concurrency", "dry_run", "max_tokens_total", "part_rows", "workers")
+_AMOUNTS = ("max_cost", "rpm", "tpm")
+
+
+def _word(name: str) -> str:
+    return name.replace("_", "-")
+
+
 def _check(options: Options) -> None:
     def wrong(message: str) -> BatchError:
         return BatchError(message, CODE_USAGE)
 
     if options.on_bad_row not in ("stop", "skip"):
         raise wrong(f"on-bad-row is stop or skip, not {options.on_bad_row!r}")
-    if options.attempts < 1:
-        raise wrong("attempts is at least 1")
-    if options.part_rows < 1:
-        raise wrong("part-rows is at least 1")
+    for name in _COUNTS:
+        value = getattr(options, name)
+        if value is not None and (type(value) is not int or value < 1):
+            raise wrong(f"{_word(name)}: expected a whole number from 1, got {value!r}")
+    for name in _AMOUNTS:
+        value = getattr(options, name)
+        if value is not None and not (type(value) in (int, float) and 0 < value < math.inf):
+            raise wrong(f"{_word(name)}: expected a number above 0, got {value!r}")
+    if options.limits and not options.sandbox:
+        raise wrong("limits are for scripts in the sandbox")
+    for name in options.limits:
+        if name not in ROW_LIMITS:
+            raise wrong(f"limits: no limit {name!r}; there are {', '.join(ROW_LIMITS)}")
     if options.dedupe and options.key is not None:
         raise wrong("dedupe and key exclude each other: rows of different keys are never equal")
     if options.restart and (options.keep or options.retry_failed):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet", "text")
 OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
+ROW_LIMITS = ("seconds", "memory_mb", "requests", "tokens", "output_kb")
+"""The limits of a row in the sandbox, by their names in ``host.limits.Limits``."""
 
 CODE_STOPPED = 1
 CODE_USAGE = 2
@@ -81,7 +83,6 @@ class Options:
     concurrency: int = 16
     sandbox: bool = False
     limits: Mapping[str, float] = field(default_factory=dict)
-    dask: str | None = None
 
     rpm: float | None = None
     tpm: float | None = None

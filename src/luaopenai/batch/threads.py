@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -27,6 +26,7 @@ from luaopenai.batch.exchange import (
 )
 from luaopenai.batch.permits import Permits, RunIsOverError
 from luaopenai.batch.tidy import Tidy
+from luaopenai.client.payload import encode
 from luaopenai.client.transport import set_pace
 
 if TYPE_CHECKING:
@@ -165,11 +165,10 @@ class ThreadExecutor:
             if result is None:
                 outcome.status = LEFT_OUT
             else:
-                text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
-                outcome.text = text.encode()
+                outcome.text = encode(result, "result")
         except RunIsOverError:
             return Dropped([row.number])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._is_finishing:
                 # It may have failed for the run's end.
                 return Dropped([row.number])

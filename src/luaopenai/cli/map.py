@@ -16,6 +16,7 @@ from luaopenai.batch.options import (
     CODE_USAGE,
     INPUT_FORMATS,
     OUTPUT_FORMATS,
+    ROW_LIMITS,
     BatchError,
     MaxFailures,
     Options,
@@ -31,8 +32,8 @@ INTERRUPT_SECONDS = 5.0
 _USAGE = "luaopenai map [OPTIONS] SCRIPT INPUT... -o OUTPUT [-- ARGS...]"
 _DESCRIPTION = """\
 Calls the function that SCRIPT returns for each row of the INPUTs, many at once, and writes what it
-returns to OUTPUT. Stopped or killed, the same command goes on where it was: no finished row is
-asked again.
+returns to OUTPUT. Stopped or killed, the same command goes on where it was: rows that were finished
+a second before are not asked again.
 
   return function(row, index)      -- or { map = function(row, index) ... end, setup = ... }
     ...                            -- row: a table; index: the row's number, from 1
@@ -46,7 +47,6 @@ _EPILOG = """\
 exit status: 0 all rows are done; 3 some have failed (see OUTPUT.failed.jsonl); 1 the run has
 stopped before its end; 2 the command is wrong; 130 interrupted.
 """
-_LIMITS = ("seconds", "memory-mb", "requests", "tokens", "output-kb")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -91,7 +91,7 @@ def read_options(argv: list[str]) -> tuple[Options, bool]:
     }
     if given.no_rocks:
         settings["no_rocks"] = "yes"
-    limits = {name.replace("-", "_"): getattr(given, f"max_{name}") for name in _LIMITS}
+    limits = {name: getattr(given, f"max_{name}") for name in ROW_LIMITS}
     options = Options(
         script=given.script,
         inputs=tuple(given.inputs),
@@ -188,9 +188,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--lua-cpath", metavar="PATH", help="templates for package.cpath, searched first")
     add("--no-rocks", action="store_true", help="search only what is named, and what is bundled")
     add("--sandbox", action="store_true", help="run SCRIPT, which is not trusted, behind walls;")
-    for name in _LIMITS:
-        add(f"--max-{name}", dest=f"max_{name}", type=_amount, metavar="N",
-            help=f"with --sandbox: {name} of each row")  # fmt: skip
+    for name in ROW_LIMITS:
+        word = name.replace("_", "-")
+        add(f"--max-{word}", type=_amount, metavar="N", help=f"with --sandbox: {word} of each row")
     add("-q", "--quiet", action="store_true", help="show no progress and no summary")
     return parser
 
@@ -227,9 +227,9 @@ def _check(given: argparse.Namespace) -> None:
         raise wrong("an output is missing: -o OUTPUT")
     if given.max_cost is not None and given.prices is None:
         raise wrong("--max-cost needs --prices")
-    limited = [name for name in _LIMITS if getattr(given, f"max_{name}") is not None]
+    limited = [name for name in ROW_LIMITS if getattr(given, f"max_{name}") is not None]
     if limited and not given.sandbox:
-        raise wrong(f"--max-{limited[0]} goes with --sandbox")
+        raise wrong(f"--max-{limited[0].replace('_', '-')} goes with --sandbox")
     if given.model_file is not None and not given.local:
         raise wrong("--model-file goes with --local")
     if given.base_url is not None:

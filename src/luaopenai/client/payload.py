@@ -16,13 +16,16 @@ _BINARY = {
 }
 
 
-def encode(payload: object) -> bytes:
-    """Encodes a payload as JSON in UTF-8; raises ``ValueError`` for what JSON cannot carry."""
+def encode(payload: object, where: str = "payload") -> bytes:
+    """Encodes a payload as JSON in UTF-8; raises ``ValueError`` for what JSON cannot carry.
+
+    The error calls the payload ``where``.
+    """
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(fault(payload) or f"payload: {error}") from None
+        raise ValueError(fault(payload, where) or f"{where}: {error}") from None
 
 
 def decode(body: bytes, content_type: str = "") -> Any:
