@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from luaopenai.batch.exchange import Row
+from luaopenai.batch.formats import find_format
 from luaopenai.batch.options import BatchError
 from luaopenai.batch.rows import (
     BadRowError,
@@ -17,7 +18,6 @@ from luaopenai.batch.rows import (
     InputFile,
     ValueRows,
     find_inputs,
-    format_of,
 )
 
 
@@ -30,7 +30,9 @@ def read(path: Path, key: str | None = None, form: str | None = None) -> list[Ro
 
 
 def source_of(path: Path, key: str | None = None, form: str | None = None) -> FileRows:
-    return FileRows([InputFile.of(str(path), format_of(str(path), form), path.name)], key)
+    return FileRows(
+        [InputFile.of(str(path), find_format(str(path), form, "input"), path.name)], key
+    )
 
 
 def read_lenient(path: Path, key: str | None = None) -> tuple[list[Any], list[str]]:
@@ -249,8 +251,8 @@ def test_a_parquet_file_that_is_broken_inside_is_said(tmp_path: Path) -> None:
 
 def test_a_format_that_is_not_clear_must_be_named() -> None:
     with pytest.raises(BatchError, match="--input-format"):
-        format_of("rows.dat", None)
-    assert format_of("rows.dat", "csv") == "csv"
+        find_format("rows.dat", None, "input")
+    assert find_format("rows.dat", "csv", "input") == "csv"
 
 
 def test_python_values_are_rows() -> None:

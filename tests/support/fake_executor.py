@@ -27,7 +27,6 @@ from luaopenai.batch.exchange import (
     Outcome,
     Row,
     Usage,
-    WorkerLost,
 )
 from luaopenai.batch.job import Job
 from luaopenai.batch.options import Options
@@ -37,10 +36,6 @@ ONE_REQUEST = Usage(1, 10, 5, 0.25)
 
 class RowError(Exception):
     """A row fails with this message."""
-
-
-class KillsWorker(Exception):  # noqa: N818
-    """A row ends its worker, with all rows that are under way there."""
 
 
 class FakeExecutor:
@@ -83,14 +78,7 @@ class FakeExecutor:
             self._random.shuffle(self._waiting)
         count = max(1, len(self._waiting) // 2)
         rows, self._waiting = self._waiting[:count], self._waiting[count:]
-        events: list[Event] = []
-        for place, row in enumerate(rows):
-            try:
-                events.append(self._ask(row))
-            except KillsWorker as error:
-                lost = [each.number for each in rows[place:] + self._waiting]
-                self._waiting = []
-                return [*events, WorkerLost(lost, str(error))]
+        events: list[Event] = [self._ask(row) for row in rows]
         if self._pause:
             time.sleep(self._pause)
         return events

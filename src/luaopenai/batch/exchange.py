@@ -91,14 +91,6 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class WorkerLost:
-    """A worker ended by itself; ``numbers`` are those of its rows that have no outcome."""
-
-    numbers: list[int]
-    error: str
-
-
-@dataclass(slots=True)
 class Dropped:
     """Rows that an executor gives back after ``finish``: they had not begun and never will."""
 
@@ -117,11 +109,15 @@ class Stop:
     seconds: float = 5.0
 
 
-Event = Outcome | WorkerLost | Dropped | Stop
+Event = Outcome | Dropped | Stop
 
 
 class Executor(Protocol):
-    """Runs rows somewhere: in processes of this machine, or on a cluster."""
+    """Runs rows: in processes of this machine, or in threads of this one.
+
+    Every row that was submitted gets an outcome, or is ``Dropped`` after ``finish``: a worker that
+    is lost is the executor's to replace.
+    """
 
     @property
     def capacity(self) -> int:

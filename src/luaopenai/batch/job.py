@@ -23,7 +23,6 @@ from luaopenai.batch.exchange import (
     Stop,
     Summary,
     Usage,
-    WorkerLost,
 )
 from luaopenai.batch.opening import OpenJob, open_job
 from luaopenai.batch.options import CODE_FAILURES, CODE_STOPPED, BatchError, Options
@@ -35,8 +34,6 @@ from luaopenai.batch.trial import Trial
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60.0
 """How long rows under way may take to finish where nobody is in a hurry to stop."""
-LOSSES = 3
-"""A row that was under way in so many workers that were lost has failed."""
 PERCENT_FROM_ROWS = 100
 """A percentage of failures is looked at from so many finished rows on."""
 _CHUNK_BYTES = 1 << 20
@@ -130,16 +127,12 @@ class _Run:
         self._rows_read = 0
         self._passed_over = 0
         self._again: deque[Row] = deque()
-        self._suspects: deque[Row] = deque()
-        self._suspect: int | None = None
         self._failures: dict[int, int] = {}
-        self._losses: dict[int, int] = {}
         self._failed_before: set[int] = set()
         self._trial = Trial()
         self._held: list[tuple[Row, Outcome, int]] = []
         self._finished: Step = []
         self._followers: dict[int, list[Row]] = {}
-        self._is_finishing = False
         self._count(before=True)
 
     def _count(self, *, before: bool = False) -> None:
@@ -157,7 +150,7 @@ class _Run:
 
     def steps(self) -> Iterator[Step]:
         """Submit rows and take their outcomes until there are no more, or the run stops."""
-        deadline = 0.0
+        stopped_at: float | None = None
         while True:
             if self._job._stop is None:
                 self._fill()
@@ -168,13 +161,11 @@ class _Run:
                 if not self._has_more():
                     break
             if stop is not None:
-                if not self._is_finishing:
-                    self._is_finishing = True
-                    deadline_from = time.monotonic()
+                if stopped_at is None:
+                    stopped_at = time.monotonic()
                     if self._executor is not None:
                         self._executor.finish()
-                deadline = deadline_from + stop.seconds
-                if not self._under_way or time.monotonic() >= deadline:
+                if not self._under_way or time.monotonic() >= stopped_at + stop.seconds:
                     break
             if self._executor is not None:
                 for event in self._executor.outcomes(POLL_SECONDS if self._under_way else 0):
@@ -189,9 +180,7 @@ class _Run:
             yield self._finished
 
     def _has_more(self) -> bool:
-        return bool(
-            self._under_way or self._again or self._suspects or self._fresh or self._finished
-        )
+        return bool(self._under_way or self._again or self._fresh or self._finished)
 
     def close(self) -> None:
         """End the executor, and save what there is, however the run ended."""
@@ -271,14 +260,9 @@ class _Run:
     def _next_row(self) -> Row | None:
         """Return the row that is to be asked next.
 
-        A row that two lost workers had is asked beside no other such row: if it is what ends
-        workers, it takes no other to its end. While nothing has succeeded yet, fresh rows come
-        before those that have failed, for it may be hopeless.
+        While nothing has succeeded yet, fresh rows come before those that have failed, for it may
+        be hopeless.
         """
-        if self._suspects and self._suspect is None:
-            row = self._suspects.popleft()
-            self._suspect = row.number
-            return row
         if self._again and not (self._trial.is_on and self._fresh):
             return self._again.popleft()
         if self._fresh is not None:
@@ -376,10 +360,6 @@ class _Run:
     def _take(self, event: Event) -> None:
         if isinstance(event, Outcome):
             self._take_outcome(event)
-        elif isinstance(event, WorkerLost):
-            for number in event.numbers:
-                if (row := self._forget(number)) is not None:
-                    self._lose(row, event.error)
         elif isinstance(event, Dropped):
             for number in event.numbers:
                 self._forget(number)
@@ -391,8 +371,6 @@ class _Run:
         row = self._under_way.pop(number, None)
         if row is not None:
             self._bytes -= len(row.text)
-            if number == self._suspect:
-                self._suspect = None
         return row
 
     def _take_outcome(self, outcome: Outcome) -> None:
@@ -469,18 +447,6 @@ class _Run:
                 CODE_FAILURES,
                 5,
             )
-
-    def _lose(self, row: Row, error: str) -> None:
-        losses = self._losses.get(row.number, 0) + 1
-        self._losses[row.number] = losses
-        if losses >= LOSSES:
-            del self._losses[row.number]
-            said = f"{losses} workers were lost with this row: {error}"
-            self._fail(row, Outcome(row.number, FAILED, error=said, final=True))
-        elif losses == LOSSES - 1:
-            self._suspects.append(row)
-        else:
-            self._again.append(row)
 
     # The end.
 

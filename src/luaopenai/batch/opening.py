@@ -18,6 +18,7 @@ from filecmp import cmp
 from typing import Any, BinaryIO
 
 from luaopenai.batch.cache import AnswerCache
+from luaopenai.batch.formats import find_format
 from luaopenai.batch.journal import Journal, sync_folder
 from luaopenai.batch.lock import JournalLock
 from luaopenai.batch.options import CODE_USAGE, ROW_LIMITS, BatchError, Options
@@ -29,7 +30,6 @@ from luaopenai.batch.rows import (
     RowSource,
     ValueRows,
     find_inputs,
-    format_of,
     is_stream,
 )
 from luaopenai.batch.script import digests, script_files
@@ -160,7 +160,7 @@ def _source(
     spooled = 0
     own = [path for path in (options.output, journal, options.failures_path) if path]
     for path in find_inputs(options.inputs, own):
-        form = format_of(path, options.input_format)
+        form = find_format(path, options.input_format, "input")
         if is_stream(path):
             spool = _spool(path, journal, spooled, stack)
             spooled += 1

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import IO, Any
 
+from luaopenai.batch.formats import find_format
 from luaopenai.batch.journal import sync_folder
-from luaopenai.batch.options import CODE_USAGE, OUTPUT_FORMATS, BatchError
+from luaopenai.batch.options import CODE_USAGE, BatchError
 
 Mark = list[int]
 """By which a file or folder is known again: the time of its last change, and its size."""
@@ -20,13 +21,6 @@ Mark = list[int]
 Results = Callable[[], Iterator[bytes]]
 """Gives the results from the start, as JSON; called once or twice."""
 
-_BY_EXTENSION = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-}
 _JSON = "json"
 _BATCH_ROWS = 1000
 _BATCH_BYTES = 16 << 20
@@ -41,7 +35,7 @@ class Output:
     def __init__(self, path: str, form: str | None = None, part_rows: int = 100_000) -> None:
         self.is_folder = path.endswith(("/", os.sep))
         self.path = path.rstrip("/" + os.sep) if self.is_folder else path
-        self.format = _format(path, form, self.is_folder)
+        self.format = find_format(path, form, "output")
         self._part_rows = part_rows
         if not self.path:
             raise BatchError("the output has no name", CODE_USAGE)
@@ -155,24 +149,6 @@ def as_line(text: bytes) -> bytes:
     except UnicodeDecodeError:
         return text.decode("utf-8", "replace").encode()
     return text
-
-
-def _format(path: str, form: str | None, is_folder: bool) -> str:
-    if form is not None:
-        if form not in OUTPUT_FORMATS:
-            formats = ", ".join(OUTPUT_FORMATS)
-            raise BatchError(f"no output format {form!r}; there are {formats}", CODE_USAGE)
-        return form
-    if is_folder:
-        return "jsonl"
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in _BY_EXTENSION:
-        raise BatchError(
-            f"the format of {path} is not clear from its name; name it with --output-format "
-            + "|".join(OUTPUT_FORMATS),
-            CODE_USAGE,
-        )
-    return _BY_EXTENSION[extension]
 
 
 def _mark(path: str) -> Mark | None:

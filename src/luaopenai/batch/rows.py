@@ -12,20 +12,9 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from luaopenai.batch.exchange import Row
-from luaopenai.batch.options import CODE_USAGE, INPUT_FORMATS, BatchError
+from luaopenai.batch.options import CODE_USAGE, BatchError
 
 DIGEST_BYTES = 16
-_BY_EXTENSION = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".text": "text",
-    ".log": "text",
-    ".md": "text",
-}
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _COUNTED_BYTES = 2 << 30
@@ -89,25 +78,6 @@ def find_inputs(inputs: Sequence[str], own: Sequence[str] = ()) -> list[str]:
 def is_stream(path: str) -> bool:
     """Return whether a file can be read but once: ``-``, a pipe, a terminal."""
     return path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
-
-
-def format_of(path: str, given: str | None) -> str:
-    """Return the format of a file: the one that is given, or what its extension says."""
-    if given is not None:
-        if given not in INPUT_FORMATS:
-            formats = ", ".join(INPUT_FORMATS)
-            raise BatchError(f"no input format {given!r}; there are {formats}", CODE_USAGE)
-        return given
-    if path == "-":
-        return "jsonl"
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in _BY_EXTENSION:
-        raise BatchError(
-            f"the format of {path} is not clear from its name; name it with --input-format "
-            + "|".join(INPUT_FORMATS),
-            CODE_USAGE,
-        )
-    return _BY_EXTENSION[extension]
 
 
 @dataclass(frozen=True)
