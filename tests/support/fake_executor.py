@@ -2,7 +2,7 @@
 
 As a program, ``python fake_executor.py OPTIONS.json REQUESTS.log PAUSE [KILL_AT]`` does a job with
 a function that notes each row in a file before it answers, so that a test can kill it. With
-``KILL_AT`` it kills itself just before the so manieth change of a name or flush of a file.
+``KILL_AT`` it kills itself just before its KILL_AT-th change of a name or flush of a file.
 """
 
 from __future__ import annotations

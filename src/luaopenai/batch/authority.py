@@ -43,24 +43,24 @@ class Authority:
         return self._pace.spent
 
     def start_from(self, used: Usage) -> None:
-        """Count what former runs have used towards the budgets."""
+        """Counts what former runs have used towards the budgets."""
         with self._changed:
             self._pace.used_tokens = used.input_tokens + used.output_tokens
             self._pace.used_cost = used.cost
 
     def attach(self, worker: int, grant: Grant) -> None:
-        """Note how to tell a worker which of its requests may be sent, and since when."""
+        """Notes how to tell a worker which of its requests may be sent, and since when."""
         with self._changed:
             self._grants[worker] = grant
 
     def ask(self, worker: int, number: int, need: Need) -> None:
-        """Take a worker's wish to send a request."""
+        """Takes a worker's wish to send a request."""
         with self._changed:
             self._pace.ask((worker, number), need)
             self._wake()
 
     def book(self, worker: int, used: list[list[Any]]) -> None:
-        """Take what requests have used, as ``Permits`` tells it."""
+        """Takes what requests have used, as ``Permits`` tells it."""
         now = time.monotonic()
         with self._changed:
             for number, model, requests, input_tokens, output_tokens in used:
@@ -73,13 +73,13 @@ class Authority:
             self._wake()
 
     def report(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take an answer that may change the pace."""
+        """Takes an answer that may change the pace."""
         with self._changed:
             self._pace.report(status, headers, time.monotonic())
             self._wake()
 
     def lose(self, worker: int) -> None:
-        """Forget a worker that has ended, and count what was reserved for it."""
+        """Forgets a worker that has ended, and counts what was reserved for it."""
         with self._changed:
             self._grants.pop(worker, None)
             before = self._pace.totals
@@ -95,13 +95,13 @@ class Authority:
             self._wake()
 
     def take_usage(self) -> Usage:
-        """Return once what was used since the last time."""
+        """Returns once what was used since the last time."""
         with self._changed:
             usage, self._usage = self._usage, Usage()
         return usage
 
     def close(self) -> None:
-        """End the thread."""
+        """Ends the thread."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()

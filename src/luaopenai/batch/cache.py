@@ -43,7 +43,7 @@ class AnswerCache:
             raise BatchError(f"the cache {self._path} cannot be used: {error}") from None
 
     def find(self, row: bytes) -> tuple[bytes | None] | None:
-        """Return the answer to a row in a tuple (None: the row is left out), or None."""
+        """Returns the answer to a row in a tuple (None: the row is left out), or None."""
         digest = self._digest(row)
         found = self._db.execute(
             "SELECT text, sum FROM answers WHERE digest = ?", (digest,)
@@ -53,12 +53,12 @@ class AnswerCache:
         return (found[0],)
 
     def add(self, row: bytes, text: bytes | None) -> None:
-        """Keep an answer; others see it after ``save``."""
+        """Keeps an answer; others see it after ``save``."""
         digest = self._digest(row)
         self._new.append((digest, text, crc32(text or b"", crc32(digest))))
 
     def save(self) -> None:
-        """Write what was added; raises ``sqlite3.Error``."""
+        """Writes what was added; raises ``sqlite3.Error``."""
         if not self._new:
             return
         self._db.execute("BEGIN IMMEDIATE")
@@ -72,7 +72,7 @@ class AnswerCache:
         self._new = []
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._db.close()
 
     def _digest(self, row: bytes) -> bytes:

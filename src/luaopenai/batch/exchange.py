@@ -128,19 +128,19 @@ class Executor(Protocol):
         """How many rows a chunk should have at most."""
 
     def submit(self, chunk: Chunk) -> None:
-        """Take a chunk; does not wait for its rows."""
+        """Takes a chunk; does not wait for its rows."""
 
     def outcomes(self, timeout: float) -> list[Event]:
-        """Return what has happened since the last call; waits up to ``timeout`` seconds for it."""
+        """Returns what has happened since the last call; waits up to ``timeout`` seconds for it."""
 
     def finish(self) -> None:
-        """Begin no more rows, and give those back that have not begun; returns at once.
+        """Begins no more rows, and gives those back that have not begun; returns at once.
 
         The job goes on to call ``outcomes`` until no row is under way or its patience ends.
         """
 
     def close(self, seconds: float) -> None:
-        """End the workers; what is still under way after ``seconds`` is dropped.
+        """Ends the workers; what is still under way after ``seconds`` is dropped.
 
         ``outcomes(0)`` then returns what has come in meanwhile.
         """

@@ -58,7 +58,7 @@ class Frames:
         self._held = bytearray()
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
-        """Send a message; raises ``FrameError`` when nobody reads it."""
+        """Sends a message; raises ``FrameError`` when nobody reads it."""
         data = memoryview(_HEAD.pack(kind, len(payload)) + payload)
         try:
             with self._lock:
@@ -68,7 +68,7 @@ class Frames:
             raise FrameError from None
 
     def receive(self) -> tuple[bytes, bytes]:
-        """Return the next message; raises ``FrameError`` at the end."""
+        """Returns the next message; raises ``FrameError`` at the end."""
         kind, size = _HEAD.unpack(self._take(_HEAD.size))
         return kind, self._take(size)
 

@@ -74,14 +74,14 @@ class Job:
         self._last_error: str | None = None
 
     def run(self) -> Summary:
-        """Do the job, and return what it came to; raises ``BatchError`` where it cannot begin."""
+        """Does the job, and returns what it came to; raises ``BatchError`` if it cannot begin."""
         for _ in self.steps():
             pass
         assert self.summary is not None
         return self.summary
 
     def stop(self, reason: str, code: int, seconds: float) -> None:
-        """End the run early: rows under way get ``seconds`` to finish.
+        """Ends the run early: rows under way get ``seconds`` to finish.
 
         May be called from a signal's handler and from ``steps``'s caller, and again with less time.
         """
@@ -91,7 +91,7 @@ class Job:
             self._stop.seconds = min(self._stop.seconds, seconds)
 
     def steps(self) -> Generator[Step, None, None]:
-        """Do the job in pieces: yield the rows that were finished just now, with their outcomes.
+        """Does the job in pieces: yields the rows that were finished just now, with their outcomes.
 
         Yields at least every 0.1 seconds while rows are under way, an empty list if need be.
         """
@@ -149,7 +149,7 @@ class _Run:
     # The loop.
 
     def steps(self) -> Iterator[Step]:
-        """Submit rows and take their outcomes until there are no more, or the run stops."""
+        """Submits rows and takes their outcomes until there are no more, or the run stops."""
         stopped_at: float | None = None
         while True:
             if self._job._stop is None:
@@ -183,7 +183,7 @@ class _Run:
         return bool(self._under_way or self._again or self._fresh or self._finished)
 
     def close(self) -> None:
-        """End the executor, and save what there is, however the run ended."""
+        """Ends the executor, and saves what there is, however the run ended."""
         try:
             if self._executor is not None:
                 self._executor.close(0)
@@ -213,7 +213,7 @@ class _Run:
     # What is asked next.
 
     def _fill(self) -> None:
-        """Submit rows until enough are under way."""
+        """Submits rows until enough are under way."""
         try:
             while self._job._stop is None:
                 rows = self._next_rows()
@@ -238,7 +238,7 @@ class _Run:
         self._chunks += 1
 
     def _next_rows(self) -> list[Row]:
-        """Return the rows of the next chunk; none where enough are under way, or none are left."""
+        """Returns the rows of the next chunk; none where enough are under way, or none are left."""
         if self._executor is None:
             capacity, most = 1, 1
         else:
@@ -258,7 +258,7 @@ class _Run:
         return self._bytes + size < _UNDER_WAY_BYTES
 
     def _next_row(self) -> Row | None:
-        """Return the row that is to be asked next.
+        """Returns the row that is to be asked next.
 
         While nothing has succeeded yet, fresh rows come before those that have failed, for it may
         be hopeless.
@@ -275,7 +275,7 @@ class _Run:
         return self._again.popleft() if self._again and not self._fresh else None
 
     def _fresh_rows(self) -> Iterator[Row | None]:
-        """Yield the rows of the input that are not finished; None now and then in between."""
+        """Yields the rows of the input that are not finished; None now and then in between."""
         options, journal = self._options, self._journal
         is_watched = options.key is not None or options.dedupe or self._cache is not None
         finished = journal.finished()
@@ -319,7 +319,7 @@ class _Run:
         self._journal.add_bad(error.source, error.what)
 
     def _note(self, row: Row) -> int:
-        """Remember a row's key or content; return the number of the first row equal to it."""
+        """Remembers a row's key or content; returns the number of the first row equal to it."""
         if row.named is not None:
             first = self._journal.first_seen(row.digest, row.number)
             if first != row.number:
@@ -330,7 +330,7 @@ class _Run:
         )
 
     def _is_known(self, row: Row) -> bool:
-        """Return whether a row needs no asking: it equals an earlier one, or is in the cache."""
+        """Returns whether a row needs no asking: it equals an earlier one, or is in the cache."""
         first = self._note(row)
         if first != row.number:
             self._journal.add_same(row, first)
@@ -345,7 +345,7 @@ class _Run:
         return True
 
     def _show(self, row: Row, first: int) -> None:
-        """Yield a row that was not asked, which has the outcome of ``first``, when that has it."""
+        """Yields a row that was not asked, which has the outcome of ``first``, when that has it."""
         if not self._job.yields_all:
             return
         outcome = self._journal.outcome(first)
@@ -367,7 +367,7 @@ class _Run:
             self._halt(event.reason, event.code, event.seconds)
 
     def _forget(self, number: int) -> Row | None:
-        """Return a row that is no longer under way; None where it was not."""
+        """Returns a row that is no longer under way; None where it was not."""
         row = self._under_way.pop(number, None)
         if row is not None:
             self._bytes -= len(row.text)
@@ -391,7 +391,7 @@ class _Run:
         self._keep(row, outcome, self._failures.pop(row.number, 0) + 1)
 
     def _keep(self, row: Row, outcome: Outcome, attempts: int) -> None:
-        """Keep the last outcome of a row."""
+        """Keeps the last outcome of a row."""
         if row.number in self._failed_before:
             self._failed_before.discard(row.number)
             self._journal.try_again(row.number)
@@ -420,7 +420,7 @@ class _Run:
             self._release_held()
 
     def _release_held(self) -> None:
-        """Keep the failures that were held back while the run might have been hopeless."""
+        """Keeps the failures that were held back while the run might have been hopeless."""
         held, self._held = self._held, []
         for row, outcome, attempts in held:
             self._failures.pop(row.number, None)
@@ -451,7 +451,7 @@ class _Run:
     # The end.
 
     def end(self, began: float) -> Summary:
-        """Write the files, if all rows are finished, and tell what the run came to."""
+        """Writes the files, if all rows are finished, and tells what the run came to."""
         job, counts, journal = self._job, self._counts, self._journal
         self._count()
         summary = Summary(counts, 0, 0.0, last_error=job._last_error)

@@ -119,7 +119,7 @@ class Journal:
         self._forget_seen()
 
     def _forget_seen(self) -> None:
-        """Forget which rows were seen: one that is not finished may be another by now.
+        """Forgets which rows were seen: one that is not finished may be another by now.
 
         Rows that share such a one's outcome are no longer finished.
         """
@@ -146,12 +146,12 @@ class Journal:
     # What is known of the job.
 
     def get(self, name: str) -> Any:
-        """Return what was kept under a name, or None."""
+        """Returns what was kept under a name, or None."""
         found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if found is None else self._decode(found[0])
 
     def set(self, name: str, value: Any) -> None:
-        """Keep a JSON value under a name, at once."""
+        """Keeps a JSON value under a name, at once."""
         with self._transaction():
             self._put(name, value)
 
@@ -161,7 +161,7 @@ class Journal:
     # Outcomes.
 
     def add(self, row: Row, outcome: Outcome, attempts: int) -> None:
-        """Keep the last outcome of a row; it is safe after the next commit."""
+        """Keeps the last outcome of a row; it is safe after the next commit."""
         code = _CODES[outcome.status]
         text = outcome.text if code == _DONE else None
         if code == _DONE:
@@ -177,7 +177,7 @@ class Journal:
         self._add(row, code, None, text)
 
     def add_same(self, row: Row, first: int) -> None:
-        """Note that a row shares the outcome of the equal row ``first``."""
+        """Notes that a row shares the outcome of the equal row ``first``."""
         self.done += 1
         self._has_same = True
         self._add(row, _SAME, first, json.dumps([row.key, row.source]).encode())
@@ -192,12 +192,12 @@ class Journal:
         self._bytes += len(text or b"")
 
     def use(self, usage: Usage) -> None:
-        """Add to what was used."""
+        """Adds to what was used."""
         self.usage += usage
         self._change()
 
     def try_again(self, number: int) -> None:
-        """Forget the failure of a row that now gets another outcome; call before ``add``."""
+        """Forgets the failure of a row; ``add`` follows with its new outcome."""
         self._again.append((number,))
         self.failed -= 1
         self._change()
@@ -208,12 +208,12 @@ class Journal:
             self._due = time.monotonic() + COMMIT_SECONDS
 
     def commit_if_due(self) -> None:
-        """Commit what is half a second old, or much; raises ``sqlite3.Error``."""
+        """Commits what is half a second old, or much; raises ``sqlite3.Error``."""
         if self._is_changed and (self._bytes > COMMIT_BYTES or time.monotonic() >= self._due):
             self.commit()
 
     def commit(self) -> None:
-        """Make all outcomes safe; after a ``sqlite3.Error`` they are kept for another try."""
+        """Makes all outcomes safe; after a ``sqlite3.Error`` they are kept for another try."""
         if not self._is_changed:
             return
         with self._transaction():
@@ -242,7 +242,7 @@ class Journal:
     # Rows that have been seen.
 
     def first_seen(self, digest: bytes, number: int) -> int:
-        """Return the first row that was seen with a digest: ``number``, if it is new."""
+        """Returns the first row that was seen with a digest: ``number``, if it is new."""
         known = self._db.execute("SELECT number FROM seen WHERE digest = ?", (digest,)).fetchone()
         if known is not None:
             return int(known[0])
@@ -250,11 +250,11 @@ class Journal:
         return number
 
     def add_bad(self, source: str, error: str) -> None:
-        """Keep that an input row could not be read."""
+        """Keeps that an input row could not be read."""
         self._write("INSERT OR REPLACE INTO bad VALUES (?, ?)", (_sound(source), _sound(error)))
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
-        """Write something that is safe after the next commit."""
+        """Writes something that is safe after the next commit."""
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(statement, values)
@@ -263,7 +263,7 @@ class Journal:
     # What is in it.
 
     def finished(self) -> Iterator[Finished]:
-        """Yield the finished rows by number; what is added meanwhile may be among them or not."""
+        """Yields the finished rows by number; what is added meanwhile may be among them or not."""
         last = -1
         while page := self._page(last):
             for number, digest, status, sum_, text in page:
@@ -272,7 +272,7 @@ class Journal:
             last = page[-1][0]
 
     def _page(self, last: int) -> list[Any]:
-        """Return rows after ``last``: not too many, for a cursor that stays open lets the WAL
+        """Returns rows after ``last``: not too many, for a cursor that stays open lets the WAL
         grow, and not too much, for they are kept in memory.
         """
         page: list[Any] = []
@@ -291,7 +291,7 @@ class Journal:
         return page
 
     def outcome(self, number: int) -> Outcome | None:
-        """Return the outcome of a row, if it is finished; commits first where it must."""
+        """Returns the outcome of a row, if it is finished; commits first where it must."""
         query = (
             "SELECT f.number, f.digest, f.status, f.sum, f.text, e.error FROM rows r"
             " JOIN rows f ON f.number = coalesce(r.same, r.number)"
@@ -308,7 +308,7 @@ class Journal:
         return Outcome(number, _STATUSES[code], text, error)
 
     def results(self, *, unordered: bool = False) -> Iterator[bytes]:
-        """Yield the results as JSON, in the order of the rows or in that of their being done."""
+        """Yields the results as JSON, in the order of the rows or in that of their being done."""
         order = "position" if unordered else "number"
         if not self._has_same:
             query = (
@@ -326,7 +326,7 @@ class Journal:
             yield text
 
     def failures(self) -> Iterator[dict[str, Any]]:
-        """Yield the failed rows by number, each as a line of the file of failures has it."""
+        """Yields the failed rows by number, each as a line of the file of failures has it."""
         columns = "r.number, f.key, f.source, f.row, f.error, f.attempts, r.text"
         if self._has_same:
             tables = "rows r CROSS JOIN failures f ON f.number = coalesce(r.same, r.number)"
@@ -346,12 +346,12 @@ class Journal:
             }
 
     def bad(self) -> Iterator[dict[str, Any]]:
-        """Yield the input rows that could not be read."""
+        """Yields the input rows that could not be read."""
         for source, error in self._db.execute("SELECT source, error FROM bad"):
             yield {"source": source, "error": error}
 
     def failed_rows(self) -> int:
-        """Return how many rows failed, with those that share the outcome of a failed one."""
+        """Returns how many rows failed, with those that share the outcome of a failed one."""
         if not self._has_same:
             return self.failed
         query = (
@@ -375,7 +375,7 @@ class Journal:
     # Another input.
 
     def renumber(self, rows: Iterator[Row]) -> int:
-        """Give finished rows the numbers that they have in a changed input; forget the others.
+        """Gives finished rows the numbers that they have in a changed input; forgets the others.
 
         Rows are the same where their digests are; of equal ones the first comes first. Returns how
         many finished rows there are still. All of it happens in one transaction.
@@ -439,11 +439,11 @@ class Journal:
     # The end.
 
     def close(self) -> None:
-        """Close the file; what was not committed is lost."""
+        """Closes the file; what was not committed is lost."""
         self._db.close()
 
     def trouble(self, error: sqlite3.Error) -> BatchError:
-        """Return an error of the database as what it means for the job."""
+        """Returns an error of the database as what it means for the job."""
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
             return BatchError(f"the journal {self.path} cannot be used: {error}")
         return JournalDamagedError(str(self.path), str(error))
@@ -475,7 +475,7 @@ class _Transaction:
 
 
 def checksum(number: int, digest: bytes, status: int, text: bytes | None) -> int:
-    """Return the checksum of a row."""
+    """Returns the checksum of a row."""
     return crc32(text or b"", crc32(digest, (number * 8 + status) & 0xFFFFFFFF))
 
 
@@ -492,7 +492,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _make(path: str) -> None:
-    """Make an empty journal that is there as a whole or not at all."""
+    """Makes an empty journal that is there as a whole or not at all."""
     partial = f"{path}.new"
     for end in ("", "-wal", "-shm", "-journal"):
         _remove(partial + end)
@@ -509,7 +509,7 @@ def _make(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make the names in a file's folder safe, where the system has that."""
+    """Makes the names in a file's folder safe, where the system has that."""
     if os.name != "posix":
         return
     folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
@@ -520,7 +520,7 @@ def sync_folder(path: str) -> None:
 
 
 def _sound(text: str) -> str:
-    """Return a text that SQLite can store: half characters are escaped."""
+    """Returns a text that SQLite can store: half characters are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -59,14 +59,14 @@ class _Events:
         self._signal = threading.Lock()
 
     def put(self, worker: _Worker | None, kind: bytes, payload: bytes = b"") -> None:
-        """Add an event, from any thread."""
+        """Adds an event, from any thread."""
         self._items.append((worker, kind, payload))
         with suppress(RuntimeError):
             # The signal may be given already.
             self._signal.release()
 
     def take(self, timeout: float) -> list[tuple[_Worker | None, bytes, bytes]]:
-        """Return all there are; waits for the first up to ``timeout`` seconds."""
+        """Returns all there are; waits for the first up to ``timeout`` seconds."""
         end = time.monotonic() + timeout
         while not self._items and (left := end - time.monotonic()) > 0:
             self._signal.acquire(timeout=left)
@@ -110,12 +110,12 @@ class _Worker:
         threading.Thread(target=self._receive, name="luaopenai-worker", daemon=True).start()
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
-        """Send a message; that the worker has ended is told by another way."""
+        """Sends a message; that the worker has ended is told by another way."""
         with suppress(FrameError):
             self._line.send(kind, payload)
 
     def give(self, rows: list[Row], *, are_suspect: bool) -> None:
-        """Give it rows."""
+        """Gives it rows."""
         for row in rows:
             self.rows[row.number] = row
             self.size += len(row.text)
@@ -124,7 +124,7 @@ class _Worker:
         self.send(kind, b"%d\n" % len(rows) + lines)
 
     def take(self, number: int) -> Row | None:
-        """Forget a row that has an outcome."""
+        """Forgets a row that has an outcome."""
         row = self.rows.pop(number, None)
         if row is not None:
             self.size -= len(row.text)
@@ -132,14 +132,14 @@ class _Worker:
         return row
 
     def note_finished(self, count: int, now: float) -> None:
-        """Note how fast it is."""
+        """Notes how fast it is."""
         self._finished.append((now, count))
         while self._finished[0][0] < now - 1.0:
             self._finished.popleft()
         self.pace = sum(count for _, count in self._finished)
 
     def end(self) -> str:
-        """Return how it has ended, in a few words."""
+        """Returns how it has ended, in a few words."""
         try:
             status = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -153,11 +153,11 @@ class _Worker:
             return f"it was ended by signal {-status}"
 
     def kill(self) -> None:
-        """End it at once."""
+        """Ends it at once."""
         self.process.kill()
 
     def release(self) -> None:
-        """Close the line, once the process has ended."""
+        """Closes the line, once the process has ended."""
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             with suppress(OSError):
@@ -167,7 +167,7 @@ class _Worker:
         self.send(frames.GRANT, json.dumps([numbers, at]).encode())
 
     def _receive(self) -> None:
-        """Take what the worker sends, until it ends."""
+        """Takes what the worker sends, until it ends."""
         try:
             while True:
                 self._take(*self._line.receive())
@@ -246,12 +246,12 @@ class LocalExecutor:
         return [worker.process.pid for worker in self._workers]
 
     def submit(self, chunk: Chunk) -> None:
-        """Take a chunk; its rows go to whichever worker has room."""
+        """Takes a chunk; its rows go to whichever worker has room."""
         self._fresh.extend(chunk.rows)
         self._dispatch()
 
     def outcomes(self, timeout: float) -> list[Event]:
-        """Return what has happened; waits up to ``timeout`` seconds for it."""
+        """Returns what has happened; waits up to ``timeout`` seconds for it."""
         end = time.monotonic() + timeout
         while True:
             left = 0.0 if self._found else max(0.0, end - time.monotonic())
@@ -263,7 +263,7 @@ class LocalExecutor:
                 return found
 
     def finish(self) -> None:
-        """Begin no more rows; those that have not begun are given back, some as workers end."""
+        """Begins no more rows; those that have not begun are given back, some as workers end."""
         if self._is_finishing:
             return
         self._is_finishing = True
@@ -276,7 +276,7 @@ class LocalExecutor:
             self._found.append(Dropped([row.number for row in waiting]))
 
     def close(self, seconds: float) -> None:
-        """End the workers; rows under way finish within so many seconds, or are dropped."""
+        """Ends the workers; rows under way finish within so many seconds, or are dropped."""
         self.finish()
         deadline = time.monotonic() + seconds
         # A worker without rows is about to end, and may yet have something to print.
@@ -317,7 +317,7 @@ class LocalExecutor:
         return self._concurrency + max(self._concurrency, ahead)
 
     def _dispatch(self) -> None:
-        """Give the workers that have room rows that wait."""
+        """Gives the workers that have room rows that wait."""
         if self._is_finishing or self._is_stopped:
             return
         if self._lonely and not any(one.is_reserved for one in self._workers):
@@ -346,7 +346,7 @@ class LocalExecutor:
             worker.is_reserved = False
 
     def _heed(self, worker: _Worker | None, kind: bytes, payload: bytes) -> None:
-        """Take an event."""
+        """Takes an event."""
         if worker is None:
             self._heed_change()
         elif kind == frames.OUTCOMES:
@@ -449,7 +449,7 @@ class LocalExecutor:
             self._stop(spent, 5.0)
 
     def _stop(self, reason: str, seconds: float) -> None:
-        """Have the job end the run, once."""
+        """Has the job end the run, once."""
         if not self._is_stopped:
             self._is_stopped = True
             self._found.append(Stop(reason, 1, seconds))

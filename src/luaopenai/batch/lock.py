@@ -37,7 +37,7 @@ class JournalLock:
         os.write(self._file, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
-        """Let others have the journal."""
+        """Lets others have the journal."""
         if self._file < 0:
             return
         # Where an open file cannot be removed, it stays.
@@ -54,7 +54,7 @@ class JournalLock:
 
 
 def _lock(file: int) -> None:
-    """Lock an open file, or raise ``OSError`` at once."""
+    """Locks an open file, or raises ``OSError`` at once."""
     try:
         import fcntl
     except ImportError:

@@ -102,7 +102,7 @@ class MapResults(Iterator[Any]):
         self.close()
 
     def close(self) -> None:
-        """End the run; rows under way are dropped, and a journal keeps those that are done."""
+        """Ends the run; rows under way are dropped, and a journal keeps those that are done."""
         self._results.close()
         self._let_go()
 
@@ -178,7 +178,7 @@ def map(
     progress: bool = False,
     **options: Any,
 ) -> MapResults:
-    """Call a function for each of many rows, many at once; an iterator of the results.
+    """Calls a function for each of many rows, many at once, and returns an iterator of the results.
 
     Args:
         script: the path of a Lua script that returns a function of a row, which runs in processes;

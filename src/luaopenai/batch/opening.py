@@ -46,12 +46,12 @@ class OpenJob:
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
-        """Close all files, and release the lock."""
+        """Closes all files, and releases the lock."""
         self.closing.close()
 
 
 def open_job(options: Options, values: Iterable[Any] | None = None) -> OpenJob:
-    """Open all that a job needs; its rows are ``values``, or those of its input files.
+    """Opens all that a job needs; its rows are ``values``, or those of its input files.
 
     Raises ``BatchError`` where it cannot begin or go on.
     """
@@ -128,7 +128,7 @@ def _check_output_without_journal(output: Output, path: str, options: Options) -
 
 
 def _check_output(output: Output, journal: Journal) -> None:
-    """Refuse an output that neither this job wrote nor --restart was to replace."""
+    """Refuses an output that neither this job wrote nor --restart was to replace."""
     mark = output.mark()
     if journal.is_new:
         journal.set("replaces", mark)
@@ -171,7 +171,7 @@ def _source(
 
 
 def _spool(path: str, journal: str | None, number: int, stack: contextlib.ExitStack) -> str:
-    """Copy what can be read but once to a file beside the journal, where the next run finds it.
+    """Copies what can be read but once to a file beside the journal, where the next run finds it.
 
     Where an earlier run has left such a file, an empty stream stands for it, and so does one with
     the same content.
@@ -233,7 +233,7 @@ def _compare(
     journal: Journal,
     rows: int,
 ) -> None:
-    """Compare a job with what it was; raises ``BatchError`` where it is another one."""
+    """Compares a job with what it was; raises ``BatchError`` where it is another one."""
     ways = f"({rows} rows are finished): --keep goes on, --restart begins anew"
     if now["key"] != then["key"]:
         raise BatchError(
@@ -281,7 +281,7 @@ def _what_changed(now: list[list[Any]], then: list[list[Any]]) -> str:
 
 
 def _first_changed_row(source: RowSource, journal: Journal) -> str | None:
-    """Return the first finished row that is not as it was; None where all are."""
+    """Returns the first finished row that is not as it was; None where all are."""
     rows = source.rows(_pass_over)
     for number, digest, _ in journal.finished():
         for row in rows:
@@ -295,4 +295,4 @@ def _first_changed_row(source: RowSource, journal: Journal) -> str | None:
 
 
 def _pass_over(_: BadRowError) -> None:
-    """Leave a bad row to the run itself."""
+    """Leaves a bad row to the run itself."""

@@ -33,7 +33,7 @@ class MaxFailures:
 
     @classmethod
     def parse(cls, text: str | int) -> MaxFailures:
-        """Read ``"100"`` or ``"5%"``; raises ``BatchError`` for anything else."""
+        """Reads ``"100"`` or ``"5%"``; raises ``BatchError`` for anything else."""
         word = str(text).strip()
         try:
             if word.endswith("%"):

@@ -52,15 +52,15 @@ class Output:
             import_pyarrow()
 
     def exists(self) -> bool:
-        """Return whether something is there under the output's name."""
+        """Returns whether something is there under the output's name."""
         return os.path.lexists(self.path)
 
     def mark(self) -> Mark | None:
-        """Return what is there, or None."""
+        """Returns what is there, or None."""
         return _mark(self.path)
 
     def assemble(self, results: Results, on_ready: Callable[[Mark], None]) -> None:
-        """Write all results under another name, make them safe, and give them the output's name.
+        """Writes all results under another name, makes them safe, and gives them the output's name.
 
         ``on_ready`` is told just before that by what the output will be known. Raises ``OSError``
         where the disk is full, for instance; then nothing is left but what was there.
@@ -90,7 +90,7 @@ class Output:
         self.clear()
 
     def clear(self) -> None:
-        """Remove what an assembly that was ended left behind."""
+        """Removes what an assembly that was ended left behind."""
         replaced = f"{self.path}.replaced"
         if self.is_folder and os.path.isdir(replaced) and not os.path.exists(self.path):
             os.rename(replaced, self.path)
@@ -117,7 +117,7 @@ class Output:
 
 
 def write_failures(path: str, lines: Iterable[dict[str, Any]]) -> int:
-    """Write the file of failures as a whole, or remove it where there are none; return how many."""
+    """Writes the file of failures whole, or removes it where there are none; returns how many."""
     partial = f"{path}.partial"
     count = 0
     try:
@@ -141,7 +141,7 @@ def write_failures(path: str, lines: Iterable[dict[str, Any]]) -> int:
 
 
 def as_line(text: bytes) -> bytes:
-    """Return a result as an object: what is none is put under ``result``. Not UTF-8 is replaced."""
+    """Returns a result as an object, under ``result`` where it is none, and in UTF-8."""
     if not text.startswith(b"{"):
         text = b'{"result":' + text + b"}"
     try:
@@ -222,7 +222,7 @@ def _batches(results: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _schema(results: Iterable[bytes]) -> Any:
-    """Return the Arrow type of each column."""
+    """Returns the Arrow type of each column."""
     import pyarrow
 
     types: dict[str, Any] = {}
@@ -273,7 +273,7 @@ class _UnfitColumnError(Exception):
 
 
 def _can_be_stored(kind: Any) -> bool:
-    """Return whether Parquet has a type: it has none without values, and no struct of nothing."""
+    """Returns whether Parquet has a type: it has none without values, and no struct of nothing."""
     import pyarrow
 
     if pyarrow.types.is_struct(kind):
@@ -290,7 +290,7 @@ def _field(value: Any, as_json: bool) -> Any:
 
 
 def _sound(value: Any) -> Any:
-    """Return a value whose texts Arrow can store: half characters are replaced."""
+    """Returns a value whose texts Arrow can store: half characters are replaced."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

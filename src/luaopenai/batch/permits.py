@@ -87,20 +87,20 @@ class Permits:
         self.is_limited = True
 
     def grant(self, numbers: list[int], at: float) -> None:
-        """Let requests be sent; ``at`` is the time of the permit on the monotonic clock."""
+        """Lets requests be sent; ``at`` is the time of the permit on the monotonic clock."""
         for number in numbers:
             reply = self._waiting.get(number)
             if reply is not None:
                 reply.put(at)
 
     def end(self) -> None:
-        """Refuse the requests that wait for a permit, and all that come."""
+        """Refuses the requests that wait for a permit, and all that come."""
         self._is_over = True
         for reply in list(self._waiting.values()):
             reply.put(None)
 
     def take_used(self) -> list[list[Any]]:
-        """Return once what requests without permits have used: for each model, ``[None, MODEL,
+        """Returns once what requests without permits have used: for each model, ``[None, MODEL,
         REQUESTS, INPUT TOKENS, OUTPUT TOKENS]``.
         """
         if not self._used:
@@ -150,7 +150,7 @@ class Permits:
         return observe
 
     def _wait(self, need: Need) -> int:
-        """Return the number of a request that may be sent at once."""
+        """Returns the number of a request that may be sent at once."""
         while True:
             number, reply = self._begin()
             call = current_call()

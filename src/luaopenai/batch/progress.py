@@ -37,7 +37,7 @@ class Progress:
         self._interval = _BARS if self._make_bar else _LINES
 
     def show(self, counts: Counts) -> None:
-        """Show the counts, if it is time again."""
+        """Shows the counts, if it is time again."""
         now = time.monotonic() - self._began
         if self._is_quiet or now < self._next:
             return
@@ -53,7 +53,7 @@ class Progress:
             print(f"luaopenai: {self._line(counts, now)}", file=self._stream, flush=True)
 
     def close(self, counts: Counts) -> None:
-        """Show the counts a last time on a bar, and end it."""
+        """Shows the counts a last time on a bar, and ends it."""
         if self._bar is not None:
             self._draw(counts)
             self._bar.close()

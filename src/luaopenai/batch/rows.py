@@ -37,20 +37,20 @@ class RowSource(Protocol):
     """What a job reads its rows from."""
 
     def rows(self, on_bad: Callable[[BadRowError], None]) -> Iterator[Row]:
-        """Yield all rows from the start; ``on_bad`` is given the others, and may raise them."""
+        """Yields all rows from the start; ``on_bad`` is given the others, and may raise them."""
 
     def marks(self) -> list[list[Any]]:
-        """Return what tells this input from others at a glance, as JSON values."""
+        """Returns what tells this input from others at a glance, as JSON values."""
 
     def estimate(self) -> int | None:
-        """Return about how many rows there are, if that can be told without reading them all."""
+        """Returns about how many rows there are, if that can be told without reading them all."""
 
     def changed(self) -> str | None:
-        """Return the name of a file that is no longer as it was when it was opened."""
+        """Returns the name of a file that is no longer as it was when it was opened."""
 
 
 def find_inputs(inputs: Sequence[str], own: Sequence[str] = ()) -> list[str]:
-    """Return the files that paths and patterns stand for; a pattern's files are sorted.
+    """Returns the files that paths and patterns stand for; a pattern's files are sorted.
 
     ``own`` are files that the job writes: no pattern stands for them. Raises ``BatchError`` for
     what is not there, and for an input that would be overwritten.
@@ -76,7 +76,7 @@ def find_inputs(inputs: Sequence[str], own: Sequence[str] = ()) -> list[str]:
 
 
 def is_stream(path: str) -> bool:
-    """Return whether a file can be read but once: ``-``, a pipe, a terminal."""
+    """Returns whether a file can be read but once: ``-``, a pipe, a terminal."""
     return path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
 
 
@@ -93,7 +93,7 @@ class InputFile:
 
     @classmethod
     def of(cls, path: str, form: str, shown: str | None = None) -> InputFile:
-        """Note how a file is now; raises ``BatchError`` where that cannot be read."""
+        """Notes how a file is now; raises ``BatchError`` where that cannot be read."""
         try:
             with open(path, "rb") as file:
                 now = os.fstat(file.fileno())
@@ -102,7 +102,7 @@ class InputFile:
         return cls(path, shown or path, form, now.st_size, now.st_mtime_ns, now.st_ino)
 
     def is_as_it_was(self) -> bool:
-        """Return whether the file is still the one that was noted."""
+        """Returns whether the file is still the one that was noted."""
         try:
             now = os.stat(self.path)
         except OSError:
@@ -111,7 +111,7 @@ class InputFile:
         return (now.st_size, now.st_mtime_ns, now.st_ino) == noted
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines with their ends, up to the size that was noted."""
+        """Yields the lines with their ends, up to the size that was noted."""
         left = self.size
         with open(self.path, "rb") as file:
             for line in file:
@@ -131,19 +131,19 @@ class FileRows:
         self._key_field = key_field
 
     def marks(self) -> list[list[Any]]:
-        """Return names, sizes and times; not the folders, so that a job can be moved."""
+        """Returns names, sizes and times; not the folders, so that a job can be moved."""
         return [[os.path.basename(file.shown), file.size, file.changed_ns] for file in self.files]
 
     def changed(self) -> str | None:
-        """Return the first file that is no longer as it was."""
+        """Returns the first file that is no longer as it was."""
         return next((file.shown for file in self.files if not file.is_as_it_was()), None)
 
     def estimate(self) -> int | None:
-        """Count line ends, or guess from a sample where there is too much to read twice."""
+        """Counts line ends, or guesses from a sample where there is too much to read twice."""
         return sum(_estimate(file) for file in self.files)
 
     def rows(self, on_bad: Callable[[BadRowError], None]) -> Iterator[Row]:
-        """Yield the rows of all files."""
+        """Yields the rows of all files."""
         number = 0
         key_field = self._key_field
         for file in self.files:
@@ -173,22 +173,22 @@ class ValueRows:
         self._key_field = key_field
 
     def marks(self) -> list[list[Any]]:
-        """Return nothing: rows are compared one by one."""
+        """Returns nothing: rows are compared one by one."""
         return []
 
     def changed(self) -> str | None:
-        """Return None."""
+        """Returns None."""
         return None
 
     def estimate(self) -> int | None:
-        """Return the length of the iterable, if it has one."""
+        """Returns the length of the iterable, if it has one."""
         try:
             return len(self._values)  # type: ignore[arg-type]
         except TypeError:
             return None
 
     def rows(self, on_bad: Callable[[BadRowError], None]) -> Iterator[Row]:
-        """Yield the values, encoded."""
+        """Yields the values, encoded."""
         number = 0
         for place, value in enumerate(self._values, 1):
             named = None
@@ -212,7 +212,7 @@ class ValueRows:
 
 
 def key_of(value: Any, field: str) -> str | None:
-    """Return a row's key: the string or number in its field; None where there is none."""
+    """Returns a row's key: the string or number in its field; None where there is none."""
     if not isinstance(value, dict):
         return None
     key = value.get(field)
@@ -222,7 +222,7 @@ def key_of(value: Any, field: str) -> str | None:
 
 
 def digest_of_key(key: str) -> bytes:
-    """Return the digest that stands for a key."""
+    """Returns the digest that stands for a key."""
     raw = key.encode("utf-8", "surrogatepass")
     return blake2b(raw, digest_size=DIGEST_BYTES, person=b"key").digest()
 

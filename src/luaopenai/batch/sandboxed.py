@@ -55,7 +55,7 @@ class SandboxedRows:
         self._first: Plugin | None = self._load()
 
     def run(self, lines: Lines, tidy: Tidy, concurrency: int) -> None:
-        """Run rows until no more are to begin, ``concurrency`` at once."""
+        """Runs rows until no more are to begin, ``concurrency`` at once."""
         rows = SimpleQueue[tuple[bytes, bytes, bool] | None]()
         threads = [
             threading.Thread(target=self._work, args=(rows, lines, tidy), daemon=True)

@@ -12,7 +12,7 @@ _REQUIRE = re.compile(rb"""\brequire\s*\(?\s*(?:"([\w./-]+)"|'([\w./-]+)'|\[\[([
 
 
 def script_files(script: str) -> dict[str, bytes]:
-    """Return the text of a script, under its path, and those of its modules, under their names.
+    """Returns the text of a script, under its path, and those of its modules, under their names.
 
     Modules are looked for beside the script and in the current folder, where those of a project
     are; installed ones are not followed. A name that is put together as the script runs is not
@@ -49,7 +49,7 @@ def _read_module(name: str, folders: list[str]) -> bytes | None:
 
 
 def digests(files: dict[str, bytes]) -> dict[str, str]:
-    """Return a digest of each text under its name; a script's folder does not count."""
+    """Returns a digest of each text under its name; a script's folder does not count."""
     return {
         os.path.basename(name): blake2b(text, digest_size=16).hexdigest()
         for name, text in files.items()

@@ -23,7 +23,7 @@ _BATCH_ROWS = 256
 
 
 def read_csv(lines: Iterable[bytes], delimiter: str, shown: str) -> Iterator[Found]:
-    """Yield the rows of a CSV file with a header, ``shown`` in messages; all values are text."""
+    """Yields the rows of a CSV file with a header, ``shown`` in messages; all values are text."""
     csv.field_size_limit(sys.maxsize)
     # Bytes that are not UTF-8 become surrogates, by which they are found again below.
     decoded = (str(line, "utf-8", "surrogateescape") for line in lines)
@@ -67,7 +67,7 @@ def _header(fields: list[str], source: str) -> list[str]:
 
 
 def import_pyarrow() -> ModuleType:
-    """Return the module ``pyarrow.parquet``; raises ``BatchError`` where it is not installed."""
+    """Returns the module ``pyarrow.parquet``; raises ``BatchError`` where it is not installed."""
     try:
         import pyarrow.parquet as parquet
     except ImportError:
@@ -76,13 +76,13 @@ def import_pyarrow() -> ModuleType:
 
 
 def count_parquet(path: str) -> int:
-    """Return how many rows a Parquet file has."""
+    """Returns how many rows a Parquet file has."""
     with _opened(path) as file:
         return int(file.metadata.num_rows)
 
 
 def read_parquet(path: str) -> Iterator[Found]:
-    """Yield the rows of a Parquet file; a row's "line" is its number in the file, from 1."""
+    """Yields the rows of a Parquet file; a row's "line" is its number in the file, from 1."""
     import_pyarrow()
     import pyarrow
 
@@ -119,7 +119,7 @@ def _opened(path: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: times in ISO 8601, bytes in base64, NaN as null."""
+    """Returns a value as JSON has it: times in ISO 8601, bytes in base64, NaN as null."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if value is None or isinstance(value, str | int):

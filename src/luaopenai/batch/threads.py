@@ -114,12 +114,12 @@ class ThreadExecutor:
         return self._concurrency
 
     def submit(self, chunk: Chunk) -> None:
-        """Take a chunk."""
+        """Takes a chunk."""
         for row in chunk.rows:
             self._rows.put(row)
 
     def outcomes(self, timeout: float) -> list[Event]:
-        """Return what has happened; waits up to ``timeout`` seconds for it."""
+        """Returns what has happened; waits up to ``timeout`` seconds for it."""
         end = time.monotonic() + timeout
         while not self._events and (left := end - time.monotonic()) > 0:
             self._signal.acquire(timeout=left)
@@ -130,7 +130,7 @@ class ThreadExecutor:
         return found
 
     def finish(self) -> None:
-        """Begin no more rows, and give those back that have not begun."""
+        """Begins no more rows, and gives those back that have not begun."""
         if self._is_finishing:
             return
         self._is_finishing = True
@@ -146,7 +146,7 @@ class ThreadExecutor:
             self._rows.put(None)
 
     def close(self, seconds: float) -> None:
-        """End the threads; those that do not end in time are left to themselves."""
+        """Ends the threads; those that do not end in time are left to themselves."""
         self.finish()
         end = time.monotonic() + seconds
         for thread in self._threads:

@@ -21,7 +21,7 @@ class Tidy:
         self._keys = sorted((key for key in held if len(key) >= _SHORTEST_KEY), key=len)[::-1]
 
     def __call__(self, text: str) -> str:
-        """Return the line."""
+        """Returns the line."""
         for key in self._keys:
             text = text.replace(key, "***")
         line = _BREAKS.sub(" ", text).strip()

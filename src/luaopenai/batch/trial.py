@@ -22,11 +22,11 @@ class Trial:
         self._error = ""
 
     def succeed(self) -> None:
-        """Note that a row did not fail."""
+        """Notes that a row did not fail."""
         self.is_on = False
 
     def fail(self, number: int, error: str) -> bool:
-        """Note a failure; returns whether the run is hopeless."""
+        """Notes a failure; returns whether the run is hopeless."""
         alike = _VARIES.sub("", error)
         if self._rows and alike != self._error:
             self.is_on = False

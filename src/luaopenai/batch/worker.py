@@ -52,7 +52,7 @@ class Lines:
         )
 
     def receive(self) -> None:
-        """Take what the job sends, for ever; the process ends with the job."""
+        """Takes what the job sends, for ever; the process ends with the job."""
         try:
             while True:
                 self._take(*self._line.receive())
@@ -73,7 +73,7 @@ class Lines:
             self.rows.put(None)
 
     def give(self, lines: bytes) -> None:
-        """Hand over outcomes. At the end, a failure may come of the end: the row is dropped.
+        """Hands over outcomes. At the end, a failure may come of the end: the row is dropped.
 
         A script that cuts a text may cut a character; nothing paid for is thrown away for that.
         """
@@ -89,17 +89,17 @@ class Lines:
             self.send(frames.OUTCOMES, lines)
 
     def settle(self) -> None:
-        """Tell what was used since the last time."""
+        """Tells what was used since the last time."""
         used = self.permits.take_used()
         if used:
             self._settle(used)
 
     def announce(self, number: int) -> None:
-        """Tell that a suspect begins."""
+        """Tells that a suspect begins."""
         self.send(frames.BEGUN, b"%d" % number)
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
-        """Send a message; without a job to read it, the process ends."""
+        """Sends a message; without a job to read it, the process ends."""
         try:
             self._line.send(kind, payload)
         except FrameError:
@@ -175,12 +175,12 @@ class MapRuntime(Runtime):
         self._map: dict[bytes, Any] = dict(self._state.boot[b"map"]().items())
 
     def load(self, script: str, args: list[str]) -> None:
-        """Run a script and its ``setup``; raises ``LuaError``."""
+        """Runs a script and its ``setup``; raises ``LuaError``."""
         self.set_arg({0: script, **dict(enumerate(args, 1))})
         self._in_lua(self._map[b"load"], (self._compile_file(script), *args), _nothing)
 
     def run(self, concurrency: int) -> None:
-        """Run rows until no more are to begin."""
+        """Runs rows until no more are to begin."""
         self._in_lua(self._map[b"run"], (concurrency,), _nothing)
 
     def _make_exports(self, values: Values, defaults: Defaults) -> Exports:
@@ -289,7 +289,7 @@ def _take_standard_streams() -> Frames:
 
 
 def _flush_output() -> None:
-    """End at once: threads that wait for what nobody wants would hold Python's own end up."""
+    """Ends at once: threads that wait for what nobody wants would hold Python's own end up."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
