@@ -275,7 +275,17 @@ def test_a_journal_with_other_bytes_gives_no_wrong_row(place: Place) -> None:
                 assert len(trial.results()) == ROWS - len(FAILING)
 
 
-@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"x" * 5000])
+def test_no_other_file_is_taken_for_a_journal_or_replaced(place: Place) -> None:
+    place.numbered(3)
+    other = Path(f"{place.output}.journal")
+    other.write_bytes(b"a letter")
+    for options in ({}, {"restart": True}):
+        with pytest.raises(BatchError, match="is no journal: name another with --journal"):
+            place.run(**options)
+    assert other.read_bytes() == b"a letter"
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"SQLite format 3\0" + b"x" * 5000])
 def test_a_file_that_is_no_journal_is_said_to_be_damaged(place: Place, content: bytes) -> None:
     place.numbered(3)
     Path(f"{place.output}.journal").write_bytes(content)

@@ -121,6 +121,23 @@ def test_what_a_function_sends_is_held_to_the_rate_and_counted() -> None:
         assert server.most_within(1.0) > 22 or time.monotonic() - before > 4
 
 
+@pytest.mark.parametrize("usage", [None, "much", {"prompt_tokens": "x", "completion_tokens": -4}])
+def test_where_a_server_tells_no_tokens_a_quarter_of_the_bytes_count(usage: object) -> None:
+    with PaceServer(usage=usage) as server, OpenAI("key-0123456789", server.url) as client:
+        long = "word " * 400
+
+        def ask(row: int) -> str:
+            client.chat([{"role": "user", "content": long}], model="small")
+            return "done"
+
+        results = luaopenai.map(ask, range(3))
+        assert list(results) == ["done"] * 3
+        used = results.counts.usage
+        # The server answers with what it was asked.
+        assert 500 * 3 <= used.input_tokens < 600 * 3
+        assert 500 * 3 <= used.output_tokens < 600 * 3
+
+
 def test_a_budget_stops_a_function_too() -> None:
     with PaceServer() as server, OpenAI("key-0123456789", server.url) as client:
 

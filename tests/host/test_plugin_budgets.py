@@ -97,7 +97,7 @@ def test_a_payload_says_how_much_the_model_may_write(payload: Any, tokens: int) 
         ({"response": {"usage": {"input_tokens": 4, "output_tokens": 6}}}, 10),
         ({"response": {"usage": {"total_tokens": 12}}}, 12),
         ({"usage": {"total_tokens": 0}}, 0),
-        ({"usage": {"total_tokens": -3}}, 0),
+        ({"usage": {"total_tokens": -3}}, None),
         ({"usage": {"prompt_tokens": -5, "completion_tokens": 7}}, 7),
         ({"usage": None, "response": {"usage": None}}, None),
         ({"usage": {"cost": 3}}, None),

@@ -10,6 +10,8 @@ from collections import Counter
 from types import TracebackType
 from typing import Any
 
+_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+
 
 class PaceServer:
     """The server; runs inside ``with``, in a thread. Each answer tells of 10 + 5 tokens.
@@ -20,6 +22,7 @@ class PaceServer:
         retry_after: what a refusal says.
         key: the only one that is let in; None for any.
         refused: how many requests are refused at first, whatever they are.
+        usage: what answers tell of their tokens.
 
     Attributes:
         url: the base URL for a client.
@@ -37,6 +40,7 @@ class PaceServer:
         retry_after: str | None = None,
         key: str | None = None,
         refused: int = 0,
+        usage: object = _USAGE,
     ) -> None:
         self.times: list[float] = []
         self.statuses: Counter[int] = Counter()
@@ -48,6 +52,7 @@ class PaceServer:
         self._retry_after = retry_after
         self._key = key
         self._refused = refused
+        self._usage = usage
         self._answered: list[float] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="pace-server")
@@ -122,8 +127,8 @@ class PaceServer:
         await asyncio.sleep(self._seconds)
         self.said[said] += 1
         message = {"role": "assistant", "content": said}
-        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-        self._write(writer, 200, {"choices": [{"index": 0, "message": message}], "usage": usage})
+        choices = [{"index": 0, "message": message}]
+        self._write(writer, 200, {"choices": choices, "usage": self._usage})
         return None
 
     def _is_too_much(self, now: float) -> bool:

@@ -26,6 +26,7 @@ COMMIT_BYTES = 16 << 20
 _PAGE_ROWS = 5000
 _PAGE_BYTES = 4 << 20
 _CACHE_KB = 16_000
+_HEADER = b"SQLite format 3\0"
 
 _DONE, _LEFT_OUT, _FAILED, _SAME = 1, 2, 3, 4
 _CODES = {DONE: _DONE, LEFT_OUT: _LEFT_OUT, FAILED: _FAILED}
@@ -80,6 +81,8 @@ class Journal:
     def __init__(self, path: str | None, *, restart: bool = False, keeps_rows: bool = True) -> None:
         self.path = path
         self._keeps_rows = keeps_rows or path is not None
+        if path is not None:
+            _check_start(path)
         if path is not None and restart:
             for end in ("", "-wal", "-shm", "-journal"):
                 _remove(path + end)
@@ -489,6 +492,19 @@ def _connect(path: str) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     return db
+
+
+def _check_start(path: str) -> None:
+    """Refuses a file that was never a journal: with --restart, what is in it would be lost."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_HEADER))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BatchError(f"the journal {path} cannot be read: {error.strerror}") from None
+    if start != _HEADER[: len(start)]:
+        raise BatchError(f"{path} is no journal: name another with --journal, or move it away")
 
 
 def _make(path: str) -> None:

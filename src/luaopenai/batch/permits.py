@@ -18,11 +18,11 @@ from luaopenai.batch.pace import SLACK, Need, is_worth_telling
 from luaopenai.client.cancel import current_call
 from luaopenai.client.errors import OpenAIError
 from luaopenai.client.failures import was_sent, was_stale
-from luaopenai.host.tokens import BYTES_OF_A_TOKEN, asked_tokens, told_parts
+from luaopenai.host.tokens import BYTES_OF_A_TOKEN, WRITTEN, asked_tokens, told_parts
 
 _USAGE = re.compile(rb'(?<!\\)"usage"\s*:\s*(?=\{)')
 _EVENT = re.compile(rb"(?:^|\n)data:")
-_MODELS = ("/chat/completions", "/completions", "/responses", "/embeddings")
+_MODELS = (*WRITTEN, "/embeddings")
 """The ends of the URLs at which a model works, and tokens are counted though nobody tells them."""
 _TAIL = 1 << 16
 """Bytes of a stream's end that are looked through: that is where it tells its tokens."""
@@ -36,12 +36,22 @@ class RunIsOverError(OpenAIError):
 class _Try:
     """One request that is sent, from its permit to the end of its answer."""
 
-    __slots__ = ("count", "input_tokens", "is_stream", "model", "number", "pieces", "size")
+    __slots__ = (
+        "count",
+        "input_tokens",
+        "is_stream",
+        "is_written",
+        "model",
+        "number",
+        "pieces",
+        "size",
+    )
 
     def __init__(self, number: int | None, need: Need, url: str) -> None:
         self.number = number
         self.model = need.model
         self.input_tokens = need.input_tokens if url.endswith(_MODELS) else 0
+        self.is_written = url.endswith(WRITTEN)
         self.is_stream = False
         self.pieces: list[bytes] = []
         self.size = 0
@@ -209,7 +219,8 @@ class Permits:
         elif sent.is_stream:
             self._book(sent, sent.input_tokens, sent.count)
         else:
-            self._book(sent, sent.input_tokens, 0)
+            came = len(body) // BYTES_OF_A_TOKEN if sent.is_written else 0
+            self._book(sent, sent.input_tokens, came)
 
     def _book(self, sent: _Try, input_tokens: int, output_tokens: int) -> None:
         if sent.number is not None:

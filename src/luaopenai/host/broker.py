@@ -26,7 +26,7 @@ from luaopenai.host import wire
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 from luaopenai.host.operations import Operations
 from luaopenai.host.response import PluginResponse
-from luaopenai.host.tokens import TokenCount, asked_tokens, check_amounts, hold_to
+from luaopenai.host.tokens import WRITTEN, TokenCount, asked_tokens, check_amounts, hold_to
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
@@ -35,7 +35,6 @@ BASE_URL = "https://host.invalid/v1"
 """The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
 
 _log = logging.getLogger("luaopenai.plugins")
-_WRITTEN = ("/chat/completions", "/completions", "/responses")
 _STREAMS = ("/chat/completions", "/completions")
 _GUARDED = {
     "background",
@@ -270,7 +269,7 @@ class Broker:
         finally:
             self.work_seconds += time.monotonic() - begun
         asked = asked_tokens(payload or {})
-        count = TokenCount(len(sent or b""), asked, is_written=path in _WRITTEN)
+        count = TokenCount(len(sent or b""), asked, is_written=path in WRITTEN)
         target = add_query(path, query)
         return lambda: self._send(client, method, target, sent, count)
 

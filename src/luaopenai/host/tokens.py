@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+WRITTEN = ("/chat/completions", "/completions", "/responses")
+"""The paths, or their ends, at which a model writes the answer."""
+
 BYTES_OF_A_TOKEN = 4
 """About how many, in the languages that models are asked in most."""
 
@@ -76,9 +79,9 @@ def _usage_of(event: Any) -> dict[str, Any] | None:
 
 
 def _tells(usage: Any) -> bool:
-    """Returns whether a value has a count of tokens."""
+    """Returns whether a value has a count of tokens; less than none is no count."""
     return isinstance(usage, dict) and any(
-        _is_number(usage.get(name)) for name in ("total_tokens", *_PARTS)
+        _is_count(usage.get(name)) for name in ("total_tokens", *_PARTS)
     )
 
 
@@ -179,4 +182,8 @@ def _is_number(value: Any) -> bool:
 
 def _whole(value: Any) -> int:
     """Returns a number of tokens or answers; 0 for anything else."""
-    return int(value) if _is_number(value) and 0 <= value < _MOST else 0
+    return int(value) if _is_count(value) and value < _MOST else 0
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and bool(value >= 0)
