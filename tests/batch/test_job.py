@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from luaopenai.batch import job as job_module
+from luaopenai.batch import lock as lock_module
 from luaopenai.batch.exchange import Chunk, Counts, Event, Outcome, Stop, Usage
 from luaopenai.batch.job import Job
 from luaopenai.batch.lock import JournalLock
@@ -299,6 +302,29 @@ def test_another_script_has_other_answers_in_the_cache(place: Place) -> None:
     assert len(place.asked) == 5
 
 
+def test_other_arguments_have_other_answers_in_the_cache(place: Place) -> None:
+    place.numbered(5)
+    cache = str(place.folder / "cache")
+    place.run(cache=cache, args=("short",))
+    place.output = place.folder / "other.jsonl"
+    place.run(cache=cache, args=("long",))
+    assert len(place.asked) == 5
+
+
+def test_a_damaged_answer_in_the_cache_is_asked_for_again(place: Place) -> None:
+    place.numbered(5)
+    cache = place.folder / "cache"
+    place.run(cache=str(cache))
+    with contextlib.closing(sqlite3.connect(cache / "answers.sqlite")) as db:
+        changed = (b'{"id": 9}', b'{"id": 3}')
+        assert db.execute("UPDATE answers SET text = ? WHERE text = ?", changed).rowcount == 1
+        db.commit()
+    place.output = place.folder / "other.jsonl"
+    place.run(cache=str(cache))
+    assert place.asked == [{"id": 3}]
+    assert place.results() == [{"id": number} for number in range(5)]
+
+
 # Rows that fail.
 
 
@@ -408,6 +434,16 @@ def test_too_many_failures_stop_the_run(place: Place, limit: str) -> None:
     assert len(place.asked) < 200
     assert not place.output.exists()
     assert len(place.failures()) == summary.counts.failed > 10
+
+
+def test_as_many_rows_as_max_failures_says_may_fail(place: Place) -> None:
+    place.numbered(50)
+    limit = MaxFailures.parse("2")
+    summary = place.run(failing(10, 20), attempts=1, max_failures=limit)
+    assert (summary.code, summary.reason) == (3, None)
+    assert len(place.results()) == 48
+    summary = place.run(failing(10, 20, 30), attempts=1, max_failures=limit, restart=True)
+    assert summary.reason == "3 rows have failed (max-failures 2)"
 
 
 def test_max_failures_is_a_number_or_a_percentage() -> None:
@@ -620,6 +656,28 @@ def test_an_output_that_was_edited_is_not_replaced(place: Place) -> None:
     with pytest.raises(BatchError, match="not as this job wrote it"):
         place.run(retry_failed=True)
     assert place.output.read_text() == "edited"
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = str(place.folder / "j")
+    locks = 0
+    lock_file = lock_module._lock
+
+    def lock(file: int) -> None:
+        nonlocal locks
+        locks += 1
+        lock_file(file)
+        if locks == 1:
+            # As the holder before does when it ends.
+            os.unlink(f"{journal}.lock")
+
+    monkeypatch.setattr(lock_module, "_lock", lock)
+    held = JournalLock(journal)
+    with pytest.raises(BatchError, match="another command"):
+        JournalLock(journal)
+    held.release()
 
 
 def test_a_second_command_on_one_journal_says_so(place: Place) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,7 @@ def test_every_row_is_asked_once_however_the_files_are_written(place: Place) -> 
 # A journal that loses its end.
 
 
-@contextmanager
+@contextlib.contextmanager
 def busy_journals() -> Iterator[None]:
     """Commits and checkpoints often, so that a short job has many of both."""
     connect = journal_module._connect
@@ -292,6 +292,46 @@ def test_a_file_that_is_no_journal_is_said_to_be_damaged(place: Place, content: 
     with pytest.raises(BatchError, match=r"is damaged .* --restart begins anew"):
         place.run()
     assert place.run(restart=True).code == 0
+
+
+def test_a_journal_with_fewer_rows_than_it_tells_of_is_damaged(place: Place) -> None:
+    place.numbered(5)
+    place.run()
+    with contextlib.closing(sqlite3.connect(f"{place.output}.journal")) as db:
+        db.execute("DELETE FROM rows WHERE number = 3")
+        db.commit()
+    with pytest.raises(BatchError, match=r"is damaged \(rows are missing\)"):
+        place.run()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+def test_what_found_no_room_is_kept_once_there_is_some(tmp_path: Path) -> None:
+    code = f"""
+import resource, signal, sqlite3
+from luaopenai.batch.exchange import DONE, Outcome, Row
+from luaopenai.batch.journal import Journal
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = {str(tmp_path / "j")!r}
+journal = Journal(path)
+rows = [Row(n, b"1", n.to_bytes(16, "big"), "f", n) for n in range(500)]
+for row in rows:
+    journal.add(row, Outcome(row.number, DONE, b'"' + b"x" * 200 + b'"'), 1)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, most))
+for _ in range(2):
+    try:
+        journal.commit()
+        print("kept")
+    except sqlite3.Error as error:
+        print("full")
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+journal.commit()
+journal.close()
+print(sum(1 for _ in Journal(path).results()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("full\nfull\n500\n", "")
 
 
 def test_outcomes_are_kept_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

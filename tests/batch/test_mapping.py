@@ -185,6 +185,13 @@ def test_with_a_journal_results_come_while_rows_are_still_to_be_read(tmp_path: P
         assert len(taken) < 10_000
 
 
+def test_fewer_values_than_are_finished_are_another_input(tmp_path: Path) -> None:
+    journal = tmp_path / "j"
+    assert list(luaopenai.map(abs, range(10), journal=journal)) == list(range(10))
+    with pytest.raises(BatchError, match=r"the input has changed .* there are fewer rows"):
+        list(luaopenai.map(abs, range(5), journal=journal))
+
+
 def test_equal_rows_are_asked_once_where_that_is_wanted() -> None:
     asked: list[int] = []
 

@@ -144,6 +144,12 @@ def test_a_budget_counts_what_former_runs_have_used() -> None:
     assert "990 of 1,000 tokens" in pace.spent
 
 
+def test_a_budget_of_cost_counts_what_former_runs_have_cost() -> None:
+    cost = PRICES["small"].of(10, 5)
+    pace = Pace(Rates(max_cost=3.5 * cost, prices=PRICES), 0.0, used_cost=2 * cost)
+    assert len(grants(pace, [(0.0, ONE)] * 10, 10)) == 1
+
+
 def test_a_budget_of_cost_stops_before_it_is_exceeded() -> None:
     cost = PRICES["small"].of(10, 5)
     pace = Pace(Rates(max_cost=3.5 * cost, prices=PRICES), 0.0)

@@ -1,0 +1,86 @@
+"""A worker's permits: asked for, thrown away when they are old, and always given back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from luaopenai.batch.authority import Authority
+from luaopenai.batch.pace import SLACK, Need, Price, Rates
+from luaopenai.batch.permits import Permits
+
+URL = "http://127.0.0.1:1/v1/chat/completions"
+BODY = b'{"model":"small","max_tokens":5,"messages":[]}'
+QUESTION = len(BODY) // 4
+
+
+class Line:
+    """What a worker's permits say to the one who gives them; ``ages`` are those of its permits."""
+
+    def __init__(self, *ages: float) -> None:
+        self.asked: list[int] = []
+        self.withdrawn: list[int] = []
+        self.settled: list[list[Any]] = []
+        self._ages = list(ages)
+        self.permits = Permits(
+            self._ask,
+            self.withdrawn.append,
+            lambda status, headers: None,
+            self.settled.extend,
+            is_limited=True,
+            names_models=True,
+        )
+
+    def _ask(self, number: int, need: Need) -> None:
+        self.asked.append(number)
+        self.permits.grant([number], time.monotonic() - self._ages.pop(0))
+
+
+def test_a_permit_that_is_too_old_is_given_back_and_another_is_asked_for() -> None:
+    line = Line(SLACK * 2, 0.0)
+    sent = line.permits.before("POST", URL, BODY)
+    assert sent is not None
+    assert line.asked == [1, 2]
+    assert line.withdrawn == [1]
+    assert sent.number == 2
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_a_refused_request_gives_its_permit_back_and_used_no_tokens(status: int) -> None:
+    line = Line(0.0)
+    sent = line.permits.before("POST", URL, BODY)
+    assert sent is not None
+    assert line.permits.after(sent, status, {}, None) is None
+    assert line.settled == [[1, "small", 1, 0, 0]]
+
+
+def test_a_request_that_was_broken_off_counts_its_question() -> None:
+    line = Line(0.0)
+    sent = line.permits.before("POST", URL, BODY)
+    assert sent is not None
+    line.permits.after(sent, None, {}, None)
+    assert line.settled == [[1, "small", 1, QUESTION, 0]]
+
+
+def test_what_a_lost_worker_had_reserved_counts_as_used_and_stops_nobody() -> None:
+    rates = Rates(max_tokens=100, prices={"small": Price(1.0, 1.0)})
+    authority = Authority(rates, lambda: None)
+    granted: list[int] = []
+    authority.attach(1, lambda numbers, at: granted.extend(numbers))
+    authority.attach(2, lambda numbers, at: granted.extend(numbers))
+    try:
+        authority.ask(1, 11, Need("small", 10, 50))
+        authority.ask(2, 22, Need("small", 10, 30))
+        deadline = time.monotonic() + 30
+        while granted != [11, 22] and time.monotonic() < deadline:
+            if granted == [11]:
+                # The second does not fit beside what the first may still use.
+                authority.lose(1)
+            time.sleep(0.01)
+        assert granted == [11, 22]
+        used = authority.take_usage()
+        assert (used.requests, used.input_tokens, used.output_tokens) == (1, 10, 50)
+    finally:
+        authority.close()
