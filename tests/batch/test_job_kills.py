@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +348,108 @@ def test_outcomes_are_kept_within_a_second(tmp_path: Path, monkeypatch: pytest.M
     journal.commit_if_due()
     assert journal.unsaved == 0
     journal.close()
+
+
+def test_rows_are_kept_before_workers_are_waited_for(place: Place) -> None:
+    place.numbered(3)
+    kept: list[set[int]] = []
+
+    class Slow(FakeExecutor):
+        def close(self, seconds: float) -> None:
+            kept.append(kept_rows(place))
+            super().close(seconds)
+
+    place.run(answer_to, Slow)
+    assert kept == [{0, 1, 2}]
+
+
+def test_a_commit_that_fails_at_its_end_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Disturbed(sqlite3.Connection):
+        is_disturbed = False
+
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if statement == "COMMIT" and self.is_disturbed:
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(statement, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Disturbed))
+    with contextlib.closing(journal_module.Journal(str(tmp_path / "j"))) as journal:
+        journal.add(Row(0, b"1", b"d" * 16, "f", 1), Outcome(0, DONE, b"1"), 1)
+        Disturbed.is_disturbed = True
+        with pytest.raises(sqlite3.Error, match="disk I/O error"):
+            journal.commit()
+        Disturbed.is_disturbed = False
+        journal.commit()
+        assert list(journal.results()) == [b"1"]
+
+
+# What a power cut may take.
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def note(*args: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", note)
+    with contextlib.closing(journal_module.Journal(str(tmp_path / "j"))):
+        full = 2
+        assert opened[-1].execute("PRAGMA synchronous").fetchone() == (full,)
+
+
+class Disk:
+    """Notes what is flushed to the disk, and what of that which gets its name was not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.unsafe: list[str] = []
+        self.calls: list[tuple[str, Any]] = []
+        self._sizes: dict[int, int] = {}
+        self._fsync, self._replace = os.fsync, os.replace
+        monkeypatch.setattr(os, "fsync", self._note_flush)
+        monkeypatch.setattr(os, "replace", self._note_name)
+
+    def is_flushed_after(self, path: Path) -> bool:
+        """Whether the folder is flushed as soon as the path has its name."""
+        named = self.calls.index(("name", str(path)))
+        return self.calls[named + 1 : named + 2] == [("flush", path.parent.stat().st_ino)]
+
+    def _note_flush(self, file: int) -> None:
+        self._fsync(file)
+        found = os.fstat(file)
+        self._sizes[found.st_ino] = found.st_size
+        self.calls.append(("flush", found.st_ino))
+
+    def _note_name(self, source: str, target: str) -> None:
+        for path in (Path(source), *Path(source).rglob("*")):
+            found = path.stat()
+            if self._sizes.get(found.st_ino) != found.st_size:
+                self.unsafe.append(str(path))
+        self._replace(source, target)
+        self.calls.append(("name", target))
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet", "parts/"])
+def test_what_gets_its_name_is_safe_on_the_disk(
+    place: Place, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if "parquet" in name:
+        pytest.importorskip("pyarrow")
+    lines = b"".join(b'{"id":%d}\n' % number for number in range(10))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    output = f"{place.folder}/{name}"
+    disk = Disk(monkeypatch)
+    assert place.run(answer_to, inputs=("-",), output=output, attempts=1).code == 3
+    journal = Options(str(place.script), output=output).journal_path
+    assert journal is not None
+    # That SQLite flushes is not seen here.
+    assert disk.unsafe == [f"{journal}.new"]
+    for path in (output.rstrip("/"), journal, f"{journal}.input"):
+        assert disk.is_flushed_after(Path(path)), path
 
 
 # A full disk.

@@ -116,6 +116,18 @@ def test_when_results_end_in_an_error_what_was_there_stays(tmp_path: Path) -> No
     assert os.listdir(tmp_path) == ["o.jsonl"]
 
 
+def test_an_output_is_known_before_it_has_its_name(tmp_path: Path) -> None:
+    output = Output(str(tmp_path / "o.jsonl"))
+    marks = []
+
+    def note(mark: list[int]) -> None:
+        assert output.mark() is None
+        marks.append(mark)
+
+    output.assemble(lambda: iter([b"1"]), note)
+    assert marks == [output.mark()]
+
+
 def test_what_an_assembly_left_behind_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "parts.replaced"
     folder.mkdir()

@@ -136,6 +136,14 @@ def test_a_budget_of_tokens_is_never_exceeded_where_requests_say_their_most(
         assert "the budget is used up" in pace.spent
 
 
+@pytest.mark.parametrize(("budget", "sent"), [(44, 2), (45, 3), (46, 3)])
+def test_a_request_is_sent_if_the_budget_has_room_for_all_that_it_may_use(
+    budget: int, sent: int
+) -> None:
+    pace = Pace(Rates(max_tokens=budget), 0.0)
+    assert len(grants(pace, [(0.0, ONE)] * 10, 10)) == sent
+
+
 def test_a_budget_counts_what_former_runs_have_used() -> None:
     pace = Pace(Rates(max_tokens=1000), 0.0, used_tokens=990)
     pace.ask((1, 1), ONE)
@@ -156,6 +164,15 @@ def test_a_budget_of_cost_stops_before_it_is_exceeded() -> None:
     assert len(grants(pace, [(0.0, ONE)] * 10, 10)) == 3
     assert pace.totals.cost == pytest.approx(3 * cost)
     assert pace.spent is not None
+
+
+def test_what_an_answer_did_not_use_is_there_for_the_next() -> None:
+    most = PRICES["small"].of(10, 100)
+    pace = Pace(Rates(max_cost=1.5 * most, prices=PRICES), 0.0)
+    for number in range(10):
+        pace.ask((1, number), Need("small", 10, 100))
+        assert pace.due(0.0)[0] == [(1, number)]
+        pace.settle((1, number), "small", 1, 0, 0, 0.0)
 
 
 def test_a_model_without_a_price_is_named() -> None:

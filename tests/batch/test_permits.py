@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from luaopenai.batch.authority import Authority
+from luaopenai.batch.exchange import Usage
 from luaopenai.batch.pace import SLACK, Need, Price, Rates
-from luaopenai.batch.permits import Permits
-from support.waiting import eventually
+from luaopenai.batch.permits import Permits, RunIsOverError
+from luaopenai.client.cancel import Call, Cancelled
+from support.waiting import GENEROUS, eventually
 
 URL = "http://127.0.0.1:1/v1/chat/completions"
 BODY = b'{"model":"small","max_tokens":5,"messages":[]}'
 QUESTION = len(BODY) // 4
+ONE = Need("small", 10, 5)
 
 
 class Line:
@@ -48,6 +52,55 @@ def test_a_permit_that_is_too_old_is_given_back_and_another_is_asked_for() -> No
     assert sent.number == 2
 
 
+def test_nothing_is_sent_once_the_run_is_over() -> None:
+    line = Line(0.0)
+    line.permits.end()
+    with pytest.raises(RunIsOverError):
+        line.permits.before("POST", URL, BODY)
+    assert line.withdrawn == line.asked
+
+
+class Waiting:
+    """A thread whose request waits for a permit that nobody gives."""
+
+    def __init__(self) -> None:
+        self.call = Call()
+        self.withdrawn: list[int] = []
+        self.failures: list[type[BaseException]] = []
+        asked = threading.Event()
+        self.permits = Permits(
+            lambda number, need: asked.set(),
+            self.withdrawn.append,
+            lambda status, headers: None,
+            lambda used: None,
+            is_limited=True,
+            names_models=True,
+        )
+        threading.Thread(target=self._wait, daemon=True).start()
+        assert asked.wait(GENEROUS)
+
+    def _wait(self) -> None:
+        try:
+            with self.call:
+                self.permits.before("POST", URL, BODY)
+        except BaseException as error:
+            self.failures.append(type(error))
+
+
+def test_a_request_that_waits_for_its_permit_ends_with_the_run() -> None:
+    waiting = Waiting()
+    waiting.permits.end()
+    eventually(lambda: waiting.failures == [RunIsOverError])
+    assert waiting.withdrawn == [1]
+
+
+def test_a_request_that_waits_for_its_permit_can_be_cancelled() -> None:
+    waiting = Waiting()
+    waiting.call.cancel()
+    eventually(lambda: waiting.failures == [Cancelled])
+    assert waiting.withdrawn == [1]
+
+
 @pytest.mark.parametrize("status", [400, 429, 500])
 def test_a_refused_request_gives_its_permit_back_and_used_no_tokens(status: int) -> None:
     line = Line(0.0)
@@ -63,6 +116,48 @@ def test_a_request_that_was_broken_off_counts_its_question() -> None:
     assert sent is not None
     line.permits.after(sent, None, {}, None)
     assert line.settled == [[1, "small", 1, QUESTION, 0]]
+
+
+def test_a_request_that_waits_for_room_goes_when_another_has_used_less() -> None:
+    authority = Authority(Rates(max_tokens=100), lambda: None)
+    granted: list[int] = []
+    authority.attach(1, lambda numbers, at: granted.extend(numbers))
+    try:
+        for number in (11, 12):
+            authority.ask(1, number, Need("small", 10, 50))
+        eventually(lambda: granted == [11])
+        authority.book(1, [[11, "small", 1, 10, 5]])
+        eventually(lambda: granted == [11, 12])
+    finally:
+        authority.close()
+
+
+def test_a_lost_worker_is_told_nothing_more() -> None:
+    authority = Authority(Rates(max_tokens=100), lambda: None)
+    granted: list[int] = []
+    for worker in (1, 2):
+        authority.attach(worker, lambda numbers, at: granted.extend(numbers))
+    authority.lose(1)
+    try:
+        authority.ask(1, 11, ONE)
+        authority.ask(2, 22, ONE)
+        eventually(lambda: 22 in granted)
+        assert granted == [22]
+    finally:
+        authority.close()
+
+
+def test_what_former_runs_have_cost_counts_towards_the_budget() -> None:
+    authority = Authority(
+        Rates(max_cost=1.0, prices={"small": Price(1.0, 1.0)}), on_change=lambda: None
+    )
+    authority.start_from(Usage(1, 1, 1, 1.0))
+    try:
+        authority.ask(1, 1, Need("small", 10, 50))
+        eventually(lambda: authority.spent)
+        assert "1 of 1 in cost" in str(authority.spent)
+    finally:
+        authority.close()
 
 
 def test_what_a_lost_worker_had_reserved_counts_as_used() -> None:

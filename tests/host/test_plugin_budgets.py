@@ -17,7 +17,7 @@ from werkzeug import Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 from luaopenai.host.broker import BASE_URL, Broker, Stop, Totals
-from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, reported_tokens
+from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, hold_to, reported_tokens
 from support.crowd_server import CrowdServer
 from support.fault_server import (
     CHUNKED_STREAM,
@@ -87,6 +87,13 @@ def reply(text: str) -> dict[str, Any]:
 )
 def test_a_payload_says_how_much_the_model_may_write(payload: Any, tokens: int) -> None:
     assert asked_tokens(payload) == tokens
+
+
+@pytest.mark.parametrize(("most", "held"), [(10, 10), (11, 11), (12, 11)])
+def test_a_payload_is_held_to_what_is_left_to_the_token(most: int, held: int) -> None:
+    payload = {"max_tokens": 11}
+    hold_to(payload, most)
+    assert payload == {"max_tokens": held}
 
 
 @pytest.mark.parametrize(
