@@ -112,7 +112,9 @@ class Authority:
         self._usage += Usage(requests, input_tokens, output_tokens, cost)
 
     def _wake(self) -> None:
-        """Has the thread look again; without limits there is nothing to look at."""
+        """Has the thread look again; without limits, and so without budgets, there is nothing to
+        look at.
+        """
         if self._pace.is_limited:
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -123,9 +125,6 @@ class Authority:
             if not self._told_limited:
                 self._told_limited = True
                 self._on_change()
-        if self._pace.spent is not None and not self._told_spent:
-            self._told_spent = True
-            self._on_change()
 
     def _serve(self) -> None:
         while True:
