@@ -168,6 +168,15 @@ def test_rows_may_be_python_values(tmp_path: Path) -> None:
     assert "row:1 is another row" in (summary.reason or "")
 
 
+def test_fewer_python_values_than_were_finished_are_noticed(tmp_path: Path) -> None:
+    options = Options("", output=str(tmp_path / "o.jsonl"))
+    executor = FakeExecutor(lambda value: value)
+    assert Job(options, lambda _: executor, iter(range(30))).run().code == 0
+    summary = Job(options, lambda _: executor, iter(range(20))).run()
+    assert summary.code == 1
+    assert "there are fewer rows" in (summary.reason or "")
+
+
 def test_a_dry_run_does_the_first_rows_and_leaves_nothing(place: Place) -> None:
     place.numbered(100)
     before = set(os.listdir(place.folder))
@@ -579,6 +588,13 @@ def test_changed_arguments_stop_too(place: Place) -> None:
         place.run(args=("b",))
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_another_key_stops_whether_or_not_changes_are_kept(place: Place, keep: bool) -> None:
+    half_done(place)
+    with pytest.raises(BatchError, match="was begun with no --key, this is with --key id"):
+        place.run(key="id", keep=keep)
+
+
 def test_restart_begins_anew(place: Place) -> None:
     half_done(place)
     place.script.write_text("return function(row) return 1 end")
@@ -667,6 +683,15 @@ def test_an_edit_that_keeps_size_and_time_is_found_by_the_rows(place: Place) -> 
 # Outputs and journals that are there.
 
 
+def test_what_a_job_writes_is_no_input_of_it(place: Place) -> None:
+    place.numbered(5)
+    for _ in range(2):
+        assert place.run(failing(3), inputs=(f"{place.folder}/*.jsonl",)).code == 3
+        assert place.results() == [{"id": number} for number in (0, 1, 2, 4)]
+    with pytest.raises(BatchError, match="is input and output at once"):
+        place.run(inputs=(str(place.output),))
+
+
 def test_an_output_of_somebody_else_is_refused(place: Place) -> None:
     place.numbered(5)
     place.output.write_text("precious")
@@ -687,6 +712,24 @@ def test_an_output_that_was_edited_is_not_replaced(place: Place) -> None:
     with pytest.raises(BatchError, match="not as this job wrote it"):
         place.run(retry_failed=True)
     assert place.output.read_text() == "edited"
+
+
+def test_an_output_that_could_not_be_replaced_is_replaced_by_the_next_run(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.numbered(5)
+    assert place.run().code == 0
+    place.numbered(6)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert place.run(keep=True).code == 1
+    assert len(place.results()) == 5
+    assert place.run(keep=True).code == 0
+    assert len(place.results()) == 6
 
 
 def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(

@@ -25,7 +25,7 @@ import pytest
 
 from luaopenai.batch import journal as journal_module
 from luaopenai.batch import outputs
-from luaopenai.batch.exchange import DONE, Outcome, Row
+from luaopenai.batch.exchange import DONE, Outcome, Row, Usage
 from luaopenai.batch.options import BatchError, Options
 from support import fake_executor
 from support.children import child
@@ -307,6 +307,17 @@ def test_a_journal_with_fewer_rows_than_it_tells_of_is_damaged(place: Place) -> 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+def test_a_damaged_row_is_not_taken_over_to_a_changed_input(place: Place) -> None:
+    place.numbered(5)
+    place.run()
+    with contextlib.closing(sqlite3.connect(f"{place.output}.journal")) as db:
+        db.execute("UPDATE rows SET text = ? WHERE number = 3", (b'{"id": 9}',))
+        db.commit()
+    place.numbered(5, first=1)
+    with pytest.raises(BatchError, match=r"is damaged \(row 3 is not as it was written\)"):
+        place.run(keep=True)
+
+
 def test_what_found_no_room_is_kept_once_there_is_some(tmp_path: Path) -> None:
     code = f"""
 import resource, signal, sqlite3
@@ -361,6 +372,15 @@ def test_rows_are_kept_before_workers_are_waited_for(place: Place) -> None:
 
     place.run(answer_to, Slow)
     assert kept == [{0, 1, 2}]
+
+
+def test_what_was_used_is_kept_although_no_row_was_finished(tmp_path: Path) -> None:
+    path = str(tmp_path / "j")
+    with contextlib.closing(journal_module.Journal(path)) as journal:
+        journal.use(Usage(1, 10, 5, 0.25))
+        journal.commit()
+    with contextlib.closing(journal_module.Journal(path)) as journal:
+        assert journal.usage == Usage(1, 10, 5, 0.25)
 
 
 def test_a_commit_that_fails_at_its_end_is_made_again(

@@ -148,6 +148,20 @@ def test_an_output_that_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
         Output(str(tmp_path), "jsonl")
 
 
+def test_when_failures_end_in_an_error_the_former_ones_stay(tmp_path: Path) -> None:
+    path = tmp_path / "o.failed.jsonl"
+    path.write_text("before")
+
+    def broken() -> Iterator[dict[str, Any]]:
+        yield {}
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_failures(str(path), broken())
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["o.failed.jsonl"]
+
+
 def test_a_file_of_failures_is_removed_when_there_are_none(tmp_path: Path) -> None:
     path = tmp_path / "o.failed.jsonl"
     assert write_failures(str(path), [{"error": "half \ud83d"}]) == 1

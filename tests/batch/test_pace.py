@@ -96,6 +96,15 @@ def test_no_minute_has_more_tokens_than_the_rate_and_one_request(
         assert sum(within) <= 3000 + max(within)
 
 
+def test_a_question_takes_tokens_of_the_rate_before_its_answer_is_there() -> None:
+    pace = Pace(Rates(tpm=6000), 0.0)
+    for number in (1, 2):
+        pace.ask((1, number), Need("small", 300, 1))
+    granted, at = pace.due(0.0)
+    assert granted == [(1, 1)]
+    assert at is not None
+
+
 def test_permits_come_in_the_order_in_which_they_were_asked_for() -> None:
     pace = Pace(Rates(rpm=60), 0.0)
     for number in range(5):

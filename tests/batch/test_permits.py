@@ -7,13 +7,16 @@ import time
 from typing import Any
 
 import pytest
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NewConnectionError, ProtocolError
 
 from luaopenai.batch.authority import Authority
 from luaopenai.batch.exchange import Usage
 from luaopenai.batch.pace import SLACK, Need, Price, Rates
 from luaopenai.batch.permits import Permits, RunIsOverError
 from luaopenai.client.cancel import Call, Cancelled
-from support.waiting import GENEROUS, eventually
+from luaopenai.client.connections import KeptConnectionLostError
+from support.waiting import GENEROUS, eventually, waiting_threads
 
 URL = "http://127.0.0.1:1/v1/chat/completions"
 BODY = b'{"model":"small","max_tokens":5,"messages":[]}'
@@ -58,6 +61,80 @@ def test_nothing_is_sent_once_the_run_is_over() -> None:
     with pytest.raises(RunIsOverError):
         line.permits.before("POST", URL, BODY)
     assert line.withdrawn == line.asked
+
+
+@pytest.mark.parametrize(
+    ("failure", "tokens"),
+    [
+        (ProtocolError("cut off"), QUESTION),
+        (NewConnectionError(HTTPConnection("127.0.0.1", 1), "refused"), 0),
+        (KeptConnectionLostError(), 0),
+    ],
+)
+def test_a_request_without_an_answer_counts_its_question_where_a_server_may_have_it(
+    failure: Exception, tokens: int
+) -> None:
+    line = Line(0.0)
+    sent = line.permits.before("POST", URL, BODY)
+    assert sent is not None
+    line.permits.after(sent, None, {}, failure)
+    assert line.settled == [[1, "small", 1, tokens, 0]]
+
+
+EVENT = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
+STREAM = "text/event-stream"
+JSON = "application/json"
+TOLD = b'"usage":{"prompt_tokens":7,"completion_tokens":9}'
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "pieces", "used"),
+    [
+        ("chat/completions", JSON, [b"{" + TOLD[:9], TOLD[9:] + b"}"], [7, 9]),
+        ("chat/completions", JSON, [b"x" * 400], [QUESTION, 100]),
+        ("chat/completions", STREAM, [EVENT] * 3, [QUESTION, 3]),
+        ("chat/completions", STREAM, [b"data: {" + TOLD + b"}\n\n"], [7, 9]),
+        ("chat/completions", STREAM, [EVENT * 1000] * 3 + [b"data: {" + TOLD + b"}"], [7, 9]),
+        ("chat/completions", JSON, [b'{"usage":{"total_tokens":1},' + TOLD + b"}"], [7, 9]),
+        ("chat/completions", JSON, [b"{" + TOLD + b',"usage":{}}'], [7, 9]),
+        ("embeddings", JSON, [b"x" * 400], [QUESTION, 0]),
+        ("files", JSON, [b"x" * 400], [0, 0]),
+    ],
+)
+def test_an_answer_counts_what_it_tells_last_or_else_what_is_seen_of_it(
+    path: str, kind: str, pieces: list[bytes], used: list[int]
+) -> None:
+    line = Line(0.0)
+    sent = line.permits.before("POST", f"http://127.0.0.1:1/v1/{path}", BODY)
+    assert sent is not None
+    observe = line.permits.after(sent, 200, {"content-type": kind}, None)
+    assert observe is not None
+    for piece in pieces:
+        observe(piece)
+    assert not line.settled
+    observe(b"")
+    assert line.settled == [[1, "small", 1, *used]]
+
+
+def test_what_requests_without_permits_have_used_is_told_once() -> None:
+    line = Line()
+    line.permits.is_limited = False
+    for _ in range(2):
+        sent = line.permits.before("POST", URL, BODY)
+        assert sent is not None
+        observe = line.permits.after(sent, 200, {}, None)
+        assert observe is not None
+        observe(b"{" + TOLD + b"}")
+        observe(b"")
+    assert line.permits.take_used() == [[None, "small", 2, 14, 18]]
+    assert line.permits.take_used() == []
+    assert not line.settled
+
+
+def test_what_is_no_post_needs_no_permit() -> None:
+    line = Line()
+    assert line.permits.before("GET", "http://127.0.0.1:1/v1/models", None) is None
+    assert not line.asked
 
 
 class Waiting:
@@ -132,6 +209,21 @@ def test_a_request_that_waits_for_room_goes_when_another_has_used_less() -> None
         authority.close()
 
 
+def test_a_request_that_was_withdrawn_makes_room_and_counts_nothing() -> None:
+    authority = Authority(Rates(max_tokens=100), lambda: None)
+    granted: list[int] = []
+    authority.attach(1, lambda numbers, at: granted.extend(numbers))
+    try:
+        for number in (11, 12):
+            authority.ask(1, number, Need("small", 10, 50))
+        eventually(lambda: granted == [11])
+        authority.book(1, [[11, None, 0, 0, 0]])
+        eventually(lambda: granted == [11, 12])
+        assert authority.take_usage() == Usage()
+    finally:
+        authority.close()
+
+
 def test_a_lost_worker_is_told_nothing_more() -> None:
     authority = Authority(Rates(max_tokens=100), lambda: None)
     granted: list[int] = []
@@ -160,6 +252,40 @@ def test_what_former_runs_have_cost_counts_towards_the_budget() -> None:
         authority.close()
 
 
+def test_a_budget_that_is_used_up_is_told_once() -> None:
+    told = threading.Semaphore(0)
+    authority = Authority(Rates(max_tokens=10), told.release)
+    try:
+        authority.ask(1, 11, Need("small", 10, 50))
+        assert told.acquire(timeout=GENEROUS)
+        authority.book(1, [[None, "small", 1, 10, 5]])
+        assert authority.spent is not None
+    finally:
+        authority.close()
+    assert not told.acquire(blocking=False)
+
+
+def test_a_refusal_is_told_to_a_run_without_limits() -> None:
+    told = threading.Semaphore(0)
+    authority = Authority(Rates(), told.release)
+    try:
+        authority.report(200, {})
+        assert not told.acquire(blocking=False)
+        authority.report(429, {})
+        assert told.acquire(blocking=False)
+        assert authority.is_limited
+    finally:
+        authority.close()
+
+
+def test_the_thread_ends_with_the_run() -> None:
+    authority = Authority(Rates(max_tokens=10), lambda: None)
+    authority.book(1, [])
+    assert "luaopenai-pace" in waiting_threads()
+    authority.close()
+    eventually(lambda: "luaopenai-pace" not in waiting_threads())
+
+
 def test_what_a_lost_worker_had_reserved_counts_as_used() -> None:
     rates = Rates(max_tokens=100, prices={"small": Price(1.0, 1.0)})
     authority = Authority(rates, lambda: None)
@@ -170,6 +296,7 @@ def test_what_a_lost_worker_had_reserved_counts_as_used() -> None:
         eventually(lambda: granted == [11])
         authority.lose(1)
         used = authority.take_usage()
-        assert (used.requests, used.input_tokens, used.output_tokens) == (1, 10, 50)
+        assert used == Usage(1, 10, 50, Price(1.0, 1.0).of(10, 50))
+        assert authority.take_usage() == Usage()
     finally:
         authority.close()

@@ -17,7 +17,14 @@ from werkzeug import Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
 from luaopenai.host.broker import BASE_URL, Broker, Stop, Totals
-from luaopenai.host.tokens import LONGEST_ANSWER, TokenCount, asked_tokens, hold_to, reported_tokens
+from luaopenai.host.tokens import (
+    LONGEST_ANSWER,
+    TokenCount,
+    asked_tokens,
+    hold_to,
+    reported_tokens,
+    told_parts,
+)
 from support.crowd_server import CrowdServer
 from support.fault_server import (
     CHUNKED_STREAM,
@@ -117,6 +124,22 @@ def test_a_payload_is_held_to_what_is_left_to_the_token(most: int, held: int) ->
 )
 def test_an_answer_says_what_it_has_cost(event: Any, tokens: int | None) -> None:
     assert reported_tokens(event) == tokens
+
+
+@pytest.mark.parametrize(
+    ("usage", "parts"),
+    [
+        ({"prompt_tokens": 4, "completion_tokens": 5}, (4, 5)),
+        ({"input_tokens": 4, "output_tokens": 5, "total_tokens": 9}, (4, 5)),
+        ({"prompt_tokens": 4, "completion_tokens": 5, "total_tokens": 12}, (4, 8)),
+        ({"total_tokens": 12}, (0, 12)),
+        ({"cost": 3}, None),
+    ],
+)
+def test_tokens_of_a_total_that_are_no_question_are_the_answers(
+    usage: Any, parts: tuple[int, int] | None
+) -> None:
+    assert told_parts(usage) == parts
 
 
 json_values = st.recursive(

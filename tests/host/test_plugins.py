@@ -552,6 +552,7 @@ def test_a_plugin_asks_for_a_lists_pages(
     ("query", "text"),
     [
         ("key=x", "'key' is not for plugins; a query may have after, limit, order"),
+        ("key=", "'key' is not for plugins; a query may have after, limit, order"),
         ("After=x", "'After' is not for plugins; a query may have after, limit, order"),
         ("after=" + "x" * 5000, "a plugin's query is at most 4096 bytes long"),
     ],
@@ -564,6 +565,16 @@ def test_a_plugins_query_has_nothing_but_what_pages_take(
         plugin.call("run", f"/models?{query}")
     assert caught.value.message == f"GET /models: {text}"
     assert not httpserver.log
+
+
+@pytest.mark.parametrize("query", ["limit=1", "key=x"])
+def test_a_plugins_query_is_not_sent_where_there_are_no_pages(
+    load: Load, client: OpenAI, httpserver: HTTPServer, query: str
+) -> None:
+    httpserver.expect_request("/v1/embeddings").respond_with_json({"data": []})
+    code = "return (require('openai').new():request('POST', ..., { input = 'x' }))"
+    assert load(body(code), client=client).call("run", f"/embeddings?{query}") == 200
+    assert not httpserver.log[0][0].query_string
 
 
 @pytest.mark.parametrize("query", ["limit=1;x=2", "limit=1#x", "limit=1%26x%3D2", "limit=1+x"])
