@@ -307,6 +307,45 @@ def test_a_journal_with_fewer_rows_than_it_tells_of_is_damaged(place: Place) -> 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda journal: list(journal.finished()),
+        lambda journal: list(journal.results()),
+        lambda journal: journal.outcome(0),
+    ],
+)
+def test_a_damaged_row_is_given_to_nobody(
+    tmp_path: Path, read: Callable[[journal_module.Journal], object]
+) -> None:
+    path = str(tmp_path / "j")
+    with contextlib.closing(journal_module.Journal(path)) as journal:
+        journal.add(Row(0, b"1", b"d" * 16, "f", 1), Outcome(0, DONE, b"1"), 1)
+        journal.commit()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE rows SET text = ?", (b"2",))
+        db.commit()
+    with (
+        contextlib.closing(journal_module.Journal(path)) as journal,
+        pytest.raises(BatchError, match="row 0 is not as it was written"),
+    ):
+        read(journal)
+
+
+def test_a_journal_with_a_damaged_page_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal_module.Journal(str(path)).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        [size] = db.execute("PRAGMA page_size").fetchone()
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'failures'"
+        [page] = db.execute(query).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    with pytest.raises(BatchError, match="is damaged"):
+        journal_module.Journal(str(path))
+
+
 def test_a_damaged_row_is_not_taken_over_to_a_changed_input(place: Place) -> None:
     place.numbered(5)
     place.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luaopenai.batch.pace import (
@@ -175,6 +175,24 @@ def test_a_budget_of_cost_stops_before_it_is_exceeded() -> None:
     assert pace.spent is not None
 
 
+def test_a_budget_that_is_reached_stops_the_run_while_others_are_under_way() -> None:
+    pace = Pace(Rates(max_tokens=30), 0.0)
+    for number in (1, 2):
+        pace.ask((1, number), ONE)
+    assert len(pace.due(0.0)[0]) == 2
+    pace.settle((1, 1), "small", 1, 10, 20, 0.0)
+    assert pace.spent is not None
+
+
+def test_nothing_smaller_is_sent_once_the_budget_is_used_up() -> None:
+    pace = Pace(Rates(max_tokens=30), 0.0)
+    pace.ask((1, 1), Need("small", 10, 50))
+    assert pace.due(0.0)[0] == []
+    pace.withdraw((1, 1))
+    pace.ask((1, 2), ONE)
+    assert pace.due(0.0) == ([], None)
+
+
 def test_what_an_answer_did_not_use_is_there_for_the_next() -> None:
     most = PRICES["small"].of(10, 100)
     pace = Pace(Rates(max_cost=1.5 * most, prices=PRICES), 0.0)
@@ -255,6 +273,31 @@ def test_refusals_without_a_time_are_waited_for_longer_each_time() -> None:
     assert holds == [0.5, 1.0, 2.0, 4.0]
 
 
+def test_a_longer_time_that_a_server_tells_meanwhile_holds_too() -> None:
+    pace = Pace(Rates(), 0.0)
+    pace.report(429, {"retry-after": "5"}, 0.0)
+    pace.report(429, {"retry-after": "20"}, 1.0)
+    assert pace.backoff.hold_until == 21.0
+
+
+def test_after_a_success_the_next_refusal_is_waited_for_as_the_first() -> None:
+    pace = Pace(Rates(), 0.0)
+    pace.report(429, {}, 0.0)
+    pace.report(429, {}, 10.0)
+    pace.report(200, {}, 20.0)
+    pace.report(429, {}, 30.0)
+    assert pace.backoff.hold_until == 30.5
+
+
+@pytest.mark.parametrize(("headers", "until"), [({}, -math.inf), ({"retry-after": "20"}, 21.0)])
+def test_an_overloaded_server_holds_requests_where_it_tells_a_time(
+    headers: dict[str, str], until: float
+) -> None:
+    pace = Pace(Rates(), 0.0)
+    pace.report(503, headers, 1.0)
+    assert pace.backoff.hold_until == until
+
+
 def test_a_server_that_has_nothing_left_is_waited_for() -> None:
     pace = Pace(Rates(), 0.0)
     told = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}
@@ -284,6 +327,14 @@ _HEADERS = st.sampled_from(
 )
 
 
+def test_a_server_holds_a_run_for_ten_minutes_at_most() -> None:
+    pace = Pace(Rates(), 0.0)
+    pace.report(429, {"retry-after": "3600"}, 0.0)
+    assert pace.backoff.hold_until == 600.0
+
+
+# The first text of a machine makes Hypothesis write a table of all characters.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_HEADERS, st.text() | st.floats().map(str)), st.integers(100, 599))
 def test_no_header_makes_a_run_wait_longer_than_ten_minutes(
     headers: dict[str, str], status: int

@@ -12,7 +12,7 @@ from urllib3.exceptions import NewConnectionError, ProtocolError
 
 from luaopenai.batch.authority import Authority
 from luaopenai.batch.exchange import Usage
-from luaopenai.batch.pace import SLACK, Need, Price, Rates
+from luaopenai.batch.pace import SLACK, Need, Price, Rates, is_worth_telling
 from luaopenai.batch.permits import Permits, RunIsOverError
 from luaopenai.client.cancel import Call, Cancelled
 from luaopenai.client.connections import KeptConnectionLostError
@@ -94,7 +94,7 @@ TOLD = b'"usage":{"prompt_tokens":7,"completion_tokens":9}'
         ("chat/completions", JSON, [b"x" * 400], [QUESTION, 100]),
         ("chat/completions", STREAM, [EVENT] * 3, [QUESTION, 3]),
         ("chat/completions", STREAM, [b"data: {" + TOLD + b"}\n\n"], [7, 9]),
-        ("chat/completions", STREAM, [EVENT * 1000] * 3 + [b"data: {" + TOLD + b"}"], [7, 9]),
+        ("chat/completions", STREAM, [EVENT * 2000] * 3 + [b"data: {" + TOLD + b"}"], [7, 9]),
         ("chat/completions", JSON, [b'{"usage":{"total_tokens":1},' + TOLD + b"}"], [7, 9]),
         ("chat/completions", JSON, [b"{" + TOLD + b',"usage":{}}'], [7, 9]),
         ("embeddings", JSON, [b"x" * 400], [QUESTION, 0]),
@@ -114,6 +114,7 @@ def test_an_answer_counts_what_it_tells_last_or_else_what_is_seen_of_it(
     assert not line.settled
     observe(b"")
     assert line.settled == [[1, "small", 1, *used]]
+    assert line.permits.take_used() == []
 
 
 def test_what_requests_without_permits_have_used_is_told_once() -> None:
@@ -129,6 +130,22 @@ def test_what_requests_without_permits_have_used_is_told_once() -> None:
     assert line.permits.take_used() == [[None, "small", 2, 14, 18]]
     assert line.permits.take_used() == []
     assert not line.settled
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_told"),
+    [
+        ({"x-ratelimit-remaining-tokens": "0"}, True),
+        ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-limit-tokens": "100"}, True),
+        ({"x-ratelimit-remaining-tokens": "10", "x-ratelimit-limit-tokens": "100"}, False),
+        ({"x-ratelimit-remaining-tokens": "1"}, False),
+        ({}, False),
+    ],
+)
+def test_an_answer_is_told_where_a_server_has_little_left(
+    headers: dict[str, str], is_told: bool
+) -> None:
+    assert is_worth_telling(200, headers) == is_told
 
 
 def test_what_is_no_post_needs_no_permit() -> None:
