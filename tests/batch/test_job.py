@@ -518,6 +518,16 @@ def test_a_bad_row_stops_the_run_until_it_is_to_be_skipped(place: Place) -> None
     ]
 
 
+@pytest.mark.parametrize("lines", ["{{\n0\n1\n", "0\n{{\n1\n", "0\n1\n{{\n"])
+def test_a_bad_row_that_was_mended_is_no_failure_any_more(place: Place, lines: str) -> None:
+    place.input.write_text(lines)
+    assert place.run(on_bad_row="skip").counts.bad == 1
+    assert len(place.failures()) == 1
+    place.input.write_text(lines.replace("{{", "2"))
+    assert place.run(keep=True).code == 0
+    assert not os.path.exists(f"{place.output}.failed.jsonl")
+
+
 def test_two_rows_of_one_key_are_named(place: Place) -> None:
     place.rows({"id": "a"}, {"id": "b"}, {"id": "a", "x": 1})
     summary = place.run(key="id")

@@ -256,6 +256,10 @@ class Journal:
         """Keeps that an input row could not be read."""
         self._write("INSERT OR REPLACE INTO bad VALUES (?, ?)", (_sound(source), _sound(error)))
 
+    def forget_bad(self) -> None:
+        """Forgets which input rows could not be read: whoever reads the input adds them again."""
+        self._write("DELETE FROM bad", ())
+
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         """Writes something that is safe after the next commit."""
         if not self._db.in_transaction:
@@ -397,7 +401,6 @@ class Journal:
                 if "TABLE rows" in statement or "TABLE failures" in statement:
                     db.execute(statement)
             db.execute("DELETE FROM seen")
-            db.execute("DELETE FROM bad")
             for row in rows:
                 kept += self._move(row)
             for table in ("old", "old_rows", "old_failures"):

@@ -221,6 +221,8 @@ def _check_identity(
     rows = journal.done + journal.left_out + journal.failed
     if then is not None and rows:
         _compare(options, now, then, source, journal, rows)
+    if then is not None and then["marks"] != marks:
+        journal.forget_bad()
     if then != now:
         journal.set("job", now)
 
