@@ -511,6 +511,15 @@ def test_what_gets_its_name_is_safe_on_the_disk(
         assert disk.is_flushed_after(Path(path)), path
 
 
+def test_much_is_kept_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luaopenai.batch.journal.time.monotonic", lambda: 100.0)
+    with contextlib.closing(journal_module.Journal(str(tmp_path / "j"))) as journal:
+        text = b'"' + b"x" * journal_module.COMMIT_BYTES + b'"'
+        journal.add(Row(0, b"1", b"d" * 16, "f", 1), Outcome(0, DONE, text), 1)
+        journal.commit_if_due()
+        assert journal.unsaved == 0
+
+
 # A full disk.
 
 

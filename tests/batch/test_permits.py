@@ -94,7 +94,12 @@ TOLD = b'"usage":{"prompt_tokens":7,"completion_tokens":9}'
         ("chat/completions", JSON, [b"x" * 400], [QUESTION, 100]),
         ("chat/completions", STREAM, [EVENT] * 3, [QUESTION, 3]),
         ("chat/completions", STREAM, [b"data: {" + TOLD + b"}\n\n"], [7, 9]),
-        ("chat/completions", STREAM, [EVENT * 2000] * 3 + [b"data: {" + TOLD + b"}"], [7, 9]),
+        (
+            "chat/completions",
+            STREAM,
+            [EVENT, b":" * (1 << 16), b"\ndata: {" + TOLD + b"}"],
+            [7, 9],
+        ),
         ("chat/completions", JSON, [b'{"usage":{"total_tokens":1},' + TOLD + b"}"], [7, 9]),
         ("chat/completions", JSON, [b"{" + TOLD + b',"usage":{}}'], [7, 9]),
         ("embeddings", JSON, [b"x" * 400], [QUESTION, 0]),
