@@ -240,6 +240,17 @@ def test_an_equal_row_waits_for_no_row_that_has_changed_meanwhile(place: Place) 
     place.rows({"id": 8}, {"id": 7}, *({"id": number} for number in range(100, 140)))
     assert place.run(dedupe=True).code == 0
     assert [value["id"] for value in place.results()[:3]] == [8, 7, 100]
+    # The journal tells of as many rows as it has.
+    assert place.run(dedupe=True).code == 0
+
+
+def test_a_row_that_equals_one_of_an_earlier_run_is_not_asked(place: Place) -> None:
+    place.rows({"id": 1}, {"id": 2})
+    assert place.run(dedupe=True).code == 0
+    place.rows({"id": 1}, {"id": 2}, {"id": 1})
+    assert place.run(dedupe=True, keep=True).code == 0
+    assert place.asked == []
+    assert [value["id"] for value in place.results()] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -523,6 +523,19 @@ def test_much_is_kept_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 # A full disk.
 
 
+def test_rows_that_could_not_be_kept_are_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    place.numbered(5)
+    monkeypatch.setattr(journal_module.Journal, "commit", full)
+    summary = place.run(answer_to)
+    assert summary.code == 1
+    assert "disk is full; 5 finished rows could not be kept" in (summary.reason or "")
+
+
 def limited(size: int) -> Callable[[], None]:
     """Lets a child write no file larger than ``size``, which is as if the disk were full."""
     resource = pytest.importorskip("resource")
