@@ -21,6 +21,7 @@ from luaopenai.host.tokens import (
     LONGEST_ANSWER,
     TokenCount,
     asked_tokens,
+    check_amounts,
     hold_to,
     reported_tokens,
     told_parts,
@@ -94,6 +95,12 @@ def reply(text: str) -> dict[str, Any]:
 )
 def test_a_payload_says_how_much_the_model_may_write(payload: Any, tokens: int) -> None:
     assert asked_tokens(payload) == tokens
+
+
+@pytest.mark.parametrize("text", ["1e999", "NaN", '"10"', "true"])
+def test_an_amount_that_is_no_finite_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"payload\.max_tokens: expected a number"):
+        check_amounts({"max_tokens": json.loads(text)})
 
 
 @pytest.mark.parametrize(("most", "held"), [(10, 10), (11, 11), (12, 11)])
