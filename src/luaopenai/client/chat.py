@@ -10,6 +10,7 @@ from luaopenai.client.completions import (
     history_message,
     is_plain,
 )
+from luaopenai.client.declarations import declared, is_tool
 from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.light_typing import overload
 from luaopenai.client.messages import check_function, check_message
@@ -59,7 +60,8 @@ class ChatSession:
         self.functions = None if functions is None else list(functions)
         self.tools = None if tools is None else list(tools)
         for number, function in enumerate(self.functions or ()):
-            check_function(function, f"functions[{number}]")
+            if not is_tool(function):
+                check_function(function, f"functions[{number}]")
         self.append_message(*(messages or ()))
 
     def append_message(self, *messages: Message) -> None:
@@ -190,4 +192,5 @@ class ChatSession:
 
     def _parameters(self, opts: dict[str, Any]) -> dict[str, Any]:
         parameters = {"functions": self.functions, "tools": self.tools, **self.opts, **opts}
-        return {name: value for name, value in parameters.items() if value is not None}
+        parameters = {name: value for name, value in parameters.items() if value is not None}
+        return declared(parameters, "chat")
