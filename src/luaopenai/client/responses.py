@@ -13,11 +13,12 @@ from luaopenai.client.sse import has_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Literal
 
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI, Response
+    from luaopenai.client.runs import OnCall, Run
 
     TextCallback = Callable[["TextChunk", dict[str, Any]], object] | Callable[["TextChunk"], object]
 
@@ -107,8 +108,10 @@ class ResponsesChatSession:
         self.response_history: list[ResponseObject] = []
         self.current_response_id = previous_response_id
         self.pending_outputs: list[dict[str, Any]] = []
-        self._pending_for: object = None
-        """The conversation or response whose calls the pending outputs answer; None for any."""
+        self._place: object = previous_response_id
+        """The id of what continues from the newest response: its own, or its conversation's."""
+        self._pending_place: object = None
+        """The place whose calls the pending outputs answer; None for any."""
 
     @overload
     def send(
@@ -169,8 +172,65 @@ class ResponsesChatSession:
             return self._iterate(sent, parameters)
         whole, text = self._ask(sent, stream_callback, parameters)
         if whole is not None:
-            self._keep(whole, sent)
+            self._keep(whole, sent, parameters)
         return text if stream_callback is not None or whole is None else whole
+
+    def run(
+        self,
+        message: str | list[dict[str, Any]] | None = None,
+        stream_callback: TextCallback | None = None,
+        *,
+        tools: Iterable[Any] | None = None,
+        max_steps: int = 10,
+        limit: int = 8,
+        on_call: OnCall | None = None,
+        on_result: OnCall | None = None,
+        raise_errors: bool = False,
+        **opts: Any,
+    ) -> Run:
+        """Sends input, runs what the model calls, until it answers with text.
+
+        Whatever ends it, each call has an answer, if need be in ``pending_outputs``, which the next
+        request carries; so the session goes on.
+
+        Args:
+            message: text, or a list as ``send`` takes it; None goes on from the last response, and
+                runs those of its calls first that have no answer.
+            stream_callback: called with the pieces of each round's reply, as in ``send``.
+            tools: in place of the session's; ``Tool``s, and definitions as ``send`` takes them.
+            max_steps: how many rounds of calls are run.
+            limit: how many calls of a round run at once, in threads; with 1, one after the other
+                in the caller's.
+            on_call: called with each ``ToolCall`` before it is run, in the caller's thread; False,
+                a reason, or ``(False, reason)`` refuses it.
+            on_result: called with each ``ToolCall`` once it has its answer.
+            raise_errors: whether what a tool raises ends the run; else the model is told.
+            opts: request parameters, as in ``send``. A ``tool_choice`` that is neither ``"auto"``
+                nor ``"none"`` counts for the first request only.
+
+        Returns:
+            The run: ``text``, ``calls``, and ``str(run)``, which is the text.
+
+        Raises:
+            ToolLoopError: the model called tools for more rounds than ``max_steps``.
+            ValueError: the message is not a valid one.
+            APIError: the server refused, or its answer holds no reply.
+            APIConnectionError: no complete answer came.
+        """
+        from luaopenai.client.histories import ResponsesHistory
+        from luaopenai.client.runs import Loop, run
+
+        if tools is not None:
+            opts["tools"] = list(tools)
+        loop = Loop(
+            ResponsesHistory(self, stream_callback, opts),
+            max_steps=max_steps,
+            limit=limit,
+            on_call=on_call,
+            on_result=on_result,
+            raise_errors=raise_errors,
+        )
+        return run(loop, message)
 
     def _prepare(
         self, input: str | list[dict[str, Any]], opts: dict[str, Any]
@@ -185,7 +245,7 @@ class ResponsesChatSession:
             parameters.setdefault("previous_response_id", self.current_response_id)
         parameters = {name: value for name, value in parameters.items() if value is not None}
         parameters = declared(parameters, "responses")
-        if self.pending_outputs and self._pending_for in (None, _continued(parameters)):
+        if self.pending_outputs and self._pending_place in (None, place_of(parameters)):
             missing = self._missing(input)
             given = [{"role": "user", "content": input}] if isinstance(input, str) else input
             input = [*missing, *given] if missing else input
@@ -253,16 +313,29 @@ class ResponsesChatSession:
             self.last_response = stream.response.body
             whole, text = _finished(streamed, stream.response)
             if whole is not None:
-                self._keep(whole, input)
+                self._keep(whole, input, parameters)
             return text
 
         return ReplyStream(stream, chunks(), finish)
 
-    def _keep(self, response: ResponseObject, input: str | list[dict[str, Any]]) -> None:
+    def _keep(
+        self,
+        response: ResponseObject,
+        input: str | list[dict[str, Any]],
+        parameters: Mapping[str, Any],
+    ) -> None:
         """Continues from a response; what its input has answered is no longer pending."""
         self.pending_outputs[:] = self._missing(input)
         self.current_response_id = response["id"]
         self.response_history.append(response)
+        self._place = place_of({**parameters, "previous_response_id": response["id"]})
+
+    def _await_outputs(self, outputs: list[dict[str, Any]]) -> None:
+        """Adds what answers calls of the newest response to what is pending."""
+        if self._pending_place not in (None, self._place):
+            self.pending_outputs.clear()
+        self._pending_place = self._place
+        self.pending_outputs += outputs
 
     def _missing(self, input: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Returns the pending outputs that an input does not hold."""
@@ -293,7 +366,7 @@ def _finished(streamed: _Streamed, response: Response) -> tuple[ResponseObject |
     return found, text or found.get_output_text()
 
 
-def _continued(parameters: Mapping[str, Any]) -> object:
+def place_of(parameters: Mapping[str, Any]) -> object:
     """Returns the id of the conversation or response that a request continues."""
     conversation = parameters.get("conversation")
     if isinstance(conversation, dict):

@@ -145,7 +145,8 @@ class Tool:
             return await self.function(*args, **kwargs)
         from luaopenai.client.aio import in_thread
 
-        return await in_thread(lambda: self.function(*args, **kwargs))
+        result = await in_thread(lambda: self.function(*args, **kwargs))
+        return await result if inspect.isawaitable(result) else result
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the function as if it were no tool."""
