@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from luaopenai import tool
+from luaopenai import Tool, tool
 from luaopenai.client.signatures import read_docstring
 from support import exactly
 
@@ -483,7 +483,7 @@ def may_be_strict(function: Callable[..., Any]) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_what_a_schema_admits_is_taken(data: st.DataObject) -> None:
     function = data.draw(functions())
@@ -495,9 +495,11 @@ def test_what_a_schema_admits_is_taken(data: st.DataObject) -> None:
     if not jsonschema.Draft202012Validator(schema).is_valid(arguments):
         return
     assert made.call(arguments).keys() == function.__annotations__.keys()
+    by_schema = Tool.from_handler(dict, name="f", parameters=made.parameters, strict=is_strict)
+    assert by_schema.call(arguments).keys() <= arguments.keys()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_what_does_not_fit_is_one_line_that_says_where(data: st.DataObject) -> None:
     made = tool(data.draw(functions()))
