@@ -43,8 +43,8 @@ end
 ---@return table
 function schema.of(value, where, is_strict)
   if not schema.is_type(value) then
-    if type(value) ~= "table" or value[1] ~= nil then
-      local kind = type(value) == "table" and "a list" or type(value)
+    if type(value) ~= "table" or rawget(value, 1) ~= nil or rawget(value, "__base") then
+      local kind = type(value) ~= "table" and type(value) or rawget(value, "__base") and "a class" or "a list"
       error(("%s: expected a tableshape type or a JSON schema, got %s"):format(where, kind), 0)
     end
     return value

@@ -59,7 +59,9 @@ local function check_spec(spec)
   elseif spec.strict ~= nil and type(spec.strict) ~= "boolean" then
     fail("strict", "expected a boolean, got " .. type(spec.strict))
   end
-  json.encode(spec.description, "tool: description")
+  if spec.description and not json.is_utf8(spec.description) then
+    error(bridge.explain(spec.description, "tool: description"), 0)
+  end
 end
 
 -- Returns the schema of a tool's parameters as JSON, and as it is sent.
