@@ -69,13 +69,13 @@ local function read_parameters(spec)
   if spec.parameters == nil then
     return nil, spec.strict and json.decode(bridge.strict_schema('{"type":"object","properties":{}}', "")) or nil
   end
-  local found = schema.of(spec.parameters, "tool: parameters", spec.strict)
+  local found = schema.of(spec.parameters, "tool: parameters")
   local is_object = found.type == "object" or (found.type == nil and type(found.properties) == "table")
   if not is_object then
     local kind = type(found.type) == "string" and ('of type "%s"'):format(found.type) or "of no object"
     fail("parameters", "expected the type of an object, got one " .. kind)
   end
-  local text = json.encode(found, "tool: parameters")
+  local text = json.encode(schema.of(spec.parameters, "tool: parameters", true), "tool: parameters")
   return text, spec.strict and json.decode(bridge.strict_schema(text, "tool: parameters")) or found
 end
 
