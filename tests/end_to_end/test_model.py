@@ -138,6 +138,71 @@ def test_structured_output_keeps_to_its_schema_in_lua(lua: Runtime) -> None:
     assert_fits(weather)
 
 
+TYPED = """
+    local types = require("tableshape").types
+    local weather = types.shape({
+      city = types.string:length(1, 20),
+      celsius = types.number,
+      days = types.array_of(types.one_of({ "clear", "cloudy" }), { length = types.range(1, 3) }),
+      wind = types.one_of({ "weak", "strong" }):is_optional(),
+      station = types.shape({ is_open = types.boolean }),
+    })
+    local openai = require("openai")
+    local ask, is_response = ...
+    for _, is_streamed in ipairs({ false, true }) do
+      local opts = { temperature = 0, attempts = 1 }
+      -- llama.cpp passes over text.format of the Responses API, and takes the name that chats have.
+      local format = { name = "weather", schema = openai.schema(weather, { strict = true }) }
+      opts.response_format = is_response and { type = "json_schema", json_schema = format } or nil
+      opts.stream_callback = is_streamed and function() end or nil
+      local made, text = assert(ask("The weather in Rome?", weather, opts))
+      assert(weather(made))
+      assert(text:find('"wind"', 1, true), text)
+    end
+"""
+
+
+@pytest.mark.parametrize(
+    "session", ["new_chat_session", "new_responses_chat_session", "a client alone"]
+)
+def test_a_typed_answer_fits_its_type_in_lua(lua: Runtime, session: str) -> None:
+    ask = lua.run_string(
+        """
+        local name = ...
+        return function(message, ...)
+          if client[name] then return client[name](client):parse(message, ...) end
+          return client:parse({ { role = "user", content = message } }, ...)
+        end
+        """,
+        "ask",
+        session,
+    )
+    lua.run_string(TYPED, "typed", ask, session == "new_responses_chat_session")
+
+
+def test_a_typed_answer_that_is_cut_off_is_said_to_be_in_lua(lua: Runtime) -> None:
+    value, failure = lua.run_string(
+        """
+        local types = require("tableshape").types
+        local poem = types.shape({ lines = types.array_of(types.string, { length = 50 }) })
+        local value, failure = client:new_chat_session():parse("A poem?", poem, { max_tokens = 8 })
+        return value, failure
+        """
+    )
+    assert (value, failure) == (None, "the answer was cut off: it reached max_tokens")
+
+
+def test_a_run_with_a_tool_is_answered_in_lua(lua: Runtime) -> None:
+    reply = lua.run_string(
+        """
+        local tool = require("openai").tool({ name = "now", call = function() return "noon" end })
+        local session = client:new_chat_session({ tools = { tool } })
+        return (assert(session:run("What time is it?", { max_tokens = 20 })))
+        """
+    )
+    assert reply
+
+
 def test_structured_output_keeps_to_its_schema_in_python(python: OpenAI) -> None:
     reply = python.new_chat_session(response_format=FORMAT).send("What is the weather in Rome?")
     assert isinstance(reply, str)
