@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.client.cancel import pause
-from luaopenai.host.broker import Stop
+from luaopenai.host.faults import Stop
 from luaopenai.host.limits import LimitExceeded
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.network import Defaults
 from luaopenai.bridge.state import LIBRARY, LuaState, LuaStateError
 from luaopenai.host import wire
-from luaopenai.host.broker import BASE_URL, plugin_error
 from luaopenai.host.clock import Clock
 from luaopenai.host.exports import PluginExports, needed_modules
+from luaopenai.host.faults import plugin_error
 from luaopenai.host.held import HeldMemory
 from luaopenai.host.limits import LimitExceeded, Limits
-from luaopenai.host.setup import Setup
+from luaopenai.host.setup import BASE_URL, Setup
 from luaopenai.host.watchdog import Alarm, watchdog
 
 if TYPE_CHECKING:

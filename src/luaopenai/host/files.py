@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luaopenai.host.broker import plugin_error
+from luaopenai.host.faults import plugin_error
 
 if TYPE_CHECKING:
     from luaopenai.bridge.errors import LuaError

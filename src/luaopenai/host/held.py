@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from luaopenai.host import wire
-from luaopenai.host.broker import Stop
+from luaopenai.host.faults import Stop
 from luaopenai.host.limits import LimitExceeded
 
 _READER_SIZE = 2048

@@ -18,7 +18,8 @@ from luaopenai.bridge.errors import LuaError
 from luaopenai.client.arguments import check_client
 from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
-from luaopenai.host.broker import Broker, Stop, Totals, plugin_error
+from luaopenai.host.broker import Broker, Totals
+from luaopenai.host.faults import Stop, plugin_error
 from luaopenai.host.files import Folder, PluginFile
 from luaopenai.host.limits import LimitExceeded, Limits, Usage
 from luaopenai.host.setup import Script, find_setup

@@ -14,8 +14,9 @@ from typing import Any
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled, current_call
 from luaopenai.host import wire
-from luaopenai.host.broker import Broker, Stop, plugin_error
+from luaopenai.host.broker import Broker
 from luaopenai.host.channel import HungUpError, NonsenseError, TooLargeError
+from luaopenai.host.faults import Stop, plugin_error
 from luaopenai.host.launch import START_SECONDS, WorkerProcess
 from luaopenai.host.limits import LimitExceeded
 from luaopenai.host.rpc import Dispatcher, pack, unpack

@@ -14,6 +14,9 @@ from luaopenai.host import wire
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
 
+BASE_URL = "https://host.invalid/v1"
+"""The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
+
 
 @dataclass(frozen=True)
 class Script:

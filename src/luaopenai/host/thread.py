@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from luaopenai.host.broker import Broker, Stop
+from luaopenai.host.broker import Broker
 from luaopenai.host.engine import Engine
+from luaopenai.host.faults import Stop
 from luaopenai.host.setup import Setup
 
 

@@ -17,9 +17,9 @@ from typing import Any
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.state import LuaStateError
 from luaopenai.host import wire
-from luaopenai.host.broker import Stop
 from luaopenai.host.channel import Channel, HungUpError, TooLargeError
 from luaopenai.host.engine import Engine
+from luaopenai.host.faults import Stop
 from luaopenai.host.limits import LimitExceeded, Limits
 from luaopenai.host.lockup import lock_up
 from luaopenai.host.rpc import RemoteServices, pack, pack_limit, unpack
