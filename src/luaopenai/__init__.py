@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
     from luaopenai.host.limits import LimitExceeded, Limits, Usage
-    from luaopenai.host.plugin import Plugin, PluginHost
+    from luaopenai.host.plugin import Plugin
+    from luaopenai.host.plugin_host import PluginHost
 
 __all__ = [
     "APIConnectionError",
@@ -116,7 +117,7 @@ _HOMES = {
     "OpenRouter": "luaopenai.client.compat",
     "PermissionDeniedError": "luaopenai.client.errors",
     "Plugin": "luaopenai.host.plugin",
-    "PluginHost": "luaopenai.host.plugin",
+    "PluginHost": "luaopenai.host.plugin_host",
     "RateLimitError": "luaopenai.client.errors",
     "ReplyStream": "luaopenai.client.iterators",
     "Response": "luaopenai.client.openai",
