@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
-    from luaopenai.host.limits import LimitExceeded, Limits, Usage
+    from luaopenai.host.faults import LimitExceeded
+    from luaopenai.host.limits import Limits, Usage
     from luaopenai.host.plugin import Plugin
     from luaopenai.host.plugin_host import PluginHost
 
@@ -104,7 +105,7 @@ _HOMES = {
     "DeepSeek": "luaopenai.client.compat",
     "Gemini": "luaopenai.client.compat",
     "InternalServerError": "luaopenai.client.errors",
-    "LimitExceeded": "luaopenai.host.limits",
+    "LimitExceeded": "luaopenai.host.faults",
     "Limits": "luaopenai.host.limits",
     "LuaError": "luaopenai.bridge.errors",
     "MapResults": "luaopenai.batch.mapping",

@@ -23,8 +23,8 @@ from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.failures import was_sent, was_stale
 from luaopenai.client.urls import add_query
 from luaopenai.host import wire
-from luaopenai.host.faults import Stop, describe
-from luaopenai.host.limits import LimitExceeded, Limits, Usage
+from luaopenai.host.faults import LimitExceeded, Stop, describe
+from luaopenai.host.limits import Limits, Usage
 from luaopenai.host.operations import Operations
 from luaopenai.host.response import PluginResponse
 from luaopenai.host.setup import BASE_URL

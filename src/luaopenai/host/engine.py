@@ -15,9 +15,8 @@ from luaopenai.bridge.state import LIBRARY, LuaState, LuaStateError
 from luaopenai.host import wire
 from luaopenai.host.clock import Clock
 from luaopenai.host.exports import PluginExports, needed_modules
-from luaopenai.host.faults import plugin_error
+from luaopenai.host.faults import LimitExceeded, plugin_error
 from luaopenai.host.held import HeldMemory
-from luaopenai.host.limits import LimitExceeded, Limits
 from luaopenai.host.setup import BASE_URL, Setup
 from luaopenai.host.watchdog import Alarm, watchdog
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from luaopenai.bridge.exports import Exports
     from luaopenai.bridge.values import Values
+    from luaopenai.host.limits import Limits
     from luaopenai.host.operations import Services
 
 MEGABYTE = 2**20

@@ -3,7 +3,32 @@
 from __future__ import annotations
 
 from luaopenai.bridge.errors import LuaError
-from luaopenai.host.limits import LimitExceeded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class LimitExceeded(Exception):  # noqa: N818 (it is no error of anyone's)
+    """A limit stopped a plugin's call; the host goes on, and so do later calls.
+
+    Attributes:
+        kind: the name of the limit, as in ``Limits``.
+        limit: its value.
+        used: how much the call (for a ``total``, the host) had used.
+        plugin: the plugin's name.
+    """
+
+    def __init__(self, kind: str, limit: float, used: float, plugin: str = "") -> None:
+        named = f"plugin {plugin}: " if plugin else ""
+        super().__init__(f"{named}{kind}: the limit is {limit:g}, used {used:.6g}")
+        self.kind = kind
+        self.limit = limit
+        self.used = used
+        self.plugin = plugin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LimitExceeded, (self.kind, self.limit, self.used, self.plugin)
 
 
 class Stop(BaseException):

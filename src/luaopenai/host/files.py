@@ -11,7 +11,7 @@ from luaopenai.host.faults import plugin_error
 
 if TYPE_CHECKING:
     from luaopenai.bridge.errors import LuaError
-    from luaopenai.host.limits import LimitExceeded
+    from luaopenai.host.faults import LimitExceeded
 
 Stamp = tuple[int, int, int]
 """Tells a changed file from others: time of the change in nanoseconds, size in bytes, inode."""

@@ -16,9 +16,9 @@ from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled
 from luaopenai.host import wire
 from luaopenai.host.broker import Broker
-from luaopenai.host.faults import Stop, plugin_error
+from luaopenai.host.faults import LimitExceeded, Stop, plugin_error
 from luaopenai.host.files import Folder, PluginFile
-from luaopenai.host.limits import LimitExceeded, Usage
+from luaopenai.host.limits import Usage
 
 if TYPE_CHECKING:
     from luaopenai.host.process import ProcessIsolation

@@ -14,9 +14,9 @@ from weakref import WeakMethod
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.arguments import check_client
 from luaopenai.host.broker import Broker, Totals
-from luaopenai.host.faults import Stop, plugin_error
+from luaopenai.host.faults import LimitExceeded, Stop, plugin_error
 from luaopenai.host.files import Folder, PluginFile
-from luaopenai.host.limits import LimitExceeded, Limits
+from luaopenai.host.limits import Limits
 from luaopenai.host.plugin import Plugin
 from luaopenai.host.setup import Script, find_setup
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from luaopenai.bridge.threads import Outcome
 from luaopenai.host.channel import Channel, NonsenseError
-from luaopenai.host.faults import Stop, describe
-from luaopenai.host.limits import LimitExceeded
+from luaopenai.host.faults import LimitExceeded, Stop, describe
 from luaopenai.host.operations import OPERATIONS, Operations, Part, Results
 
 if TYPE_CHECKING:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
-from luaopenai.client.doors import home_of
 from luaopenai.client.servers import PROVIDERS
 from luaopenai.host import wire
 
@@ -18,8 +15,7 @@ BASE_URL = "https://host.invalid/v1"
 """The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """The arguments and the environment of a whole script; a plugin has none.
 
     Attributes:
@@ -38,8 +34,7 @@ class Script:
         return wire.encode((_text(self.path), [_text(arg) for arg in self.args], shown), "script")
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(NamedTuple):
     """The setup of a plugin's Lua.
 
     Attributes:
@@ -60,6 +55,8 @@ def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -
     """Returns the setup for a host's client."""
     if client is None:
         return Setup(modules=modules, script=script)
+    from luaopenai.client.doors import home_of
+
     home = home_of(client)
     own = next((name for name, provider in PROVIDERS.items() if provider is home), None)
     company = own or find_company(client.base_url)
@@ -69,6 +66,8 @@ def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -
 
 def find_company(base_url: str) -> str | None:
     """Returns the name in ``PROVIDERS`` of the company whose server is at a base URL."""
+    from urllib.parse import urlsplit
+
     try:
         host = urlsplit(base_url).hostname
     except ValueError:
@@ -90,8 +89,14 @@ def company_client(api_key: str | None, base_url: str | None) -> OpenAI:
     return kind(api_key, base_url)
 
 
+def write_setup(setup: Setup) -> dict[str, object]:
+    """Returns a setup as JSON can carry it."""
+    script = setup.script
+    return {**setup._asdict(), "script": script and script._asdict()}
+
+
 def read_setup(fields: dict[str, object]) -> Setup:
-    """Returns a setup from the fields of ``dataclasses.asdict``, which JSON has carried."""
+    """Returns the setup that JSON has carried."""
     script = fields.pop("script")
     if isinstance(script, dict):
         fields["script"] = Script(script["path"], tuple(script["args"]), script["environment"])
