@@ -90,6 +90,8 @@ class Engine:
     def load(self, source: bytes, functions: list[str]) -> list[str]:
         """Runs the plugin's file; returns the names of its functions, none for a script."""
         names = "\n".join(functions).encode()
+        if self._setup.is_code:
+            return [self._limited(self._sandbox[b"load_code"], names).decode()]
         chunk = f"={self._name}".encode()
         modules, script = self._setup.modules, self._setup.script
         values = script.values() if script else None

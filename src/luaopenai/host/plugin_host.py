@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakMethod
+from weakref import WeakMethod, WeakSet
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.arguments import check_client
+from luaopenai.client.tools import check_name
 from luaopenai.host.broker import Broker, Totals
 from luaopenai.host.faults import LimitExceeded, Stop, plugin_error
 from luaopenai.host.files import Folder, PluginFile
@@ -22,6 +23,8 @@ from luaopenai.host.setup import Script, find_setup
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
+    from luaopenai.client.tool import Tool
+    from luaopenai.host.code import CodeTool
     from luaopenai.host.plugin import Isolated
 
     OnError = Callable[[Path, LuaError | LimitExceeded], object]
@@ -84,6 +87,8 @@ class PluginHost:
         self._totals = Totals()
         self._plugins: list[Plugin] = []
         self._folders: list[Folder] = []
+        self._code_tools: WeakSet[CodeTool] = WeakSet()
+        """Those that somebody may still call."""
 
     def __repr__(self) -> str:
         functions = ", ".join(sorted(self._functions))
@@ -179,11 +184,70 @@ class PluginHost:
         finally:
             broker.end()
 
+    def code_tool(
+        self,
+        name: str = "run_lua",
+        *,
+        keep: bool = False,
+        description: str | None = None,
+        answer_kb: float = 16,
+        strict: bool = False,
+    ) -> Tool:
+        """Returns a tool with which a model runs Lua code of its own, as a plugin's is run.
+
+        Its one argument, ``code``, is an expression or a chunk; it finds the host's functions, and
+        is held to the limits of a call. The answer has its ``result``, its ``output``, and the
+        ``error`` with the line, which a limit and a worker that dies come to as well.
+
+        Args:
+            name: the tool's.
+            keep: whether all calls run in one Lua state, which keeps their globals, one after the
+                other. Else each call has a state of its own, and several run at once; in processes
+                one more waits in reserve.
+            description: takes the place of what tells the model of the tool, the limits and the
+                host's functions.
+            answer_kb: how many thousand characters a result may come to, as JSON, and the output
+                that is shown.
+            strict: as in ``Tool``.
+
+        Raises:
+            ValueError: the name is no tool's.
+        """
+        from luaopenai.client.tool import Tool
+        from luaopenai.host.code import CodeTool
+        from luaopenai.host.describing import describe_code
+
+        about, argument = describe_code(
+            self._functions, self.limits, keep=keep, asks=self._client is not None
+        )
+        code = {"type": "string", "description": argument}
+        parameters = {
+            "type": "object",
+            "properties": {"code": code},
+            "required": ["code"],
+            "additionalProperties": False,
+        }
+        check_name(name)
+        is_number = isinstance(answer_kb, int | float) and not isinstance(answer_kb, bool)
+        if not (is_number and answer_kb > 0):
+            raise ValueError(f"answer_kb: expected a number above 0, got {answer_kb!r}")
+        made = CodeTool(name, self._code_plugin, keep=keep, answer_size=int(answer_kb * 1000))
+        self._code_tools.add(made)
+        return Tool.from_handler(
+            made.run,
+            name=name,
+            description=about if description is None else description,
+            parameters=parameters,
+            strict=strict,
+        )
+
     def close(self) -> None:
-        """Closes all plugins, and watches no folder any more."""
+        """Closes all plugins and tools, and watches no folder any more."""
         self._folders.clear()
         for plugin in self.plugins:
             plugin.close()
+        for tool in list(self._code_tools):
+            tool.close()
 
     def _load_new(self, folder: Folder, paths: list[Path]) -> list[Plugin]:
         """Loads the files of a folder that have no plugin, unless they were tried as they are."""
@@ -233,7 +297,21 @@ class PluginHost:
         with suppress(ValueError):
             self._plugins.remove(plugin)
 
-    def _broker(self, name: str, folder: Path | None) -> Broker:
+    def _code_plugin(
+        self,
+        name: str,
+        exports: list[str],
+        output: Callable[[str], object],
+        forget: WeakMethod[Callable[[Plugin], None]],
+    ) -> tuple[Plugin, Isolated]:
+        """Returns a plugin that runs code, which begins with its first call, and its isolation."""
+        broker = self._broker(name, None, output)
+        isolated = self._isolate(b"", broker, is_code=True, exports=exports)
+        return Plugin(name, broker, lambda _: isolated, b"", None, forget), isolated
+
+    def _broker(
+        self, name: str, folder: Path | None, given: Callable[[str], object] | None = None
+    ) -> Broker:
         def output(text: str) -> None:
             if self._output is None:
                 _log.info("%s: %s", name, text.rstrip("\n"))
@@ -247,7 +325,7 @@ class PluginHost:
             self._models,
             self.limits,
             self._totals,
-            output,
+            given or output,
             folder,
         )
 
@@ -265,17 +343,19 @@ class PluginHost:
         *,
         modules: bool = False,
         script: Script | None = None,
+        is_code: bool = False,
+        exports: list[str] | None = None,
     ) -> Isolated:
         if source.startswith(b"\x1b"):
             raise plugin_error(broker.name, "is bytecode; expected Lua text")
-        setup = find_setup(self._client, modules=modules, script=script)
+        setup = find_setup(self._client, modules=modules, script=script, is_code=is_code)
         if self._isolation == "thread":
             from luaopenai.host.thread import ThreadIsolation
 
-            return ThreadIsolation(broker, source, setup)
+            return ThreadIsolation(broker, source, setup, exports)
         from luaopenai.host.process import ProcessIsolation
 
-        return ProcessIsolation(broker, source, setup)
+        return ProcessIsolation(broker, source, setup, exports)
 
 
 def _log_error(_path: Path, error: LuaError | LimitExceeded) -> None:

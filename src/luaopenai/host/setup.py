@@ -43,25 +43,33 @@ class Setup(NamedTuple):
         company_model: the default model of that module's clients; the host's client's when None.
         modules: whether it may load modules from its folder.
         script: for a whole script.
+        is_code: whether it is no file, but runs the code that comes with each call.
     """
 
     company: str | None = None
     company_model: str | None = None
     modules: bool = False
     script: Script | None = None
+    is_code: bool = False
 
 
-def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -> Setup:
+def find_setup(
+    client: OpenAI | None,
+    *,
+    modules: bool = False,
+    script: Script | None = None,
+    is_code: bool = False,
+) -> Setup:
     """Returns the setup for a host's client."""
     if client is None:
-        return Setup(modules=modules, script=script)
+        return Setup(modules=modules, script=script, is_code=is_code)
     from luaopenai.client.doors import home_of
 
     home = home_of(client)
     own = next((name for name, provider in PROVIDERS.items() if provider is home), None)
     company = own or find_company(client.base_url)
     company_model = PROVIDERS[company].default_model if company and not own else None
-    return Setup(company, company_model, modules, script)
+    return Setup(company, company_model, modules, script, is_code)
 
 
 def find_company(base_url: str) -> str | None:
