@@ -25,7 +25,7 @@ local function copy_without(fields, name)
 end
 
 ---Returns a tool as the Responses API takes it: with its name beside `type`. There, a tool is strict unless it says
----that it is not.
+---that it is not, and parameters may not be left out.
 ---@param tool table
 ---@return table
 function declarations.for_responses(tool)
@@ -35,6 +35,7 @@ function declarations.for_responses(tool)
   end
   local made = copy_without(inner)
   made.type, made.strict = "function", inner.strict == true
+  made.parameters = inner.parameters or { type = "object", properties = {} }
   return made
 end
 
