@@ -2,6 +2,7 @@
 
 local _, bridge = ...
 local errors = bridge.bundled("luaopenai.errors")
+local offered = bridge.bundled("luaopenai.offered")
 local wait = bridge.bundled("openai.wait")
 local wire = bridge.bundled("luaopenai.wire")
 
@@ -400,26 +401,17 @@ local function close_strings(environment)
   meta.__index, meta.__metatable = methods, "the methods of strings are closed"
 end
 
+-- What the host may call: the plugin's functions by their names, its tools' by `offered.key`.
 local exports
+-- What the host is told of the plugin's tools, as a JSON list; nil for none.
+local offers
 
--- Returns the functions in the table that the plugin's file returned, or else those that it has defined.
-local function find_exports(environment, before, returned)
-  if returned ~= nil and type(returned) ~= "table" then
-    error(("the plugin returned a %s; expected a table of functions"):format(type(returned)), 0)
-  end
-  local found, names = {}, {}
-  for name, value in next, returned or environment do
-    local is_new = returned or not before[name]
-    if is_new and type(value) == "function" and type(name) == "string" and name:find("^[%a_][%w_]*$") then
-      found[name] = value
-      names[#names + 1] = name
-    end
-  end
-  if #names == 0 then
-    error("the plugin returned no table of functions, and defines none", 0)
-  end
-  table.sort(names)
-  return found, names
+-- Keeps what the plugin's file has made; returns the names of its functions.
+local function take_exports(...)
+  local found, names, tools = offered.find(...)
+  offers = tools[1] and pack("tools", tools) or nil
+  exports = found
+  return names
 end
 
 local function flush() end
@@ -445,12 +437,16 @@ local function add_script_parts(environment, path, args, variables)
   return args
 end
 
-local function load_plugin(source, name, host_names, modules, script)
-  local names = {}
-  for host_name in host_names:gmatch("[^\n]+") do
-    names[#names + 1] = host_name
+local function read_lines(text)
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do
+    lines[#lines + 1] = line
   end
-  local environment = make_environment(names, modules)
+  return lines
+end
+
+local function load_plugin(source, name, host_names, modules, script)
+  local environment = make_environment(read_lines(host_names), modules)
   local args = script and add_script_parts(environment, unpack_text(script)) or {}
   close_strings(environment)
   local before = {}
@@ -466,8 +462,29 @@ local function load_plugin(source, name, host_names, modules, script)
   if script then
     return ""
   end
-  exports, names = unwrap(chunk, errors.protect(find_exports, environment, before, returned))
+  local names = unwrap(chunk, errors.protect(take_exports, environment, before, returned))
   return table.concat(names, "\n")
+end
+
+-- Offers one function: it runs code, which is an expression or a chunk. What it calls last may leave no frame of the
+-- code's, so the code is the origin of what has none.
+local function load_code(host_names)
+  local environment = make_environment(read_lines(host_names), false)
+  close_strings(environment)
+  exports = {}
+  function exports.run(code)
+    -- On one line with the code, so that its lines keep their numbers.
+    local chunk = compile("return " .. code, "=code", environment)
+    local message
+    if not chunk then
+      chunk, message = compile(code, "=code", environment)
+    end
+    if not chunk then
+      errors.throw_syntax(message)
+    end
+    return unwrap(chunk, errors.protect(chunk))
+  end
+  return "run"
 end
 
 -- Runs all tasks to their end, then returns the call's results.
@@ -491,6 +508,16 @@ local sandbox = {}
 
 ---Loads a plugin; returns the names of its functions, a line each.
 sandbox.load = load_plugin
+
+---Returns the declarations of the plugin's tools as a JSON list; nil where it has none.
+---@return string?
+function sandbox.offers()
+  return offers
+end
+
+---Loads, in the place of a plugin, what runs code; returns the name of its function.
+---@param host_names string the host's functions, a line each
+sandbox.load_code = load_code
 
 ---Calls one of the plugin's functions; arguments and results are JSON lists, nil where there are none.
 sandbox.call = call_export

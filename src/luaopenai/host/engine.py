@@ -13,12 +13,11 @@ from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.network import Defaults
 from luaopenai.bridge.state import LIBRARY, LuaState, LuaStateError
 from luaopenai.host import wire
-from luaopenai.host.broker import BASE_URL, plugin_error
 from luaopenai.host.clock import Clock
 from luaopenai.host.exports import PluginExports, needed_modules
+from luaopenai.host.faults import LimitExceeded, plugin_error
 from luaopenai.host.held import HeldMemory
-from luaopenai.host.limits import LimitExceeded, Limits
-from luaopenai.host.setup import Setup
+from luaopenai.host.setup import BASE_URL, Setup
 from luaopenai.host.watchdog import Alarm, watchdog
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from luaopenai.bridge.exports import Exports
     from luaopenai.bridge.values import Values
+    from luaopenai.host.limits import Limits
     from luaopenai.host.operations import Services
 
 MEGABYTE = 2**20
@@ -35,6 +35,8 @@ garbage counts here, and lies about until Lua has grown to twice its size."""
 _SPARE = MEGABYTE
 """Bytes that lupa may need beside the values that it hands over."""
 _PLAIN = (bytes, int, float, bool)
+_compiled: dict[bytes, bytes] = {}
+"""Our Lua files as bytecode, for the states in this process; no plugin reaches it."""
 
 
 class Engine:
@@ -75,6 +77,7 @@ class Engine:
         self._state = state = _PluginState(
             lambda values: PluginExports(values, defaults, clock, held, services, self._setup),
             is_capped=is_guest and limits.memory_mb is not None,
+            compiled=_compiled if is_guest else None,
         )
         self._sandbox = state.boot[b"sandbox"]()
         self._stride = self._sandbox[b"stride"]
@@ -90,11 +93,18 @@ class Engine:
     def load(self, source: bytes, functions: list[str]) -> list[str]:
         """Runs the plugin's file; returns the names of its functions, none for a script."""
         names = "\n".join(functions).encode()
+        if self._setup.is_code:
+            return [self._limited(self._sandbox[b"load_code"], names).decode()]
         chunk = f"={self._name}".encode()
         modules, script = self._setup.modules, self._setup.script
         values = script.values() if script else None
         found = self._limited(self._sandbox[b"load"], source, chunk, names, modules, values)
         return found.decode().split("\n") if found else []
+
+    def offers(self) -> bytes | None:
+        """Returns what the plugin's file says of its tools, as ``luaopenai.host.wire`` text."""
+        offers: bytes | None = self._sandbox[b"offers"]()
+        return offers
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
         """Calls a function of the plugin; arguments and results are texts of
@@ -207,13 +217,20 @@ class _PluginState(LuaState):
     Args:
         make_exports: see ``LuaState``.
         is_capped: whether Lua can be held to an amount of memory.
+        compiled: see ``LuaState``.
     """
 
-    def __init__(self, make_exports: Callable[[Values], Exports], *, is_capped: bool) -> None:
+    def __init__(
+        self,
+        make_exports: Callable[[Values], Exports],
+        *,
+        is_capped: bool,
+        compiled: dict[bytes, bytes] | None,
+    ) -> None:
         self._is_capped = is_capped
         self._cap = 0
         # Bundled modules only: those that LUA_PATH names are the host's, and made for no walls.
-        super().__init__(make_exports, _refuse_call, "", "", 0 if is_capped else None)
+        super().__init__(make_exports, _refuse_call, "", "", 0 if is_capped else None, compiled)
 
     def begin_cap(self, spare: int) -> None:
         """Sets how many bytes Lua may take beyond those in use; ``set_cap`` enforces it."""
