@@ -1,0 +1,173 @@
+"""Asks a model, once or in a conversation: ``luaopenai chat``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from luaopenai.client.openai import OpenAI
+
+_USAGE = "luaopenai chat [OPTIONS] [PROMPT...]"
+_DESCRIPTION = """\
+Asks a model and shows its answer as it arrives. Text from a pipe goes before PROMPT:
+
+  luaopenai chat "Name three rivers"
+  git diff | luaopenai chat "Write a commit message"
+
+Without PROMPT and pipe it is a conversation. Ctrl-C ends an answer; what has come of it is kept. A
+line that ends with \\ goes on in the next. Ctrl-D ends the conversation.
+"""
+_EPILOG = """\
+exit status: 0 the model has answered, or the conversation has ended; 1 there is no answer; 2 the
+command is wrong; 130 interrupted.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"luaopenai chat: {message}; see luaopenai chat --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def chat(argv: list[str]) -> int:
+    """Runs ``luaopenai chat``; returns the exit status."""
+    try:
+        parser = _parser()
+        end = argv.index("--") if "--" in argv else len(argv)
+        options = parser.parse_intermixed_args(argv[:end])
+        _check(parser, options)
+        prompt = _read_prompt(parser, options.prompt + argv[end + 1 :])
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    try:
+        return _chat_locally(options, prompt) if options.local else _chat(options, prompt)
+    except BrokenPipeError:
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        "luaopenai chat",
+        usage=_USAGE,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=22, width=100
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("prompt", metavar="PROMPT", nargs="*", help=argparse.SUPPRESS)
+
+    def group(title: str) -> Callable[..., Any]:
+        return parser.add_argument_group(title).add_argument
+
+    add = group("the conversation")
+    add("--system", metavar="TEXT", help="what the model is told first")
+
+    add = group("the model")
+    add("--model", metavar="NAME", help="which one; default: OPENAI_MODEL")
+    add("--base-url", metavar="URL", help="the server; default: OPENAI_BASE_URL, else OpenAI's")
+    add("--api-key-env", metavar="NAME", help="the environment variable that holds the key")
+    add("--local", action="store_true", help="use the model embedded in this program")
+    add("--model-file", metavar="FILE", help="with --local: another model, as a GGUF file")
+    return parser
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.model_file is not None and not options.local:
+        parser.error("--model-file goes with --local")
+    if options.base_url is not None:
+        if options.local:
+            parser.error("--base-url and --local exclude each other")
+        from luaopenai.client.servers import read_base_url
+
+        try:
+            read_base_url(options.base_url, "--base-url")
+        except ValueError as error:
+            parser.error(str(error))
+    if options.api_key_env is not None and options.api_key_env not in os.environ:
+        parser.error(f"the environment has no {options.api_key_env}")
+
+
+def _read_prompt(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
+    """Returns what to ask, with the text of a pipe before it; None for a conversation."""
+    prompt = _text(" ".join(words))
+    if sys.stdin is not None and sys.stdin.isatty():
+        return prompt or None
+    piped = sys.stdin.buffer.read().decode("utf-8", "replace") if sys.stdin is not None else ""
+    whole = "\n\n".join(text for text in (piped.rstrip("\n"), prompt) if text.strip())
+    if not whole:
+        parser.error("there is nothing to ask: no PROMPT, and no text in the pipe")
+    return whole
+
+
+def _text(argument: str) -> str:
+    """Returns an argument; in the place of bytes that are not UTF-8 it has replacement marks."""
+    return os.fsencode(argument).decode("utf-8", "replace")
+
+
+def _chat_locally(options: argparse.Namespace, prompt: str | None) -> int:
+    from pathlib import Path
+
+    from luaopenai.cli.local_client import local_client
+    from luaopenai.cli.signals import quit_now
+    from luaopenai.local import LocalModelError, LocalServer
+
+    file = options.model_file
+    try:
+        server = LocalServer(Path(file) if file else None)
+    except LocalModelError as error:
+        return _complain(str(error))
+    code = 1
+    try:
+        with local_client(server.base_url, is_embedded=file is None) as client:
+            code = _chat_with(client, options, prompt)
+    finally:
+        if not server.close():
+            quit_now(code)
+    return code
+
+
+def _chat(options: argparse.Namespace, prompt: str | None) -> int:
+    from luaopenai.client.doors import connection_of
+    from luaopenai.client.servers import BASE_URL
+    from luaopenai.host.setup import company_client
+
+    try:
+        client = company_client(os.environ.get(options.api_key_env or ""), options.base_url)
+    except ValueError as error:
+        return _complain(str(error))
+    with client:
+        if client.base_url == BASE_URL and not connection_of(client).api_key:
+            return _complain(
+                "there is no key: set OPENAI_API_KEY, or name another server with --base-url, or "
+                "use the embedded model with --local"
+            )
+        return _chat_with(client, options, prompt)
+
+
+def _chat_with(client: OpenAI, options: argparse.Namespace, prompt: str | None) -> int:
+    from luaopenai.cli.conversation import Conversation
+    from luaopenai.cli.screen import Screen
+    from luaopenai.cli.signals import raise_on_interrupt
+
+    client.default_model = options.model or client.default_model
+    session = client.new_chat_session()
+    if options.system:
+        session.append_message({"role": "system", "content": _text(options.system)})
+    screen = Screen()
+    conversation = Conversation(session, screen)
+    if prompt is not None:
+        return 0 if conversation.answer(prompt) else 1
+    raise_on_interrupt()
+    conversation.hold()
+    return 0
+
+
+def _complain(message: str) -> int:
+    print(f"luaopenai: {message}", file=sys.stderr)
+    return 1

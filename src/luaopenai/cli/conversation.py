@@ -1,0 +1,136 @@
+"""Asks a model and shows its answers: once, or line by line at a prompt."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from luaopenai.client.errors import APIConnectionError, OpenAIError
+from luaopenai.client.streams import no_stream_failure
+
+if TYPE_CHECKING:
+    from luaopenai.cli.line_editor import LineEditor
+    from luaopenai.cli.screen import Screen
+    from luaopenai.client.chat import ChatSession
+    from luaopenai.client.completions import Chunk
+
+
+class Conversation:
+    """A session whose answers are shown as they arrive.
+
+    An answer that is interrupted, or that fails on its way, stays in the history as far as it has
+    come; before its first word, the message that it was to answer is taken back.
+    """
+
+    def __init__(self, session: ChatSession, screen: Screen) -> None:
+        self._session = session
+        self._screen = screen
+        self._editor: LineEditor | None = None
+        self._arrived: list[str] = []
+        self._length = 0
+        self._is_cut = False
+
+    def answer(self, message: str) -> bool:
+        """Sends a message and shows the answer; returns whether there was one."""
+        session, before = self._session, len(self._session.messages)
+        self._arrived, self._length, self._is_cut = [], before, False
+        try:
+            reply = session.send(message, self._show)
+        except BaseException as error:
+            self._settle(before)
+            self._screen.end_line()
+            if not isinstance(error, OpenAIError | ValueError):
+                raise
+            self._screen.complain(_failure(error))
+            return False
+        text = reply if isinstance(reply, str) else str(reply.get("content") or "")
+        if text and not self._arrived:
+            self._screen.write(text)  # from a server that knows no streams
+        self._screen.end_line()
+        if self._is_cut:
+            self._screen.note("the answer is cut short: it has reached the limit of tokens")
+        if not text:
+            del session.messages[before:]
+            self._screen.complain(_emptiness(session.last_response))
+        return bool(text)
+
+    def hold(self) -> None:
+        """Reads messages and answers them until the input ends."""
+        model = self._session.opts.get("model") or self._session.client.default_model
+        self._screen.note(f"{model}; Ctrl-C ends an answer, Ctrl-D the conversation")
+        with self._line_editor():
+            while True:
+                try:
+                    message = self._read()
+                    if message is None:
+                        break
+                    if message.strip():
+                        self.answer(message)
+                except KeyboardInterrupt:
+                    print(file=sys.stderr)
+        print(file=sys.stderr)
+
+    def _show(self, chunk: Chunk, _event: object) -> None:
+        if self._length != len(self._session.messages):
+            self._length = len(self._session.messages)
+            self._arrived.clear()
+        text: str = chunk["content"]
+        if text:
+            self._arrived.append(text)
+            self._screen.write(text)
+        if chunk.get("finish_reason") == "length":
+            self._is_cut = True
+
+    def _settle(self, before: int) -> None:
+        """Leaves a history that can go on after an answer that has not come to its end."""
+        messages = self._session.messages
+        if messages and messages[-1]["role"] == "assistant":
+            return
+        if self._arrived:
+            text = "".join(self._arrived)
+            self._session.append_message({"role": "assistant", "content": text})
+        elif len(messages) == before + 1:
+            del messages[before:]
+
+    def _line_editor(self) -> contextlib.AbstractContextManager[object]:
+        if sys.stdin.isatty() and self._screen.is_terminal:
+            with contextlib.suppress(ImportError):
+                from luaopenai.cli.line_editor import LineEditor
+
+                self._editor = LineEditor(lambda _: [], lambda _: None, "chat-history")
+                return self._editor
+        return contextlib.nullcontext()
+
+    def _read(self) -> str | None:
+        """Reads a message, whose lines but the last end with a backslash; None at the end."""
+        lines: list[str] = []
+        while True:
+            line = self._read_line(">> " if lines else "> ")
+            if line is None:
+                return None
+            if not line.endswith("\\"):
+                return "\n".join([*lines, line])
+            lines.append(line[:-1])
+
+    def _read_line(self, prompt: str) -> str | None:
+        try:
+            if self._editor is not None:
+                return self._editor.read(prompt)
+            # Python's own prompt would be on standard output, which is the answers'.
+            print(prompt, end="", file=sys.stderr, flush=True)
+            return input()
+        except EOFError:
+            return None
+
+
+def _emptiness(body: object) -> str:
+    """Returns what is wrong with an answer without text."""
+    return (isinstance(body, str) and no_stream_failure(body)) or "the answer is empty"
+
+
+def _failure(error: Any) -> str:
+    text = str(error)
+    if isinstance(error, APIConnectionError) and error.body:
+        return f"the answer broke off: {text}"
+    return text
