@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -197,6 +198,28 @@ def test_a_reader_that_leaves_ends_the_command_without_a_word(
         assert process.wait(PATIENCE) == 141
 
 
+def test_ctrl_c_ends_a_single_answer_with_130(
+    fault_server: Callable[[Script], FaultServer],
+) -> None:
+    server = fault_server(say_then_stall(CHUNKED_STREAM, delta("one ")))
+    with piped([*CHAT, "--base-url", f"{server.url}/v1", "Count"]) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        assert process.stdout.read(4) == b"one "
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.model
+def test_the_embedded_model_answers(model: Path) -> None:
+    done = start("--local", "--model-file", str(model), "Say hello in one word")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
 # --- What goes wrong ---
 
 
@@ -346,7 +369,7 @@ def test_ctrl_c_ends_an_answer_and_its_connection_and_what_has_come_is_kept(
     one.terminal.type("Count\n")
     one.terminal.read_until("one two")
     one.terminal.type(CTRL_C)
-    one.wait()
+    assert one.wait() == "^C\n"
     assert is_closed.wait(PATIENCE)
     assert one.say("Go on") == "four\n"
     assert one.leave() == 0
@@ -372,7 +395,7 @@ def test_ctrl_c_before_the_first_word_takes_the_message_back(
     one.terminal.type("Never mind\n")
     assert is_asked.wait(PATIENCE)
     one.terminal.type(CTRL_C)
-    one.wait()
+    assert one.wait() == "Never mind\n^C\n"
     assert one.say("Hello") == "Hi\n"
     assert messages(server.requests[1]) == [("user", "Hello")]
 

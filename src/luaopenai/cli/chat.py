@@ -164,8 +164,14 @@ def _chat_with(client: OpenAI, options: argparse.Namespace, prompt: str | None) 
     if prompt is not None:
         return 0 if conversation.answer(prompt) else 1
     raise_on_interrupt()
-    conversation.hold()
+    conversation.hold(_model_name(client, options))
     return 0
+
+
+def _model_name(client: OpenAI, options: argparse.Namespace) -> str:
+    if not options.local:
+        return client.default_model
+    return os.path.basename(options.model_file) if options.model_file else "the embedded model"
 
 
 def _complain(message: str) -> int:

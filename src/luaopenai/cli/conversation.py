@@ -39,9 +39,9 @@ class Conversation:
             reply = session.send(message, self._show)
         except BaseException as error:
             self._settle(before)
-            self._screen.end_line()
             if not isinstance(error, OpenAIError | ValueError):
                 raise
+            self._screen.end_line()
             self._screen.complain(_failure(error))
             return False
         text = reply if isinstance(reply, str) else str(reply.get("content") or "")
@@ -55,10 +55,13 @@ class Conversation:
             self._screen.complain(_emptiness(session.last_response))
         return bool(text)
 
-    def hold(self) -> None:
-        """Reads messages and answers them until the input ends."""
-        model = self._session.opts.get("model") or self._session.client.default_model
-        self._screen.note(f"{model}; Ctrl-C ends an answer, Ctrl-D the conversation")
+    def hold(self, name: str) -> None:
+        """Reads messages and answers them until the input ends.
+
+        Args:
+            name: the model's, to be shown.
+        """
+        self._screen.note(f"{name}; Ctrl-C ends an answer, Ctrl-D the conversation")
         with self._line_editor():
             while True:
                 try:
@@ -68,8 +71,8 @@ class Conversation:
                     if message.strip():
                         self.answer(message)
                 except KeyboardInterrupt:
-                    print(file=sys.stderr)
-        print(file=sys.stderr)
+                    self._screen.break_off()
+        self._screen.break_off()
 
     def _show(self, chunk: Chunk, _event: object) -> None:
         if self._length != len(self._session.messages):

@@ -50,24 +50,34 @@ class Screen:
         if self._last != "\n":
             self.write("\n")
 
+    def break_off(self) -> None:
+        """Goes to a new line after what the user typed, such as ``^C``."""
+        if self.is_terminal:
+            self._last = ""
+            self.end_line()
+        else:
+            self.end_line()
+            print(file=sys.stderr, flush=True)
+
     def note(self, text: str) -> None:
         """Says something beside the answer, in one line that is cut to the terminal's width."""
-        self._make_room()
+        self.make_room()
         width = shutil.get_terminal_size().columns if self.has_terminal_for_notes else _LOGGED
         line = cut(one_line(text), width)
         print(f"{_DIM}{line}{_PLAIN}" if self._is_dim else line, file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
         """Shows text that is not the answer as it is."""
-        self._make_room()
+        self.make_room()
         shown = harmless(text) if self.has_terminal_for_notes else text
         print(shown, end="" if shown.endswith("\n") else "\n", file=sys.stderr, flush=True)
 
     def complain(self, text: str) -> None:
         """Says what went wrong, in one line."""
-        self._make_room()
+        self.make_room()
         print(f"luaopenai: {one_line(text)}", file=sys.stderr, flush=True)
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Ends the answer's line where a terminal shows both it and the notes."""
         if self.is_terminal and self.has_terminal_for_notes:
             self.end_line()
