@@ -1,0 +1,99 @@
+"""Shows the calls of tools in a chat, and asks before them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+from luaopenai.cli.harmless import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from luaopenai.cli.screen import Screen
+    from luaopenai.client.runs import ToolCall
+
+_LONGEST = 10_000
+"""Characters of a call or its result that are looked at: no terminal's line is longer."""
+
+
+class Calls:
+    """Shows each call in a line, once it has ended.
+
+    Args:
+        screen: where to.
+        asks: whether to ask the user before each.
+    """
+
+    def __init__(self, screen: Screen, *, asks: bool) -> None:
+        self._screen = screen
+        self._asks = asks
+
+    def before(self, call: ToolCall) -> object:
+        """Returns whether a call may run, with the reason where it may not."""
+        if not self._asks:
+            return True
+        # Nothing is cut away: what is allowed must be seen.
+        return self._ask(f"→ {one_line(signature(call))}")
+
+    def after(self, call: ToolCall) -> None:
+        """Shows a call that has ended."""
+        self._screen.note(f"→ {line(call)}")
+
+    def _ask(self, question: str) -> object:
+        with _terminal() as terminal:
+            if terminal is None:
+                return False, "nobody is there to allow it"
+            self._screen.make_room()
+            asked, answered = terminal
+            print(f"{question} — run it? [y/N] ", end="", file=asked, flush=True)
+            line = answered.readline()
+            if not line.endswith("\n"):
+                print(file=asked, flush=True)
+        if line.strip().lower() in ("y", "yes"):
+            return True
+        return False, "the user did not allow it"
+
+
+def line(call: ToolCall) -> str:
+    """Returns a call and what it came to, as ``weather{city="Oslo"} = {"celsius":4}``."""
+    if call.error is not None:
+        return f"{signature(call)}: {call.error}"
+    result = call.result
+    return (
+        f"{signature(call)} = {(result if isinstance(result, str) else _json(result))[:_LONGEST]}"
+    )
+
+
+def signature(call: ToolCall) -> str:
+    """Returns a call as Lua would write it: ``weather{city="Oslo"}``."""
+    if not isinstance(call.arguments, dict):
+        return f"{call.name}({call.arguments or ''})"
+    fields = (
+        f"{name if name.isidentifier() else f'[{_json(name)}]'}={_json(value)}"
+        for name, value in call.arguments.items()
+    )
+    return f"{call.name}{{{', '.join(fields)}}}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[tuple[IO[str], IO[str]] | None]:
+    """Gives the terminal to write a question to and to read its answer from, if there is one."""
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        yield sys.stderr, sys.stdin
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            # The pipes may be in use for the question and the answer of the model.
+            asked = stack.enter_context(open("/dev/tty", "w", encoding="utf-8", errors="replace"))
+            answered = stack.enter_context(open("/dev/tty", encoding="utf-8", errors="replace"))
+        except OSError:
+            yield None
+            return
+        yield asked, answered
