@@ -33,11 +33,14 @@ if TYPE_CHECKING:
         OpenAIError,
         PermissionDeniedError,
         RateLimitError,
+        ToolLoopError,
         UnprocessableEntityError,
     )
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI, Response
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
+    from luaopenai.client.runs import Run, ToolCall
+    from luaopenai.client.tool import Tool, tool
     from luaopenai.host.limits import LimitExceeded, Limits, Usage
     from luaopenai.host.plugin import Plugin, PluginHost
 
@@ -78,12 +81,17 @@ __all__ = [
     "ResponseObject",
     "ResponsesChatSession",
     "RowsFailedError",
+    "Run",
     "Runtime",
     "Stream",
+    "Tool",
+    "ToolCall",
+    "ToolLoopError",
     "UnprocessableEntityError",
     "Usage",
     "__version__",
     "map",
+    "tool",
 ]
 
 _HOMES = {
@@ -123,11 +131,16 @@ _HOMES = {
     "ResponseObject": "luaopenai.client.responses",
     "ResponsesChatSession": "luaopenai.client.responses",
     "RowsFailedError": "luaopenai.batch.mapping",
+    "Run": "luaopenai.client.runs",
     "Runtime": "luaopenai.bridge.runtime",
     "Stream": "luaopenai.client.iterators",
+    "Tool": "luaopenai.client.tool",
+    "ToolCall": "luaopenai.client.runs",
+    "ToolLoopError": "luaopenai.client.errors",
     "UnprocessableEntityError": "luaopenai.client.errors",
     "Usage": "luaopenai.host.limits",
     "map": "luaopenai.batch.mapping",
+    "tool": "luaopenai.client.tool",
 }
 
 

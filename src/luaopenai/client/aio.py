@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -25,7 +25,9 @@ from luaopenai.client.responses import ResponseObject, ResponsesChatSession, Tex
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
+    from luaopenai.client.histories import History
     from luaopenai.client.responses import TextCallback
+    from luaopenai.client.runs import OnCall, Run
     from luaopenai.client.streams import EventCallback
 
 Result = TypeVar("Result")
@@ -315,6 +317,23 @@ class AsyncChatSession:
         work = self.session.generate_response
         return AsyncCall(work, append_response, stream_callback=stream_callback, **opts)
 
+    async def run(
+        self,
+        message: str | Event | None = None,
+        stream_callback: StreamCallback | None = None,
+        *,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Run:
+        """Runs what the model calls, until it answers; see ``ChatSession.run``.
+
+        Tools, ``on_call`` and ``on_result`` may be coroutine functions; other tools run in threads.
+        """
+        from luaopenai.client.histories import ChatHistory
+
+        history = partial(ChatHistory, self.session)
+        return await _run(history, message, stream_callback, tools, **options)
+
 
 class AsyncResponsesChatSession:
     """A ``ResponsesChatSession`` for asyncio, around the synchronous one in ``session``."""
@@ -336,6 +355,11 @@ class AsyncResponsesChatSession:
     def last_response(self) -> Any:
         """The body of the last answer, decoded; of a stream, its raw text."""
         return self.session.last_response
+
+    @property
+    def pending_outputs(self) -> list[Event]:
+        """What the next request sends first, to answer calls; a live list."""
+        return self.session.pending_outputs
 
     @overload
     def send(
@@ -366,3 +390,49 @@ class AsyncResponsesChatSession:
         return AsyncCall(
             self.session.create_response, input, stream_callback=stream_callback, **opts
         )
+
+    async def run(
+        self,
+        message: str | list[Event] | None = None,
+        stream_callback: TextCallback | None = None,
+        *,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Run:
+        """Runs what the model calls, until it answers; see ``ResponsesChatSession.run``.
+
+        Tools, ``on_call`` and ``on_result`` may be coroutine functions; other tools run in threads.
+        """
+        from luaopenai.client.histories import ResponsesHistory
+
+        history = partial(ResponsesHistory, self.session)
+        return await _run(history, message, stream_callback, tools, **options)
+
+
+async def _run(
+    open_history: Callable[..., History],
+    message: Any,
+    stream_callback: Callable[..., object] | None,
+    tools: Iterable[Any] | None,
+    *,
+    max_steps: int = 10,
+    limit: int = 8,
+    on_call: OnCall | None = None,
+    on_result: OnCall | None = None,
+    raise_errors: bool = False,
+    **opts: Any,
+) -> Run:
+    from luaopenai.client.async_runs import run_async
+    from luaopenai.client.runs import Loop
+
+    if tools is not None:
+        opts["tools"] = list(tools)
+    loop = Loop(
+        open_history(stream_callback, opts),
+        max_steps=max_steps,
+        limit=limit,
+        on_call=on_call,
+        on_result=on_result,
+        raise_errors=raise_errors,
+    )
+    return await run_async(loop, message)

@@ -61,10 +61,10 @@ def check_headers(headers: object) -> None:
             raise TypeError(f"headers: {name}: expected a string, got {_kind(value)}")
 
 
-def check_callback(callback: object) -> None:
-    """Raises ``TypeError`` unless a stream's callback is None or can be called."""
+def check_callback(callback: object, name: str = "stream_callback") -> None:
+    """Raises ``TypeError`` unless a callback is None or can be called."""
     if callback is not None and not callable(callback):
-        raise TypeError(f"stream_callback: expected a function, got {_kind(callback)}")
+        raise TypeError(f"{name}: expected a function, got {_kind(callback)}")
 
 
 def _kind(value: object) -> str:

@@ -10,6 +10,7 @@ from luaopenai.client.completions import (
     history_message,
     is_plain,
 )
+from luaopenai.client.declarations import declared, is_tool
 from luaopenai.client.errors import APIConnectionError
 from luaopenai.client.light_typing import overload
 from luaopenai.client.messages import check_function, check_message
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI
+    from luaopenai.client.runs import OnCall, Run
 
     Message = dict[str, Any]
     StreamCallback = Callable[["Chunk", dict[str, Any]], object] | Callable[["Chunk"], object]
@@ -59,7 +61,8 @@ class ChatSession:
         self.functions = None if functions is None else list(functions)
         self.tools = None if tools is None else list(tools)
         for number, function in enumerate(self.functions or ()):
-            check_function(function, f"functions[{number}]")
+            if not is_tool(function):
+                check_function(function, f"functions[{number}]")
         self.append_message(*(messages or ()))
 
     def append_message(self, *messages: Message) -> None:
@@ -140,6 +143,62 @@ class ChatSession:
         check_status(*response)
         return self._keep(find_message(response.status, response.body), append_response)
 
+    def run(
+        self,
+        message: str | Message | None = None,
+        stream_callback: StreamCallback | None = None,
+        *,
+        tools: Iterable[Any] | None = None,
+        max_steps: int = 10,
+        limit: int = 8,
+        on_call: OnCall | None = None,
+        on_result: OnCall | None = None,
+        raise_errors: bool = False,
+        **opts: Any,
+    ) -> Run:
+        """Sends a message, runs what the model calls, until it answers with text.
+
+        Whatever ends it, each call in the history has an answer, so that the session goes on.
+
+        Args:
+            message: text, or a message dict; None goes on from the history as it stands, and runs
+                those calls of its last reply first that have no answer.
+            stream_callback: called with the pieces of each round's reply, as in ``send``.
+            tools: in place of the session's; ``Tool``s, and definitions as ``send`` takes them.
+            max_steps: how many rounds of calls are run.
+            limit: how many calls of a round run at once, in threads; with 1, one after the other
+                in the caller's.
+            on_call: called with each ``ToolCall`` before it is run, in the caller's thread; False,
+                a reason, or ``(False, reason)`` refuses it.
+            on_result: called with each ``ToolCall`` once it has its answer.
+            raise_errors: whether what a tool raises ends the run; else the model is told.
+            opts: request parameters, as in ``send``. A ``tool_choice`` that is neither ``"auto"``
+                nor ``"none"`` counts for the first request only.
+
+        Returns:
+            The run: ``text``, ``calls``, and ``str(run)``, which is the text.
+
+        Raises:
+            ToolLoopError: the model called tools for more rounds than ``max_steps``.
+            ValueError: the message is not a valid one.
+            APIError: the server refused, or its answer holds no reply.
+            APIConnectionError: no complete answer came.
+        """
+        from luaopenai.client.histories import ChatHistory
+        from luaopenai.client.runs import Loop, run
+
+        if tools is not None:
+            opts["tools"] = list(tools)
+        loop = Loop(
+            ChatHistory(self, stream_callback, opts),
+            max_steps=max_steps,
+            limit=limit,
+            on_call=on_call,
+            on_result=on_result,
+            raise_errors=raise_errors,
+        )
+        return run(loop, message)
+
     def _iterate(
         self, parameters: dict[str, Any], append_response: bool
     ) -> ReplyStream[Chunk, str | Message]:
@@ -190,4 +249,5 @@ class ChatSession:
 
     def _parameters(self, opts: dict[str, Any]) -> dict[str, Any]:
         parameters = {"functions": self.functions, "tools": self.tools, **self.opts, **opts}
-        return {name: value for name, value in parameters.items() if value is not None}
+        parameters = {name: value for name, value in parameters.items() if value is not None}
+        return declared(parameters, "chat")

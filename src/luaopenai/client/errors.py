@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from luaopenai.client.runs import ToolCall
+
 
 class OpenAIError(Exception):
     """The base of all that the client raises when a request fails.
@@ -130,6 +132,18 @@ class APITimeoutError(APIConnectionError):
 
     Or before what ``wait_for`` waits for was done.
     """
+
+
+class ToolLoopError(OpenAIError):
+    """A run has come to its ``max_steps``, and the model still calls tools.
+
+    Attributes:
+        calls: all calls so far, in order, as ``Run.calls`` has them; the last were not run.
+    """
+
+    def __init__(self, message: str, calls: list[ToolCall]) -> None:
+        super().__init__(message)
+        self.calls = calls
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {

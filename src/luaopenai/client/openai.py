@@ -20,6 +20,7 @@ from luaopenai.client.cancel import pause
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk, bad_status, is_success, read_chunk
 from luaopenai.client.deadlines import Deadline
+from luaopenai.client.declarations import declared
 from luaopenai.client.endpoints import METHODS, Endpoint, fill_payload
 from luaopenai.client.errors import APITimeoutError
 from luaopenai.client.failures import public_url
@@ -316,7 +317,7 @@ class OpenAI(EndpointMethods):
     ) -> Response | Stream[Event]:
         """Sends ``POST /chat/completions``; a callback, or a ``Stream``, gets every event, raw."""
         check_messages(messages)
-        fields = {"messages": messages, **opts}
+        fields = declared({"messages": messages, **opts}, "chat")
         response: Response | Stream[Event]
         response = self._send("create_chat_completion", fields, stream_callback)
         return response
@@ -340,7 +341,8 @@ class OpenAI(EndpointMethods):
     ) -> Response | Stream[Event]:
         """Sends ``POST /responses``; a callback, or a ``Stream``, gets every event."""
         response: Response | Stream[Event]
-        response = self._send("create_response", {"input": input, **opts}, stream_callback)
+        fields = declared({"input": input, **opts}, "responses")
+        response = self._send("create_response", fields, stream_callback)
         return response
 
     def each(self, name: str, /, *ids: Any, **query: Any) -> Iterator[Any]:

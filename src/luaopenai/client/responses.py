@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luaopenai.client.arguments import check_client, check_lists, check_texts
 from luaopenai.client.completions import lua_type
+from luaopenai.client.declarations import declared
 from luaopenai.client.errors import APIConnectionError, APIError, status_error
 from luaopenai.client.light_typing import overload
 from luaopenai.client.messages import check_input
@@ -12,11 +13,12 @@ from luaopenai.client.sse import has_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Literal
 
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI, Response
+    from luaopenai.client.runs import OnCall, Run
 
     TextCallback = Callable[["TextChunk", dict[str, Any]], object] | Callable[["TextChunk"], object]
 
@@ -90,6 +92,8 @@ class ResponsesChatSession:
         response_history: the responses so far, a live list.
         current_response_id: what the next request continues from; None at the start.
         last_response: the body of the last answer, decoded; of a stream, its raw text.
+        pending_outputs: what answers the calls of the response that ``run`` has come to, a live
+            list of items; the next request that continues from there sends them first.
     """
 
     def __init__(
@@ -103,6 +107,11 @@ class ResponsesChatSession:
         self.last_response: Any = None
         self.response_history: list[ResponseObject] = []
         self.current_response_id = previous_response_id
+        self.pending_outputs: list[dict[str, Any]] = []
+        self._place: object = previous_response_id
+        """The id of what continues from the newest response: its own, or its conversation's."""
+        self._pending_place: object = None
+        """The place whose calls the pending outputs answer; None for any."""
 
     @overload
     def send(
@@ -158,26 +167,114 @@ class ResponsesChatSession:
         **opts: Any,
     ) -> ResponseObject | str | ReplyStream[TextChunk, str]:
         """Creates a response with the parameters given; see ``send``."""
+        sent, parameters = self._prepare(input, opts)
+        if stream_callback is None and parameters.get("stream"):
+            return self._iterate(sent, parameters)
+        whole, text = self._ask(sent, stream_callback, parameters)
+        if whole is not None:
+            self._keep(whole, sent, parameters)
+        return text if stream_callback is not None or whole is None else whole
+
+    def run(
+        self,
+        message: str | list[dict[str, Any]] | None = None,
+        stream_callback: TextCallback | None = None,
+        *,
+        tools: Iterable[Any] | None = None,
+        max_steps: int = 10,
+        limit: int = 8,
+        on_call: OnCall | None = None,
+        on_result: OnCall | None = None,
+        raise_errors: bool = False,
+        **opts: Any,
+    ) -> Run:
+        """Sends input, runs what the model calls, until it answers with text.
+
+        Whatever ends it, each call has an answer, if need be in ``pending_outputs``, which the next
+        request carries; so the session goes on.
+
+        Args:
+            message: text, or a list as ``send`` takes it; None goes on from the last response, and
+                runs those of its calls first that have no answer.
+            stream_callback: called with the pieces of each round's reply, as in ``send``.
+            tools: in place of the session's; ``Tool``s, and definitions as ``send`` takes them.
+            max_steps: how many rounds of calls are run.
+            limit: how many calls of a round run at once, in threads; with 1, one after the other
+                in the caller's.
+            on_call: called with each ``ToolCall`` before it is run, in the caller's thread; False,
+                a reason, or ``(False, reason)`` refuses it.
+            on_result: called with each ``ToolCall`` once it has its answer.
+            raise_errors: whether what a tool raises ends the run; else the model is told.
+            opts: request parameters, as in ``send``. A ``tool_choice`` that is neither ``"auto"``
+                nor ``"none"`` counts for the first request only.
+
+        Returns:
+            The run: ``text``, ``calls``, and ``str(run)``, which is the text.
+
+        Raises:
+            ToolLoopError: the model called tools for more rounds than ``max_steps``.
+            ValueError: the message is not a valid one.
+            APIError: the server refused, or its answer holds no reply.
+            APIConnectionError: no complete answer came.
+        """
+        from luaopenai.client.histories import ResponsesHistory
+        from luaopenai.client.runs import Loop, run
+
+        if tools is not None:
+            opts["tools"] = list(tools)
+        loop = Loop(
+            ResponsesHistory(self, stream_callback, opts),
+            max_steps=max_steps,
+            limit=limit,
+            on_call=on_call,
+            on_result=on_result,
+            raise_errors=raise_errors,
+        )
+        return run(loop, message)
+
+    def _prepare(
+        self, input: str | list[dict[str, Any]], opts: dict[str, Any]
+    ) -> tuple[str | list[dict[str, Any]], dict[str, Any]]:
+        """Returns the input and the parameters of a request.
+
+        The outputs that are pending where it continues come before the input.
+        """
         check_input(input)
         parameters = {**self.opts, **opts}
         if parameters.get("conversation") is None:
             parameters.setdefault("previous_response_id", self.current_response_id)
         parameters = {name: value for name, value in parameters.items() if value is not None}
+        parameters = declared(parameters, "responses")
+        if self.pending_outputs and self._pending_place in (None, place_of(parameters)):
+            missing = self._missing(input)
+            given = [{"role": "user", "content": input}] if isinstance(input, str) else input
+            input = [*missing, *given] if missing else input
+        return input, parameters
+
+    def _ask(
+        self,
+        input: str | list[dict[str, Any]],
+        stream_callback: TextCallback | None,
+        parameters: dict[str, Any],
+    ) -> tuple[ResponseObject | None, str]:
+        """Sends a request; returns the response, if it has come whole, and its text.
+
+        Keeps nothing of it but ``last_response``.
+        """
         if stream_callback is not None:
             return self._stream(input, stream_callback, parameters)
-        if parameters.get("stream"):
-            return self._iterate(input, parameters)
         response = self.client.create_response(input, **parameters)
         self.last_response = response.body
         check_response_status(*response)
-        return self._keep(ResponseObject(find_response(response.status, response.body)))
+        whole = ResponseObject(find_response(response.status, response.body))
+        return whole, whole.get_output_text()
 
     def _stream(
         self,
         input: str | list[dict[str, Any]],
         stream_callback: TextCallback,
         parameters: dict[str, Any],
-    ) -> str:
+    ) -> tuple[ResponseObject | None, str]:
         from luaopenai.client.callbacks import two_arguments
 
         callback, streamed = two_arguments(stream_callback), _Streamed()
@@ -195,7 +292,7 @@ class ResponsesChatSession:
             raise
         self.last_response = response.body
         check_response_status(*response)
-        return self._finish(streamed, response)
+        return _finished(streamed, response)
 
     def _iterate(
         self, input: str | list[dict[str, Any]], parameters: dict[str, Any]
@@ -214,33 +311,67 @@ class ResponsesChatSession:
 
         def finish() -> str:
             self.last_response = stream.response.body
-            return self._finish(streamed, stream.response)
+            whole, text = _finished(streamed, stream.response)
+            if whole is not None:
+                self._keep(whole, input, parameters)
+            return text
 
         return ReplyStream(stream, chunks(), finish)
 
-    def _finish(self, streamed: _Streamed, response: Response) -> str:
-        """Keeps the response that a stream has brought, and returns the stream's text."""
-        text, ended = streamed.text, streamed.ended
-        if "failed" in ended:
-            failure, event = ended["failed"]
-            raise APIError(failure, status=response.status, body=event, headers=response.headers)
-        if "done" in ended:
-            whole = ended["done"][1]["response"]
-        else:
-            whole = None if text or ended else whole_response(response.body)
-        is_over = whole is not None or streamed.was_stopped
-        fault = stream_fault(response.body, text, streamed.refusal, is_over)
-        if fault:
-            raise APIError(fault, status=response.status, body=text, headers=response.headers)
-        if whole is None:
-            return text
-        kept = self._keep(ResponseObject(find_response(response.status, whole)))
-        return text or kept.get_output_text()
-
-    def _keep(self, response: ResponseObject) -> ResponseObject:
+    def _keep(
+        self,
+        response: ResponseObject,
+        input: str | list[dict[str, Any]],
+        parameters: Mapping[str, Any],
+    ) -> None:
+        """Continues from a response; what its input has answered is no longer pending."""
+        self.pending_outputs[:] = self._missing(input)
         self.current_response_id = response["id"]
         self.response_history.append(response)
-        return response
+        self._place = place_of({**parameters, "previous_response_id": response["id"]})
+
+    def _await_outputs(self, outputs: list[dict[str, Any]]) -> None:
+        """Adds what answers calls of the newest response to what is pending."""
+        if self._pending_place not in (None, self._place):
+            self.pending_outputs.clear()
+        self._pending_place = self._place
+        self.pending_outputs += outputs
+
+    def _missing(self, input: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Returns the pending outputs that an input does not hold."""
+        if not self.pending_outputs:
+            return []
+        from luaopenai.client.tools import missing_outputs
+
+        return missing_outputs(self.pending_outputs, input)
+
+
+def _finished(streamed: _Streamed, response: Response) -> tuple[ResponseObject | None, str]:
+    """Returns the response that a stream has brought, if it has come whole, and its text."""
+    text, ended = streamed.text, streamed.ended
+    if "failed" in ended:
+        failure, event = ended["failed"]
+        raise APIError(failure, status=response.status, body=event, headers=response.headers)
+    if "done" in ended:
+        whole = ended["done"][1]["response"]
+    else:
+        whole = None if text or ended else whole_response(response.body)
+    is_over = whole is not None or streamed.was_stopped
+    fault = stream_fault(response.body, text, streamed.refusal, is_over)
+    if fault:
+        raise APIError(fault, status=response.status, body=text, headers=response.headers)
+    if whole is None:
+        return None, text
+    found = ResponseObject(find_response(response.status, whole))
+    return found, text or found.get_output_text()
+
+
+def place_of(parameters: Mapping[str, Any]) -> object:
+    """Returns the id of the conversation or response that a request continues."""
+    conversation = parameters.get("conversation")
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    return conversation or parameters.get("previous_response_id")
 
 
 def check_response_status(

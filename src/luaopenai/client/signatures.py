@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from luaopenai.client.payload import encode
+from luaopenai.client.schemas import without_nulls
 
 if TYPE_CHECKING:
     import pydantic
@@ -145,8 +146,6 @@ def validated(validate: Callable[[bytes], Any], value: object, schema: Schema, w
     The value is checked as JSON, so that what its schema admits is taken: a date is a string.
     """
     from pydantic import ValidationError
-
-    from luaopenai.client.schemas import without_nulls
 
     try:
         return validate(encode(without_nulls(value, schema), where))

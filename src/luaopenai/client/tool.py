@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any, overload
+
+from luaopenai.client.schemas import fault, strict_schema, without_nulls
+from luaopenai.client.tools import check_name, function_declaration, response_definition
 
 Schema = dict[str, Any]
 Checked = tuple[tuple[Any, ...], dict[str, Any]]
 """Arguments as a function takes them: by position, and by name."""
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Tool:
@@ -49,9 +49,7 @@ class Tool:
     ) -> None:
         if not callable(function):
             raise TypeError(f"function: expected a function, got {type(function).__name__}")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            shown = repr(name) if isinstance(name, str) else type(name).__name__
-            raise ValueError(f"name: expected 1 to 64 letters, digits, _ and -, got {shown}")
+        check_name(name)
         if description is not None and not isinstance(description, str):
             kind = type(description).__name__
             raise TypeError(f"description: expected a string, got {kind}")
@@ -85,19 +83,26 @@ class Tool:
         return made
 
     @property
-    def definition(self) -> dict[str, Any]:
+    def definition(self) -> Schema:
         """What ``tools`` of a chat completion takes, of this client and of others."""
-        return {"type": "function", "function": self._described({"strict": True})}
+        described: Schema = {"name": self.name}
+        if self.description:
+            described["description"] = self.description
+        if self._sent is not None:
+            described["parameters"] = self._sent
+        if self.strict:
+            described["strict"] = True
+        return {"type": "function", "function": described}
 
     @property
-    def response_definition(self) -> dict[str, Any]:
-        """What ``tools`` of the Responses API takes; there, strict is what is not said to be no."""
-        return {"type": "function", **self._described({"strict": True}, {"strict": False})}
+    def response_definition(self) -> Schema:
+        """What ``tools`` of the Responses API takes, of this client and of others."""
+        return dict(response_definition(self.definition))
 
     @property
-    def function_definition(self) -> dict[str, Any]:
+    def function_definition(self) -> Schema:
         """What the older ``functions`` of a chat completion takes."""
-        return self._described({})
+        return dict(function_declaration(self.definition))
 
     @property
     def is_async(self) -> bool:
@@ -140,7 +145,8 @@ class Tool:
             return await self.function(*args, **kwargs)
         from luaopenai.client.aio import in_thread
 
-        return await in_thread(lambda: self.function(*args, **kwargs))
+        result = await in_thread(lambda: self.function(*args, **kwargs))
+        return await result if inspect.isawaitable(result) else result
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the function as if it were no tool."""
@@ -148,14 +154,6 @@ class Tool:
 
     def __repr__(self) -> str:
         return f"<Tool {self.name}>"
-
-    def _described(self, if_strict: dict[str, Any], if_not: dict[str, Any] | None = None) -> Schema:
-        described: dict[str, Any] = {"name": self.name}
-        if self.description:
-            described["description"] = self.description
-        if self._sent is not None:
-            described["parameters"] = self._sent
-        return {**described, **(if_strict if self.strict else if_not or {})}
 
     def _by_name(self, arguments: dict[str, Any]) -> Checked:
         return (), self._fitting(arguments)
@@ -166,23 +164,15 @@ class Tool:
     def _fitting(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self.parameters is None:
             return arguments
-        from luaopenai.client.schemas import fault, without_nulls
-
         fitting: dict[str, Any] = without_nulls(arguments, self.parameters)
-        wrong = fault(fitting, self.parameters)
+        wrong = fault(fitting, self.parameters, "arguments")
         if wrong:
             raise ValueError(wrong)
         return fitting
 
 
 def _strict_form(name: str, parameters: Schema | None) -> Schema:
-    from luaopenai.client.schemas import strict_schema
-
-    try:
-        form: Schema = strict_schema(parameters or {"type": "object", "properties": {}})
-    except ValueError as error:
-        raise ValueError(f"{name}: parameters: {error}") from None
-    return form
+    return strict_schema(parameters or {"type": "object", "properties": {}}, f"{name}: parameters")
 
 
 @overload
