@@ -7,7 +7,8 @@ first part of a path says what is answered, whichever endpoint comes after it:
 - ``/small``: a chat completion;
 - ``/stream-COUNT-PER``: COUNT events, PER of them in each chunk of HTTP's chunked coding;
 - ``/stamped-COUNT``: COUNT events, one a millisecond, each with the time at which it was sent;
-- ``/embeddings``: 64 vectors of 1536 numbers.
+- ``/embeddings``: 64 vectors of 1536 numbers;
+- ``/rounds-COUNT-CALLS``: a call of ``weather`` CALLS times, until COUNT rounds are answered.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import trustme
 
@@ -63,8 +65,8 @@ def _serve(connection: socket.socket, context: ssl.SSLContext | None) -> None:
         if context is not None:
             connection = context.wrap_socket(connection, server_side=True)
         with connection:
-            for path, closing in _requests(connection):
-                head, pieces = _answer(path)
+            for path, body, closing in _requests(connection):
+                head, pieces = _answer(path, body)
                 connection.sendall(head % (b"close" if closing else b"keep-alive"))
                 for piece in pieces:
                     connection.sendall(piece)
@@ -74,8 +76,8 @@ def _serve(connection: socket.socket, context: ssl.SSLContext | None) -> None:
         pass  # The client left.
 
 
-def _requests(connection: socket.socket) -> Iterator[tuple[str, bool]]:
-    """Returns the path of each request, once its body has come, and whether it is the last."""
+def _requests(connection: socket.socket) -> Iterator[tuple[str, bytes, bool]]:
+    """Returns the path and the body of each request, and whether it is the last."""
     received = b""
     while True:
         while b"\r\n\r\n" not in received:
@@ -89,20 +91,26 @@ def _requests(connection: socket.socket) -> Iterator[tuple[str, bool]]:
             name.strip().lower(): value.strip().lower()
             for name, _, value in (line.partition(b":") for line in lines)
         }
+        pieces = [received]
         missing = int(headers.get(b"content-length", 0)) - len(received)
         while missing > 0:
-            missing -= len(connection.recv(min(missing, 1 << 20)))
+            pieces.append(connection.recv(min(missing, 1 << 20)))
+            missing -= len(pieces[-1])
         received = b""
-        yield request.split()[1].decode(), b"close" in headers.get(b"connection", b"")
+        closing = b"close" in headers.get(b"connection", b"")
+        yield request.split()[1].decode(), b"".join(pieces), closing
 
 
-def _answer(path: str) -> tuple[bytes, Iterable[bytes]]:
+def _answer(path: str, body: bytes) -> tuple[bytes, Iterable[bytes]]:
     """Returns a head that lacks its connection header's value, and the body's pieces."""
     kind, *numbers = path.split("/")[1].split("-")
     if kind == "small":
         return _whole(_completion())
     if kind == "embeddings":
         return _whole(_embeddings())
+    if kind == "rounds":
+        rounds, calls = map(int, numbers)
+        return _whole(_completion() if body.count(_ANSWER) >= rounds * calls else _calls(calls))
     head = _HEAD % (b"text/event-stream", b"%s") + _CHUNKED
     count = int(numbers[0])
     if kind == "stamped":
@@ -156,21 +164,33 @@ def _stamped(count: int) -> Iterator[bytes]:
     yield _END
 
 
+_ANSWER = b'"tool_call_id"'
+
+
 @functools.cache
 def _completion() -> bytes:
     text = 'An answer, with "quotes" and\nlines. ' * 3
+    return _completed({"role": "assistant", "content": text}, "stop")
+
+
+@functools.cache
+def _calls(count: int) -> bytes:
+    function = {"name": "weather", "arguments": '{"city":"Oslo","unit":"C"}'}
+    calls = [
+        {"id": f"call_{number}", "type": "function", "function": function}
+        for number in range(count)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    return _completed(message, "tool_calls")
+
+
+def _completed(message: dict[str, Any], reason: str) -> bytes:
     completion = {
         "id": "chatcmpl-AbCdEf0123456789",
         "object": "chat.completion",
         "created": 1731000000,
         "model": "gpt-4.1",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "finish_reason": "stop",
-            }
-        ],
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": {"prompt_tokens": 19, "completion_tokens": 30, "total_tokens": 49},
     }
     return json.dumps(completion).encode()

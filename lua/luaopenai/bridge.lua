@@ -1,7 +1,7 @@
 ---@meta _
 -- Declares, for editors, the second argument of every bundled file, `local _, bridge = ...`; never loaded. Python's
--- functions are marked in bridge/ (exports.py, payloads.py, bodies.py, network.py) and host/exports.py; a test holds
--- this file to them.
+-- functions are marked in bridge/ (exports.py, payloads.py, bodies.py, tools.py, network.py) and host/exports.py; a
+-- test holds this file to them.
 
 ---@alias luaopenai.Callback integer|false false: at once; the ticket whose work has led here, or 0: with a ticket
 
@@ -86,6 +86,27 @@
 ---@field multipart_boundary fun(fields: table): string
 ---@field read_file fun(path: any, field: string): string, string a file's name and content
 ---@field is_binary fun(content_type: string): boolean whether a body is for the caller as it came
+---
+--- Tools and typed answers:
+---@field run_defaults fun(): integer, integer, integer, string max_steps, limit, attempts, what was not run
+---@field check_tool_name fun(name: string, where: string) raises unless the API takes the name, given as JSON
+---@field strict_schema fun(schema: string, where: string): string the form that strict mode takes, as JSON
+---@field schema_fault fun(value: string, schema: string, where: string): string why a value does not fit, or ""
+---@field find_calls fun(message: string): string the calls in a message, as JSON
+---@field find_response_calls fun(response: string): string the calls in a response, as JSON
+---@field unanswered fun(messages: string): string the calls that a history leaves without an answer, as JSON
+---@field missing_outputs fun(pending: string, given: string): string the outputs that an input lacks, as JSON
+---@field read_arguments fun(text: string, schema?: string, is_checked: boolean): string?, string? or nil and why not
+---@field unknown_tool fun(name: string, names: string): string the answer to a call of a tool that there is not
+---@field tool_failed fun(text: string): string, string an error in one line, and the answer to its call
+---@field refused fun(reason?: string): string the answer to a call that was refused
+---@field too_many_rounds fun(steps: integer): string
+---@field later_choice fun(choice: string): string? a choice of tools from the second round on, as JSON
+---@field answer_parameters fun(schema: string, name?: string, api: string): string what asks for a typed answer
+---@field read_answer fun(text: string, schema: string, is_checked: boolean): string?, string? or nil and why not
+---@field ask_again fun(line: string): string what a model is told whose answer does not fit
+---@field no_fit fun(attempts: integer, line: string): string
+---@field why_cut fun(body: string): string? why the answer in a body was cut short
 ---
 --- The process:
 ---@field exit fun(code?: integer|boolean) `os.exit`

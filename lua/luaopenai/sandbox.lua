@@ -536,6 +536,8 @@ local function seal()
   bridge.bundled("ssl.https")
   bridge.bundled("openai.lists")
   bridge.bundled("openai.polling")
+  bridge.bundled("openai.chat_runs")
+  bridge.bundled("openai.response_runs")
   load_tasks()
   for name in pairs(package.loaded) do
     if not REQUIRABLE[name] then

@@ -70,6 +70,10 @@ end
 ---@class ChatSession.SendOptions: openai.ChatOptions
 ---@field stream_callback? openai.ChunkCallback asks for a stream
 
+---@class ChatSession.RunOptions: ChatSession.SendOptions, openai.RunOptions
+
+---@class ChatSession.ParseOptions: ChatSession.RunOptions, openai.ParseOptions
+
 ---@class ChatSession
 ---@field client OpenAI
 ---@field opts ChatSession.Options
@@ -78,6 +82,12 @@ end
 ---@field tools? openai.Tool[]
 ---@field last_response any the body of the last answer, decoded; of a stream, its raw text
 local methods = {}
+
+-- Raises unless a value is a function's declaration, or a tool.
+local function check_function(declaration, number)
+  local checked = bridge.bundled("openai.declarations").for_functions(declaration)
+  bridge.check_function(json.encode(checked, ("functions[%d]"):format(number)), number)
+end
 
 local function init(self, client, opts)
   session.check(client, opts)
@@ -93,7 +103,7 @@ local function init(self, client, opts)
   if self.opts.functions then
     self.functions = {}
     for number, declaration in ipairs(self.opts.functions) do
-      bridge.check_function(json.encode(declaration, ("functions[%d]"):format(number)), number)
+      check_function(declaration, number)
       self.functions[number] = declaration
     end
   end
@@ -126,6 +136,7 @@ end
 ---@return any body what the server sent, on failure
 function methods:send(message, opts_or_callback)
   session.check_self(self, "send")
+  session.mend(self)
   if type(message) == "string" then
     message = { role = "user", content = message }
   end
@@ -236,6 +247,31 @@ function methods:generate_response(append_response, opts_or_callback)
     return nil, is_plain_or_failure, body
   end
   return keep(self, append_response, message, is_plain_or_failure, whole), body
+end
+
+---Appends a message and lets the model call tools, whose results it gets, until it answers with text. The history stays
+---valid whatever happens: each call has an answer. Calls of a round run side by side.
+---@param message? string|openai.Message a string is the user's; without one, goes on from the history as it stands
+---@param opts_or_callback? ChatSession.RunOptions|openai.ChunkCallback
+---@return string? reply
+---@return any calls_or_failure what was called, `openai.RunCall[]`; why there is no reply
+---@return any body what the server sent, on failure
+function methods:run(message, opts_or_callback)
+  session.check_self(self, "run")
+  return bridge.bundled("openai.chat_runs").run(self, message, opts_or_callback)
+end
+
+---Asks for an answer of a type: the request holds its schema, and what comes is decoded and checked. An answer that
+---does not fit is sent back with what is wrong.
+---@param message? string|openai.Message as in `run`
+---@param type openai.Type a tableshape type, or a JSON schema
+---@param opts_or_callback? ChatSession.ParseOptions|openai.ChunkCallback
+---@return any value what the type makes of the answer; nil on failure
+---@return any text_or_failure the answer's text; why there is no value
+---@return any body the answer's text, or what the server sent, on failure
+function methods:parse(message, type, opts_or_callback)
+  session.check_self(self, "parse")
+  return bridge.bundled("openai.chat_runs").parse(self, message, type, opts_or_callback)
 end
 
 local function check(checker, what)

@@ -189,6 +189,14 @@ local function call(self, endpoint, ...)
   return send(self, endpoint, path)
 end
 
+-- Writes the tools in a payload, which is ours, as its endpoint takes them.
+local function write_tools(payload, field, form)
+  if payload[field] ~= nil then
+    local declarations = bridge.bundled("openai.declarations")
+    payload[field] = declarations.convert(payload[field], declarations[form])
+  end
+end
+
 -- Calls an endpoint that can be streamed.
 ---@param self OpenAI
 local function call_streaming(self, endpoint, argument, opts, callback, needs_callback)
@@ -197,7 +205,12 @@ local function call_streaming(self, endpoint, argument, opts, callback, needs_ca
   if opts and opts.stream and (callback ~= nil or needs_callback) then
     filter = bridge.bundled("openai.sse").create_stream_filter(callback)
   end
-  return self:_request(endpoint.method, endpoint.path, payload_of(self, endpoint, argument, opts), nil, filter)
+  local payload = payload_of(self, endpoint, argument, opts)
+  write_tools(payload, "functions", "for_functions")
+  if endpoint.path == "/responses" then
+    write_tools(payload, "tools", "for_responses")
+  end
+  return self:_request(endpoint.method, endpoint.path, payload, nil, filter)
 end
 
 ---Returns a session over the chat completions API.
@@ -292,6 +305,19 @@ end
 ---@field interval? number seconds before the second time, 1 when left out; the pauses grow by half, up to 30
 ---@field timeout? number seconds to wait in all; as long as it takes when left out
 ---@field on_poll? fun(body: any) is given each body
+
+---Asks for an answer of a type, without a session: the request holds the type's schema, and what comes is decoded and
+---checked. An answer that does not fit is sent back with what is wrong. The list of messages stays as it is.
+---@param messages openai.Message[]
+---@param type openai.Type a tableshape type, or a JSON schema
+---@param opts_or_callback? ChatSession.ParseOptions|openai.ChunkCallback
+---@return any value what the type makes of the answer; nil on failure
+---@return any text_or_failure the answer's text; why there is no value
+---@return any body the answer's text, or what the server sent, on failure
+function methods:parse(messages, type, opts_or_callback)
+  check_self(self, "parse")
+  return bridge.bundled("openai.chat_runs").parse_alone(self, messages, type, opts_or_callback)
+end
 
 ---Repeats a request until something is done that the server does in the background; in a task, the others go on:
 ---`local batch = client:wait_for("retrieve_batch", batch_id, { timeout = 3600 })`. Raises an error that names the
@@ -390,10 +416,11 @@ end
 ---@overload fun(api_key?: string, config?: openai.Config): OpenAI
 local OpenAI = class("OpenAI", methods, init)
 
--- The functions for many chats at once, loaded when they are first called: without them, all waits block.
-local function from_tasks(name)
+-- Returns a function of a module that is loaded when it is first called: few scripts need all of them. Without the
+-- tasks' module, all waits block.
+local function from(module, name)
   return function(...)
-    return bridge.bundled("openai.tasks")[name](...)
+    return bridge.bundled(module)[name](...)
   end
 end
 
@@ -410,6 +437,8 @@ end
 ---@field ResponsesChatSession ResponsesChatSession.Class
 ---@field gather fun(functions: function[], opts?: openai.GatherOptions): table[] the results in their functions' order
 ---@field spawn fun(f: function, ...): openai.Task
+---@field tool fun(spec: openai.ToolSpec): openai.CallableTool a declaration, with its function beside it
+---@field schema fun(type: openai.Type, opts?: openai.SchemaOptions): table the JSON schema of a type
 ---@field sleep fun(seconds: number)
 local openai = {
   new = OpenAI,
@@ -417,8 +446,10 @@ local openai = {
   VERSION = constants.version,
   ChatSession = bridge.bundled("openai.chat_completions").ChatSession,
   ResponsesChatSession = bridge.bundled("openai.responses").ResponsesChatSession,
-  gather = from_tasks("gather"),
-  spawn = from_tasks("spawn"),
+  gather = from("openai.tasks", "gather"),
+  spawn = from("openai.tasks", "spawn"),
+  tool = from("openai.tool", "make"),
+  schema = from("openai.schema", "make"),
   sleep = wait.sleep,
 }
 

@@ -5,6 +5,7 @@ local class = bridge.bundled("openai.class")
 local events = bridge.bundled("openai.events")
 local json = bridge.bundled("openai.json")
 local check_input = bridge.bundled("openai.messages").check_input
+local pending = bridge.bundled("openai.pending")
 local session = bridge.bundled("openai.session")
 
 local own_options = {}
@@ -45,11 +46,16 @@ local response_mt = { __index = response_methods, __tostring = response_methods.
 ---@class ResponsesChatSession.SendOptions: openai.ResponseOptions
 ---@field stream_callback? openai.TextCallback asks for a stream
 
+---@class ResponsesChatSession.RunOptions: ResponsesChatSession.SendOptions, openai.RunOptions
+
+---@class ResponsesChatSession.ParseOptions: ResponsesChatSession.RunOptions, openai.ParseOptions
+
 ---@class ResponsesChatSession
 ---@field client OpenAI
 ---@field opts ResponsesChatSession.Options
 ---@field response_history openai.ResponseObject[]
 ---@field current_response_id? string what the next request continues from
+---@field pending_outputs table[] outputs of a run's calls that no request has carried yet: the next one does
 ---@field last_response any the body of the last answer, decoded; of a stream, its raw text
 local methods = {}
 
@@ -58,6 +64,7 @@ local function init(self, client, opts)
   self.client = client
   self.opts = opts or {}
   self.response_history = {}
+  self.pending_outputs = {}
   session.check_list(self.opts.tools, "tools")
   local before = self.opts.previous_response_id
   if before ~= nil and type(before) ~= "string" then
@@ -74,6 +81,7 @@ end
 ---@return any body what the server sent, on failure
 function methods:send(input, opts_or_callback)
   session.check_self(self, "send")
+  session.mend(self)
   return self:create_response(input, session.options(opts_or_callback))
 end
 
@@ -153,6 +161,8 @@ function methods:create_response(input, opts, callback)
   session.check(nil, opts)
   check_input(input)
   local parameters = request_parameters(self, opts, callback)
+  local carried
+  input, carried = pending.add(self, input, parameters)
   local stream, on_event
   if parameters.stream then
     stream, on_event = stream_reader(callback or ignore)
@@ -179,11 +189,37 @@ function methods:create_response(input, opts, callback)
     return nil, failure, stream and status == 200 and response or body
   end
   keep(self, response)
+  pending.remove(self, carried)
   if not stream then
     return response, body
   end
   local text = table.concat(stream.texts)
   return text ~= "" and text or response:get_output_text(), body
+end
+
+---Sends input and lets the model call tools, whose results it gets, until it answers with text. Each call has an output
+---whatever happens: those that no request has carried are in `pending_outputs`. Calls of a round run side by side.
+---@param input? string|table[] without it, goes on from the conversation as it stands
+---@param opts_or_callback? ResponsesChatSession.RunOptions|openai.TextCallback
+---@return string? reply
+---@return any calls_or_failure what was called, `openai.RunCall[]`; why there is no reply
+---@return any body what the server sent, on failure
+function methods:run(input, opts_or_callback)
+  session.check_self(self, "run")
+  return bridge.bundled("openai.response_runs").run(self, input, opts_or_callback)
+end
+
+---Asks for an answer of a type: the request holds its schema, and what comes is decoded and checked. An answer that
+---does not fit is sent back with what is wrong.
+---@param input? string|table[] as in `run`
+---@param type openai.Type a tableshape type, or a JSON schema
+---@param opts_or_callback? ResponsesChatSession.ParseOptions|openai.TextCallback
+---@return any value what the type makes of the answer; nil on failure
+---@return any text_or_failure the answer's text; why there is no value
+---@return any body the answer's text, or what the server sent, on failure
+function methods:parse(input, type, opts_or_callback)
+  session.check_self(self, "parse")
+  return bridge.bundled("openai.response_runs").parse(self, input, type, opts_or_callback)
 end
 
 ---The class; calling it constructs.

@@ -386,6 +386,12 @@ function scheduler.cancel(task)
   end
 end
 
+---Returns whether the running task has been cancelled, so that its error is not one of what it does.
+---@return boolean
+function scheduler.is_cancelled()
+  return current ~= nil and current.is_cancelled or false
+end
+
 ---Runs all tasks to their end, and raises the first failure that nobody has asked about.
 function scheduler.drain()
   if not next(alive) and not unobserved[1] then

@@ -123,4 +123,13 @@ function session.ask(client, method, ...)
   return settle(client, f, bridge.protect(f, client, ...))
 end
 
+---Clears up after a run that an interrupt has ended, if there was one; every `send` begins with it.
+---@param self table
+function session.mend(self)
+  local runs = bridge.loaded("openai.runs")
+  if runs then
+    runs.mend(self)
+  end
+end
+
 return session

@@ -109,6 +109,9 @@ ODD = b'{"a": "\\ud83d\\ude00 \\ud83d", "b": NaN, "c": [1, 2,], "d": "\xff"}'
 PART = b'{"type": "output_text", "text": "\\ud83d"}'
 RESPONSE = b'{"id": "r", "output": [{"type": "message", "content": [%s]}]}' % PART
 MESSAGE = b'{"role": "user", "content": "\\ud83d"}'
+SCHEMA = b'{"type": "object", "properties": {"a": {"type": "string", "pattern": "x"}}}'
+CALL = b'{"id": "\\ud83d", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}'
+CALLS = b'{"role": "assistant", "tool_calls": [%s, {"type": "custom"}]}' % CALL
 CASES = {
     "constants": [()],
     "account_headers": [("o", "p")],
@@ -150,6 +153,27 @@ CASES = {
     "is_final": [(b"retrieve_batch", b"done")],
     "next_pause": [(1, None, b'{"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}'), (1, 2, b"{}")],
     "too_late": [(b"retrieve_batch", 2.0, b"x")],
+    "run_defaults": [()],
+    "check_tool_name": [(b'"f"', b"name"), (b'"a b"', b"name"), (b'"\xff"', b"name")],
+    "strict_schema": [(SCHEMA, b"schema"), (b'{"allOf": [1, 2]}', b"schema"), (b'"\xff"', b"x")],
+    "schema_fault": [(b'{"a": "\\ud83d"}', SCHEMA, b"x"), (b"{}", b'{"$ref": "#/a"}', b"")],
+    "find_calls": [(CALLS,), (ODD,)],
+    "find_response_calls": [(b'{"output": [{"type": "function_call", "name": "\\ud83d"}]}',)],
+    "unanswered": [(b"[%s]" % CALLS,), (ODD,)],
+    "missing_outputs": [(b'[{"call_id": "\\ud83d"}]', b"[]")],
+    "read_arguments": [(b'{"a": "\\ud83d"}', SCHEMA, True), (b"{oops", SCHEMA, True),
+                       (b'{"a": "x\xff", "b": 1e999}', None, False), (b'{"a": NaN}', SCHEMA, True)],
+    "unknown_tool": [(b"f\xff", b'["g"]')],
+    "tool_failed": [(b"/x/y.lua:1: broke\xff\nstack traceback:\n\tx",)],
+    "refused": [(b"no\xff",), (None,)],
+    "too_many_rounds": [(3,)],
+    "later_choice": [(b'"required"',), (b'{"type": "allowed_tools", "mode": "auto"}',)],
+    "answer_parameters": [(SCHEMA, b"x\xff", b"chat"), (b'{"type": "string"}', None, b"responses")],
+    "read_answer": [(b'{"a": "\\ud83d"}', SCHEMA, True), (b"```json\n{}\n```", SCHEMA, True),
+                    (b"{oops", SCHEMA, True)],
+    "ask_again": [(b"x\xff",)],
+    "no_fit": [(2, b"x\xff")],
+    "why_cut": [(b'{"choices": [{"finish_reason": "length"}]}',), (ODD,)],
 }
 READERS = {
     "odd_event_reader": [b'{"a": 1}', ODD, b'{"choices": [{"delta": {"content": "\\ud83d"}}]}',

@@ -20,6 +20,14 @@ from luaopenai.client.messages import ROLES, check_input, check_message, check_m
 from luaopenai.client.responses import find_response, output_text, read_event
 from luaopenai.client.sse import Decoder
 from luaopenai.client.streams import EventReader
+from luaopenai.client.tools import (
+    answer,
+    find_calls,
+    find_response_calls,
+    function_declaration,
+    response_definition,
+    tool_name,
+)
 from luaopenai.host import wire
 from support import exactly
 
@@ -51,6 +59,22 @@ def test_a_chunk_is_read(case: dict[str, Any]) -> None:
     chunk = read_chunk(case["event"])
     assert chunk == case["chunk"]
     assert getattr(chunk, "is_content_empty", False) == case.get("is_content_empty", False)
+
+
+@pytest.mark.parametrize("case", vectors("calls"), ids=lambda case: json.dumps(case)[:80])
+def test_a_replys_calls_are_found_and_answered(case: dict[str, Any]) -> None:
+    is_chat = "message" in case
+    found = find_calls(case["message"]) if is_chat else find_response_calls(case["response"])
+    fields = ("id", "name", "text", "kind")
+    assert [{name: getattr(call, name) for name in fields} for call in found] == case["calls"]
+    assert [answer(call, "ok") for call in found] == case["answers"]
+
+
+@pytest.mark.parametrize("case", vectors("tools"), ids=lambda case: json.dumps(case["tool"])[:80])
+def test_a_tool_is_written_as_the_api_takes_it(case: dict[str, Any]) -> None:
+    assert response_definition(case["tool"]) == case["response"]
+    assert function_declaration(case["tool"]) == case["function"]
+    assert tool_name(case["tool"]) == case["name"]
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {

@@ -141,6 +141,36 @@ describe("What an answer means", function()
   end
 end)
 
+describe("A reply's calls", function()
+  local calls = require("openai.calls")
+
+  for _, case in ipairs(vectors("calls", true)) do
+    it("are found, and answered: " .. cjson.encode(case.message or case.response), function()
+      local found = case.message and calls.find(case.message) or calls.find_in_response(case.response)
+      local answers = {}
+      for index, call in ipairs(found) do
+        answers[index] = calls.answer(call, "ok")
+      end
+      assert.same(case.calls, found)
+      assert.same(case.answers, answers)
+    end)
+  end
+end)
+
+describe("A tool", function()
+  local declarations = require("openai.declarations")
+
+  for _, case in ipairs(vectors("tools", true)) do
+    it("is written as the API takes it: " .. cjson.encode(case.tool), function()
+      local before = cjson.encode(case.tool)
+      assert.same(case.response, declarations.for_responses(case.tool))
+      assert.same(case["function"], declarations.for_functions(case.tool))
+      assert.equal(case.name, declarations.name(case.tool) or "")
+      assert.equal(before, cjson.encode(case.tool))
+    end)
+  end
+end)
+
 describe("The wire between a plugin and its host", function()
   local load = assert(loadfile(os.getenv("LUAOPENAI_LUA_DIR") .. "/luaopenai/wire.lua"))
   local wire = load("luaopenai.wire", { bundled = require })

@@ -2,7 +2,8 @@
 
 Each takes and returns values that are cheap to hand over: numbers, byte strings, JSON text.
 Decisions are the client's; these functions only make them callable. Those for what a script sends
-are in ``payloads``, those for what a server sends in ``bodies``, those that wait in ``network``.
+are in ``payloads``, those for what a server sends in ``bodies``, those for tools and typed answers
+in ``tools``, those that wait in ``network``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from luaopenai._version import __version__
 from luaopenai.bridge.bodies import Bodies, text_of
 from luaopenai.bridge.marks import export, find_marks
 from luaopenai.bridge.payloads import Payloads, loads
+from luaopenai.bridge.tools import Tools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from luaopenai.client.endpoints import Endpoint
 
 
-class Exports(Payloads, Bodies):
+class Exports(Payloads, Bodies, Tools):
     """One Lua state's functions for Lua: all marked methods, by their own names."""
 
     def __init__(self, values: Values, defaults: Defaults) -> None:

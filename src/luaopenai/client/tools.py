@@ -262,12 +262,14 @@ def chat_definition(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 def response_definition(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns a tool as the Responses API takes it: with its name beside ``type``.
 
-    There, a tool is strict unless it says that it is not.
+    There, a tool is strict unless it says that it is not, and parameters may not be left out.
     """
     function = tool.get("function")
     if tool.get("type") != "function" or not isinstance(function, dict):
         return tool
-    return {"type": "function", **function, "strict": bool(function.get("strict"))}
+    parameters = {"type": "object", "properties": {}}
+    made = {"type": "function", "parameters": parameters, **function}
+    return {**made, "strict": bool(function.get("strict"))}
 
 
 def function_declaration(tool: Mapping[str, Any]) -> Mapping[str, Any]:
