@@ -445,12 +445,17 @@ local function add_script_parts(environment, path, args, variables)
   return args
 end
 
-local function load_plugin(source, name, host_names, modules, script)
-  local names = {}
-  for host_name in host_names:gmatch("[^\n]+") do
-    names[#names + 1] = host_name
+local function read_lines(text)
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do
+    lines[#lines + 1] = line
   end
-  local environment = make_environment(names, modules)
+  return lines
+end
+
+local function load_plugin(source, name, host_names, modules, script)
+  local names
+  local environment = make_environment(read_lines(host_names), modules)
   local args = script and add_script_parts(environment, unpack_text(script)) or {}
   close_strings(environment)
   local before = {}
@@ -468,6 +473,27 @@ local function load_plugin(source, name, host_names, modules, script)
   end
   exports, names = unwrap(chunk, errors.protect(find_exports, environment, before, returned))
   return table.concat(names, "\n")
+end
+
+-- Offers one function: it runs code, which is an expression or a chunk. What it calls last may leave no frame of the
+-- code's, so the code is the origin of what has none.
+local function load_code(host_names)
+  local environment = make_environment(read_lines(host_names), false)
+  close_strings(environment)
+  exports = {}
+  function exports.run(code)
+    -- On one line with the code, so that its lines keep their numbers.
+    local chunk = compile("return " .. code, "=code", environment)
+    local message
+    if not chunk then
+      chunk, message = compile(code, "=code", environment)
+    end
+    if not chunk then
+      errors.throw_syntax(message)
+    end
+    return unwrap(chunk, errors.protect(chunk))
+  end
+  return "run"
 end
 
 -- Runs all tasks to their end, then returns the call's results.
@@ -491,6 +517,10 @@ local sandbox = {}
 
 ---Loads a plugin; returns the names of its functions, a line each.
 sandbox.load = load_plugin
+
+---Loads, in the place of a plugin, what runs code; returns the name of its function.
+---@param host_names string the host's functions, a line each
+sandbox.load_code = load_code
 
 ---Calls one of the plugin's functions; arguments and results are JSON lists, nil where there are none.
 sandbox.call = call_export

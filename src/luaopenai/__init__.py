@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from luaopenai.client.responses import ResponseObject, ResponsesChatSession
     from luaopenai.client.runs import Run, ToolCall
     from luaopenai.client.tool import Tool, tool
-    from luaopenai.host.limits import LimitExceeded, Limits, Usage
-    from luaopenai.host.plugin import Plugin, PluginHost
+    from luaopenai.host.faults import LimitExceeded
+    from luaopenai.host.limits import Limits, Usage
+    from luaopenai.host.plugin import Plugin
+    from luaopenai.host.plugin_host import PluginHost
 
 __all__ = [
     "APIConnectionError",
@@ -111,7 +113,7 @@ _HOMES = {
     "DeepSeek": "luaopenai.client.compat",
     "Gemini": "luaopenai.client.compat",
     "InternalServerError": "luaopenai.client.errors",
-    "LimitExceeded": "luaopenai.host.limits",
+    "LimitExceeded": "luaopenai.host.faults",
     "Limits": "luaopenai.host.limits",
     "LuaError": "luaopenai.bridge.errors",
     "MapResults": "luaopenai.batch.mapping",
@@ -124,7 +126,7 @@ _HOMES = {
     "OpenRouter": "luaopenai.client.compat",
     "PermissionDeniedError": "luaopenai.client.errors",
     "Plugin": "luaopenai.host.plugin",
-    "PluginHost": "luaopenai.host.plugin",
+    "PluginHost": "luaopenai.host.plugin_host",
     "RateLimitError": "luaopenai.client.errors",
     "ReplyStream": "luaopenai.client.iterators",
     "Response": "luaopenai.client.openai",

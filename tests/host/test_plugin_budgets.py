@@ -16,7 +16,9 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from luaopenai import LimitExceeded, Limits, LuaError, OpenAI, Plugin, PluginHost
-from luaopenai.host.broker import BASE_URL, Broker, Stop, Totals
+from luaopenai.host.broker import Broker, Totals
+from luaopenai.host.faults import Stop
+from luaopenai.host.setup import BASE_URL
 from luaopenai.host.tokens import (
     LONGEST_ANSWER,
     TokenCount,

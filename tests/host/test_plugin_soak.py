@@ -17,6 +17,7 @@ import pytest
 
 from luaopenai import LimitExceeded, Limits, LuaError, Plugin, PluginHost
 from luaopenai.host.process import ProcessIsolation
+from support.leaks import children, descriptors
 
 FULL = os.environ.get("LUAOPENAI_SOAK") == "full"
 CALLS = 10_000 if FULL else 500
@@ -66,23 +67,6 @@ def kill(plugin: Plugin) -> None:
     assert isinstance(isolated, ProcessIsolation)
     if isolated._worker is not None:
         isolated._worker.kill()
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def children() -> set[str]:
-    """This process's children, those that have ended but were not waited for among them."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == os.getpid():
-            found.add(stat.parent.name)
-    return found
 
 
 def outcome(plugin: Plugin, deed: str, number: int) -> str:

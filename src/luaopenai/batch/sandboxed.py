@@ -8,8 +8,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.errors import LuaError
-from luaopenai.host.limits import LimitExceeded, Limits
-from luaopenai.host.plugin import Plugin, PluginHost
+from luaopenai.host.faults import LimitExceeded
+from luaopenai.host.limits import Limits
+from luaopenai.host.plugin import Plugin
+from luaopenai.host.plugin_host import PluginHost
 
 if TYPE_CHECKING:
     from luaopenai.batch.tidy import Tidy

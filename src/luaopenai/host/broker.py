@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from luaopenai.bridge.errors import Causes, LuaError
+from luaopenai.bridge.errors import Causes
 from luaopenai.client.cancel import Cancelled
 from luaopenai.client.doors import open_response
 from luaopenai.client.endpoints import ENDPOINTS
@@ -23,16 +23,15 @@ from luaopenai.client.errors import APIConnectionError, APITimeoutError
 from luaopenai.client.failures import was_sent, was_stale
 from luaopenai.client.urls import add_query
 from luaopenai.host import wire
-from luaopenai.host.limits import LimitExceeded, Limits, Usage
+from luaopenai.host.faults import LimitExceeded, Stop, describe
+from luaopenai.host.limits import Limits, Usage
 from luaopenai.host.operations import Operations
 from luaopenai.host.response import PluginResponse
+from luaopenai.host.setup import BASE_URL
 from luaopenai.host.tokens import WRITTEN, TokenCount, asked_tokens, check_amounts, hold_to
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
-
-BASE_URL = "https://host.invalid/v1"
-"""The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
 
 _log = logging.getLogger("luaopenai.plugins")
 _STREAMS = ("/chat/completions", "/completions")
@@ -69,14 +68,6 @@ class Totals:
         self.lock = threading.Lock()
         self.requests = 0
         self.tokens = 0
-
-
-class Stop(BaseException):
-    """Ends a plugin's call whatever ``pcall`` it is in; carries the ``LimitExceeded``."""
-
-    def __init__(self, exceeded: LimitExceeded) -> None:
-        super().__init__(exceeded)
-        self.exceeded = exceeded
 
 
 class Broker:
@@ -408,13 +399,3 @@ def _find_target(method: str, url: str) -> tuple[str, dict[str, str]]:
             text = f"{name!r} is not for plugins; a query may have {', '.join(known)}"
             raise ValueError(f"{method} {path}: {text}")
     return path, query
-
-
-def describe(error: Exception) -> str:
-    """Returns the text of a host's exception for a plugin, with its type where that says more."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-
-
-def plugin_error(plugin: str, what: str) -> LuaError:
-    """Returns an error about a plugin, such as ``is closed``."""
-    return LuaError(f"plugin {plugin} {what}", plugin=plugin)

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.client.cancel import pause
-from luaopenai.host.broker import Stop
-from luaopenai.host.limits import LimitExceeded
+from luaopenai.host.faults import LimitExceeded, Stop
 
 if TYPE_CHECKING:
     from luaopenai.host.operations import Services

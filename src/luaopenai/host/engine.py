@@ -13,12 +13,11 @@ from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.network import Defaults
 from luaopenai.bridge.state import LIBRARY, LuaState, LuaStateError
 from luaopenai.host import wire
-from luaopenai.host.broker import BASE_URL, plugin_error
 from luaopenai.host.clock import Clock
 from luaopenai.host.exports import PluginExports, needed_modules
+from luaopenai.host.faults import LimitExceeded, plugin_error
 from luaopenai.host.held import HeldMemory
-from luaopenai.host.limits import LimitExceeded, Limits
-from luaopenai.host.setup import Setup
+from luaopenai.host.setup import BASE_URL, Setup
 from luaopenai.host.watchdog import Alarm, watchdog
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from luaopenai.bridge.exports import Exports
     from luaopenai.bridge.values import Values
+    from luaopenai.host.limits import Limits
     from luaopenai.host.operations import Services
 
 MEGABYTE = 2**20
@@ -90,6 +90,8 @@ class Engine:
     def load(self, source: bytes, functions: list[str]) -> list[str]:
         """Runs the plugin's file; returns the names of its functions, none for a script."""
         names = "\n".join(functions).encode()
+        if self._setup.is_code:
+            return [self._limited(self._sandbox[b"load_code"], names).decode()]
         chunk = f"={self._name}".encode()
         modules, script = self._setup.modules, self._setup.script
         values = script.values() if script else None

@@ -12,11 +12,10 @@ from luaopenai.bridge.network import Defaults, Pause
 from luaopenai.bridge.tickets import Tickets
 from luaopenai.bridge.work import Work
 from luaopenai.client.servers import PROVIDERS
-from luaopenai.host.broker import BASE_URL
 from luaopenai.host.clock import Clock
 from luaopenai.host.held import HeldEvents, HeldMemory
 from luaopenai.host.operations import Part, Results, Services
-from luaopenai.host.setup import Setup
+from luaopenai.host.setup import BASE_URL, Setup
 
 if TYPE_CHECKING:
     from luaopenai.bridge.marks import Mark

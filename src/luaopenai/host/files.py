@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luaopenai.host.broker import plugin_error
+from luaopenai.host.faults import plugin_error
 
 if TYPE_CHECKING:
     from luaopenai.bridge.errors import LuaError
-    from luaopenai.host.limits import LimitExceeded
+    from luaopenai.host.faults import LimitExceeded
 
 Stamp = tuple[int, int, int]
 """Tells a changed file from others: time of the change in nanoseconds, size in bytes, inode."""

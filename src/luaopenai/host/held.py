@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from luaopenai.host import wire
-from luaopenai.host.broker import Stop
-from luaopenai.host.limits import LimitExceeded
+from luaopenai.host.faults import LimitExceeded, Stop
 
 _READER_SIZE = 2048
 """About how many bytes a stream's reader takes of Python's memory by itself."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,28 +34,6 @@ class Limits:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (is_number and value >= 0):
                 raise ValueError(f"Limits: {field.name}: expected a number from 0, got {value!r}")
-
-
-class LimitExceeded(Exception):  # noqa: N818 (it is no error of anyone's)
-    """A limit stopped a plugin's call; the host goes on, and so do later calls.
-
-    Attributes:
-        kind: the name of the limit, as in ``Limits``.
-        limit: its value.
-        used: how much the call (for a ``total``, the host) had used.
-        plugin: the plugin's name.
-    """
-
-    def __init__(self, kind: str, limit: float, used: float, plugin: str = "") -> None:
-        named = f"plugin {plugin}: " if plugin else ""
-        super().__init__(f"{named}{kind}: the limit is {limit:g}, used {used:.6g}")
-        self.kind = kind
-        self.limit = limit
-        self.used = used
-        self.plugin = plugin
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LimitExceeded, (self.kind, self.limit, self.used, self.plugin)
 
 
 @dataclass

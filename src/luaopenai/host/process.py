@@ -14,12 +14,12 @@ from typing import Any
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.cancel import check_cancelled, current_call
 from luaopenai.host import wire
-from luaopenai.host.broker import Broker, Stop, plugin_error
+from luaopenai.host.broker import Broker
 from luaopenai.host.channel import HungUpError, NonsenseError, TooLargeError
+from luaopenai.host.faults import LimitExceeded, Stop, plugin_error
 from luaopenai.host.launch import START_SECONDS, WorkerProcess
-from luaopenai.host.limits import LimitExceeded
 from luaopenai.host.rpc import Dispatcher, pack, unpack
-from luaopenai.host.setup import Setup
+from luaopenai.host.setup import Setup, write_setup
 from luaopenai.host.worker import OUT_OF_MEMORY, PANICKED, READY
 
 GRACE_SECONDS = 0.5
@@ -37,16 +37,39 @@ _log = logging.getLogger("luaopenai.plugins")
 
 
 class ProcessIsolation:
-    """Runs one plugin in a worker, which is replaced after it had to be killed."""
+    """Runs one plugin in a worker, which is replaced after it had to be killed.
+
+    Args:
+        broker: serves it.
+        source: its file.
+        setup: what else it finds.
+        exports: the names of its functions, where these are known; then nothing is begun before
+            ``prepare`` or the first call.
+    """
 
     kind = "process"
 
-    def __init__(self, broker: Broker, source: bytes, setup: Setup) -> None:
+    def __init__(
+        self, broker: Broker, source: bytes, setup: Setup, exports: list[str] | None = None
+    ) -> None:
         self._broker = broker
         self._source = source
         self._setup = setup
         self._worker: WorkerProcess | None = None
-        self.exports = self._start()
+        self._is_starting = False
+        """Whether the worker was told what to load, and nobody has read what came of it."""
+        self.exports = self._start() if exports is None else exports
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the plugin's Lua state is there, with what it keeps from call to call."""
+        worker = self._worker
+        return worker is not None and worker.is_alive() and not self._is_starting
+
+    def prepare(self) -> None:
+        """Begins a worker for the next call, and waits for nothing."""
+        if self._worker is None:
+            self._begin()
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
         """Calls a function of the plugin."""
@@ -54,8 +77,9 @@ class ProcessIsolation:
             # It has ended between calls, or is the process's that this one was forked from.
             _log.info("%s: its process is gone, and another one begins", self._broker.name)
             self.close()
-        if self._worker is None:
-            self._start()
+        self.prepare()
+        if self._is_starting:
+            self._finish_start()
         return self._exchange(b"call", function.encode(), pack(arguments))
 
     def interrupt(self) -> None:
@@ -75,21 +99,39 @@ class ProcessIsolation:
         self._worker = None
 
     def _start(self) -> list[str]:
+        self._begin()
+        return self._finish_start()
+
+    def _begin(self) -> None:
+        """Begins a worker, and tells it what to load."""
         broker = self._broker
         settings = {
             "name": broker.name,
             "limits": asdict(broker.limits),
             "functions": broker.function_names,
             "default_model": broker.default_model,
-            "setup": asdict(self._setup),
+            "setup": write_setup(self._setup),
         }
         try:
             self._worker = WorkerProcess()
         except OSError as error:
             raise plugin_error(broker.name, f"can have no process: {error.strerror}") from None
+        self._is_starting = True
         try:
-            found = self._exchange(b"load", json.dumps(settings).encode(), self._source)
-            return self._exported(found)
+            self._worker.channel.send(b"load", json.dumps(settings).encode(), self._source)
+        except HungUpError:
+            pass  # which whoever waits for its start finds out
+        except TooLargeError as error:
+            self.close()
+            raise plugin_error(broker.name, f"cannot be loaded: {error}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _finish_start(self) -> list[str]:
+        """Waits for a worker that has begun; returns the names of the plugin's functions."""
+        try:
+            return self._exported(self._exchange())
         except Stop as stop:
             self.close()
             raise stop.exceeded from None
@@ -107,15 +149,18 @@ class ProcessIsolation:
     def _exchange(self, *message: bytes) -> bytes | None:
         """Gives the worker something to do, and serves it until that is done.
 
-        A worker that may be out of step with its host is ended.
+        Without a message that is what it was told to load. A worker that may be out of step with
+        its host is ended.
         """
         worker = self._worker
         assert worker is not None
-        is_loaded = is_started = message[0] != b"load"
+        is_loaded = is_started = not self._is_starting
+        self._is_starting = False
         is_in_step = False
         try:
-            worker.channel.send(*message)
-            if not is_loaded:
+            if is_loaded:
+                worker.channel.send(*message)
+            else:
                 self._await_ready(worker)
                 is_started = True
             result = self._serve(worker)

@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from luaopenai.bridge.threads import Outcome
-from luaopenai.host.broker import Stop, describe
 from luaopenai.host.channel import Channel, NonsenseError
-from luaopenai.host.limits import LimitExceeded
+from luaopenai.host.faults import LimitExceeded, Stop, describe
 from luaopenai.host.operations import OPERATIONS, Operations, Part, Results
 
 if TYPE_CHECKING:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
-from luaopenai.client.doors import home_of
 from luaopenai.client.servers import PROVIDERS
 from luaopenai.host import wire
 
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
 
+BASE_URL = "https://host.invalid/v1"
+"""The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
 
-@dataclass(frozen=True)
-class Script:
+
+class Script(NamedTuple):
     """The arguments and the environment of a whole script; a plugin has none.
 
     Attributes:
@@ -35,8 +34,7 @@ class Script:
         return wire.encode((_text(self.path), [_text(arg) for arg in self.args], shown), "script")
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(NamedTuple):
     """The setup of a plugin's Lua.
 
     Attributes:
@@ -45,27 +43,39 @@ class Setup:
         company_model: the default model of that module's clients; the host's client's when None.
         modules: whether it may load modules from its folder.
         script: for a whole script.
+        is_code: whether it is no file, but runs the code that comes with each call.
     """
 
     company: str | None = None
     company_model: str | None = None
     modules: bool = False
     script: Script | None = None
+    is_code: bool = False
 
 
-def find_setup(client: OpenAI | None, *, modules: bool, script: Script | None) -> Setup:
+def find_setup(
+    client: OpenAI | None,
+    *,
+    modules: bool = False,
+    script: Script | None = None,
+    is_code: bool = False,
+) -> Setup:
     """Returns the setup for a host's client."""
     if client is None:
-        return Setup(modules=modules, script=script)
+        return Setup(modules=modules, script=script, is_code=is_code)
+    from luaopenai.client.doors import home_of
+
     home = home_of(client)
     own = next((name for name, provider in PROVIDERS.items() if provider is home), None)
     company = own or find_company(client.base_url)
     company_model = PROVIDERS[company].default_model if company and not own else None
-    return Setup(company, company_model, modules, script)
+    return Setup(company, company_model, modules, script, is_code)
 
 
 def find_company(base_url: str) -> str | None:
     """Returns the name in ``PROVIDERS`` of the company whose server is at a base URL."""
+    from urllib.parse import urlsplit
+
     try:
         host = urlsplit(base_url).hostname
     except ValueError:
@@ -87,8 +97,14 @@ def company_client(api_key: str | None, base_url: str | None) -> OpenAI:
     return kind(api_key, base_url)
 
 
+def write_setup(setup: Setup) -> dict[str, object]:
+    """Returns a setup as JSON can carry it."""
+    script = setup.script
+    return {**setup._asdict(), "script": script and script._asdict()}
+
+
 def read_setup(fields: dict[str, object]) -> Setup:
-    """Returns a setup from the fields of ``dataclasses.asdict``, which JSON has carried."""
+    """Returns the setup that JSON has carried."""
     script = fields.pop("script")
     if isinstance(script, dict):
         fields["script"] = Script(script["path"], tuple(script["args"]), script["environment"])

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from luaopenai.host.broker import Broker, Stop
+from luaopenai.host.broker import Broker
 from luaopenai.host.engine import Engine
+from luaopenai.host.faults import Stop
 from luaopenai.host.setup import Setup
 
 
 class ThreadIsolation:
-    """Runs a plugin in the caller's thread, behind the same walls of the language."""
+    """Runs a plugin in the caller's thread, behind the same walls of the language.
+
+    Args:
+        broker: serves it.
+        source: its file.
+        setup: what else it finds.
+        exports: the names of its functions, where these are known; then its Lua state begins with
+            the first call.
+    """
 
     kind = "thread"
 
-    def __init__(self, broker: Broker, source: bytes, setup: Setup) -> None:
+    def __init__(
+        self, broker: Broker, source: bytes, setup: Setup, exports: list[str] | None = None
+    ) -> None:
         self._broker = broker
         self._source = source
         self._setup = setup
         self._engine: Engine | None = None
-        self.exports = self._start()
+        self.exports = self._start() if exports is None else exports
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the plugin's Lua state is there, with what it keeps from call to call."""
+        return self._engine is not None
+
+    def prepare(self) -> None:
+        """Does nothing: what makes a state would take as long now as with the next call."""
 
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
         """Calls a function of the plugin."""

@@ -12,18 +12,21 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.bridge.state import LuaStateError
 from luaopenai.host import wire
-from luaopenai.host.broker import Stop
 from luaopenai.host.channel import Channel, HungUpError, TooLargeError
 from luaopenai.host.engine import Engine
-from luaopenai.host.limits import LimitExceeded, Limits
+from luaopenai.host.faults import LimitExceeded, Stop
 from luaopenai.host.lockup import lock_up
 from luaopenai.host.rpc import RemoteServices, pack, pack_limit, unpack
 from luaopenai.host.setup import read_setup
+
+if TYPE_CHECKING:
+    from luaopenai.host.limits import Limits
 
 PANICKED, CRASHED, OUT_OF_MEMORY = 1, 76, 77
 """How the process ends: LuaJIT found no memory outside of a protected call, something failed that
@@ -97,7 +100,8 @@ def _await_other_parent() -> None:
 def _serve(channel: Channel) -> None:
     _, settings_text, source = channel.receive()
     settings = json.loads(settings_text)
-    limits = Limits(**settings["limits"])
+    # A dataclass takes as long to import as all of JSON.
+    limits = cast("Limits", SimpleNamespace(**settings["limits"]))
     setup = read_setup(settings["setup"])
     engine = Engine(
         RemoteServices(channel), limits, settings["name"], settings["default_model"], setup
