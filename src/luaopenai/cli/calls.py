@@ -16,49 +16,28 @@ if TYPE_CHECKING:
     from luaopenai.client.runs import ToolCall
 
 _LONGEST = 10_000
-"""Characters of a call or its result that are looked at: no terminal's line is longer."""
+"""Characters of a result that are looked at: no terminal's line is longer."""
 
 
-class Calls:
-    """Shows each call in a line, once it has ended.
-
-    Args:
-        screen: where to.
-        asks: whether to ask the user before each.
-    """
-
-    def __init__(self, screen: Screen, *, asks: bool) -> None:
-        self._screen = screen
-        self._asks = asks
-
-    def before(self, call: ToolCall) -> object:
-        """Returns whether a call may run, with the reason where it may not."""
-        if not self._asks:
-            return True
+def ask(call: ToolCall, screen: Screen) -> object:
+    """Asks the user whether a call may run; returns that, with a reason where it may not."""
+    with _terminal() as terminal:
+        if terminal is None:
+            return False, "nobody is there to allow it"
+        screen.make_room()
+        written, read = terminal
         # Nothing is cut away: what is allowed must be seen.
-        return self._ask(f"→ {one_line(signature(call))}")
-
-    def after(self, call: ToolCall) -> None:
-        """Shows a call that has ended."""
-        self._screen.note(f"→ {line(call)}")
-
-    def _ask(self, question: str) -> object:
-        with _terminal() as terminal:
-            if terminal is None:
-                return False, "nobody is there to allow it"
-            self._screen.make_room()
-            asked, answered = terminal
-            print(f"{question} — run it? [y/N] ", end="", file=asked, flush=True)
-            line = answered.readline()
-            if not line.endswith("\n"):
-                print(file=asked, flush=True)
-        if line.strip().lower() in ("y", "yes"):
-            return True
-        return False, "the user did not allow it"
+        print(f"→ {one_line(signature(call))} - run it? [y/N] ", end="", file=written, flush=True)
+        answer = read.readline()
+        if not answer.endswith("\n"):
+            print(file=written, flush=True)
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    return False, "the user did not allow it"
 
 
 def line(call: ToolCall) -> str:
-    """Returns a call and what it came to, as ``weather{city="Oslo"} = {"celsius":4}``."""
+    """Returns a call and what it came to: ``weather{city="Oslo"} = {"celsius":4}``."""
     if call.error is not None:
         return f"{signature(call)}: {call.error}"
     result = call.result
@@ -70,7 +49,7 @@ def line(call: ToolCall) -> str:
 def signature(call: ToolCall) -> str:
     """Returns a call as Lua would write it: ``weather{city="Oslo"}``."""
     if not isinstance(call.arguments, dict):
-        return f"{call.name}({call.arguments or ''})"
+        return f"{call.name}({call.arguments})"
     fields = (
         f"{name if name.isidentifier() else f'[{_json(name)}]'}={_json(value)}"
         for name, value in call.arguments.items()
@@ -90,10 +69,10 @@ def _terminal() -> Iterator[tuple[IO[str], IO[str]] | None]:
         return
     with contextlib.ExitStack() as stack:
         try:
-            # The pipes may be in use for the question and the answer of the model.
-            asked = stack.enter_context(open("/dev/tty", "w", encoding="utf-8", errors="replace"))
-            answered = stack.enter_context(open("/dev/tty", encoding="utf-8", errors="replace"))
+            # The pipes are for what the model is asked and what it answers.
+            written = stack.enter_context(open("/dev/tty", "w", encoding="utf-8", errors="replace"))
+            read = stack.enter_context(open("/dev/tty", encoding="utf-8", errors="replace"))
         except OSError:
             yield None
             return
-        yield asked, answered
+        yield written, read

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from luaopenai.cli.screen import Screen
+
 if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
+    from luaopenai.client.tool import Tool
 
 _USAGE = "luaopenai chat [OPTIONS] [PROMPT...]"
 _DESCRIPTION = """\
@@ -17,6 +20,7 @@ Asks a model and shows its answer as it arrives. Text from a pipe goes before PR
 
   luaopenai chat "Name three rivers"
   git diff | luaopenai chat "Write a commit message"
+  luaopenai chat --tools weather.lua "How warm is it in Oslo?"
 
 Without PROMPT and pipe it is a conversation. Ctrl-C ends an answer; what has come of it is kept. A
 line that ends with \\ goes on in the next. Ctrl-D ends the conversation.
@@ -25,6 +29,14 @@ _EPILOG = """\
 exit status: 0 the model has answered, or the conversation has ended; 1 there is no answer; 2 the
 command is wrong; 130 interrupted.
 """
+_TOOLS_HELP = "what the model may call; FILE runs as a plugin behind walls; several times"
+_LIMITS = {
+    "seconds": "of its own running",
+    "memory_mb": "of Lua memory",
+    "requests": "to the model",
+    "tokens": "of those requests",
+    "output_kb": "that it prints",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     add = group("the conversation")
     add("--system", metavar="TEXT", help="what the model is told first")
 
+    add = group("tools: Lua files that return { tools = { openai.tool{...}, ... } }")
+    add("--tools", metavar="FILE", action="append", default=[], help=_TOOLS_HELP)
+    add("--ask", action="store_true", help="ask on the terminal before each call")
+    add("--trust", action="store_true", help="run FILEs as scripts, without walls and limits")
+    for name, what in _LIMITS.items():
+        option = f"--max-{name.replace('_', '-')}"
+        add(option, metavar="N", type=_number, help=f"a call's limit: {what}")
+
     add = group("the model")
     add("--model", metavar="NAME", help="which one; default: OPENAI_MODEL")
     add("--base-url", metavar="URL", help="the server; default: OPENAI_BASE_URL, else OpenAI's")
@@ -89,6 +109,12 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
             read_base_url(options.base_url, "--base-url")
         except ValueError as error:
             parser.error(str(error))
+    limited = [name for name in _LIMITS if getattr(options, f"max_{name}") is not None]
+    for name in (*(f"max_{name}" for name in limited), "ask", "trust"):
+        if getattr(options, name) not in (None, False) and not options.tools:
+            parser.error(f"--{name.replace('_', '-')} goes with --tools")
+    if options.trust and limited:
+        parser.error(f"--max-{limited[0].replace('_', '-')} and --trust exclude each other")
     if options.api_key_env is not None and options.api_key_env not in os.environ:
         parser.error(f"the environment has no {options.api_key_env}")
 
@@ -103,6 +129,12 @@ def _read_prompt(parser: argparse.ArgumentParser, words: list[str]) -> str | Non
     if not whole:
         parser.error("there is nothing to ask: no PROMPT, and no text in the pipe")
     return whole
+
+
+def _number(text: str) -> float:
+    if not text.replace(".", "", 1).isdecimal():
+        raise argparse.ArgumentTypeError("expected a number")
+    return float(text)
 
 
 def _text(argument: str) -> str:
@@ -151,16 +183,43 @@ def _chat(options: argparse.Namespace, prompt: str | None) -> int:
 
 
 def _chat_with(client: OpenAI, options: argparse.Namespace, prompt: str | None) -> int:
+    client.default_model = options.model or client.default_model
+    screen = Screen()
+    if not options.tools:
+        return _converse(client, options, prompt, screen, [])
+    from luaopenai.cli.chat_tools import ToolFileError, plugin_tools, script_tools
+
+    try:
+        if options.trust:
+            from luaopenai.cli.signals import watch_signals
+
+            watch_signals()
+            tools = script_tools(options.tools, client, is_interactive=prompt is None)
+            return _converse(client, options, prompt, screen, tools)
+        given = {name: getattr(options, f"max_{name}") for name in _LIMITS}
+        limits = {name: value for name, value in given.items() if value is not None}
+        with plugin_tools(options.tools, client, limits, screen) as tools:
+            return _converse(client, options, prompt, screen, tools)
+    except ToolFileError as error:
+        return _complain(str(error))
+
+
+def _converse(
+    client: OpenAI,
+    options: argparse.Namespace,
+    prompt: str | None,
+    screen: Screen,
+    tools: list[Tool],
+) -> int:
     from luaopenai.cli.conversation import Conversation
-    from luaopenai.cli.screen import Screen
     from luaopenai.cli.signals import raise_on_interrupt
 
-    client.default_model = options.model or client.default_model
-    session = client.new_chat_session()
+    session = client.new_chat_session(tools=tools or None)
     if options.system:
         session.append_message({"role": "system", "content": _text(options.system)})
-    screen = Screen()
-    conversation = Conversation(session, screen)
+    # One Lua state runs one call at a time, best in this thread, where Ctrl-C ends it.
+    limit = 1 if options.trust else 8
+    conversation = Conversation(session, screen, limit=limit, asks=options.ask)
     if prompt is not None:
         return 0 if conversation.answer(prompt) else 1
     raise_on_interrupt()

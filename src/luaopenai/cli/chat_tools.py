@@ -14,7 +14,6 @@ from luaopenai.client.tool import Tool
 if TYPE_CHECKING:
     from luaopenai.cli.screen import Screen
     from luaopenai.client.openai import OpenAI
-    from luaopenai.host.limits import Limits
 
 
 class ToolFileError(Exception):
@@ -23,16 +22,23 @@ class ToolFileError(Exception):
 
 @contextlib.contextmanager
 def plugin_tools(
-    paths: list[str], client: OpenAI, limits: Limits, screen: Screen
+    paths: list[str], client: OpenAI, limits: dict[str, Any], screen: Screen
 ) -> Iterator[list[Tool]]:
     """Gives the tools of files that run as plugins, until the block is left.
 
+    Args:
+        paths: the files.
+        client: what the plugins' ``require("openai")`` speaks through.
+        limits: of each call, over those that plugins have.
+        screen: where what they print is shown.
+
     Raises ``ToolFileError``.
     """
-    from luaopenai.host.limits import LimitExceeded
-    from luaopenai import PluginHost
+    from luaopenai import LimitExceeded, Limits, PluginHost
 
-    with PluginHost(client, limits=limits, output=lambda _, text: screen.say(text)) as host:
+    with PluginHost(
+        client, limits=Limits(**limits), output=lambda _, text: screen.say(text)
+    ) as host:
         for path in paths:
             try:
                 plugin = host.load(path)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from luaopenai.cli.calls import ask, line
 from luaopenai.client.errors import APIConnectionError, OpenAIError
 from luaopenai.client.streams import no_stream_failure
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from luaopenai.cli.screen import Screen
     from luaopenai.client.chat import ChatSession
     from luaopenai.client.completions import Chunk
+    from luaopenai.client.runs import ToolCall
 
 
 class Conversation:
@@ -21,11 +23,23 @@ class Conversation:
 
     An answer that is interrupted, or that fails on its way, stays in the history as far as it has
     come; before its first word, the message that it was to answer is taken back.
+
+    Args:
+        session: with its tools.
+        screen: where to show all.
+        limit: how many calls of tools may run at once.
+        asks: whether to ask the user before each call.
     """
 
-    def __init__(self, session: ChatSession, screen: Screen) -> None:
+    def __init__(
+        self, session: ChatSession, screen: Screen, *, limit: int = 8, asks: bool = False
+    ) -> None:
         self._session = session
         self._screen = screen
+        self._limit = limit
+        self._asks = asks
+        # Elsewhere, only the end of a round tells whether its text is the answer.
+        self._is_shown_at_once = screen.is_terminal or not session.tools
         self._editor: LineEditor | None = None
         self._arrived: list[str] = []
         self._length = 0
@@ -36,18 +50,21 @@ class Conversation:
         session, before = self._session, len(self._session.messages)
         self._arrived, self._length, self._is_cut = [], before, False
         try:
-            reply = session.send(message, self._show)
+            text = session.run(
+                message,
+                self._show,
+                limit=self._limit,
+                on_call=self._before_call,
+                on_result=self._after_call,
+            ).text
         except BaseException as error:
             self._settle(before)
             if not isinstance(error, OpenAIError | ValueError):
                 raise
-            self._screen.end_line()
+            self._end("".join(self._arrived))
             self._screen.complain(_failure(error))
             return False
-        text = reply if isinstance(reply, str) else str(reply.get("content") or "")
-        if text and not self._arrived:
-            self._screen.write(text)  # from a server that knows no streams
-        self._screen.end_line()
+        self._end(text)
         if self._is_cut:
             self._screen.note("the answer is cut short: it has reached the limit of tokens")
         if not text:
@@ -75,21 +92,45 @@ class Conversation:
         self._screen.break_off()
 
     def _show(self, chunk: Chunk, _event: object) -> None:
-        if self._length != len(self._session.messages):
-            self._length = len(self._session.messages)
-            self._arrived.clear()
+        self._forget_past_rounds()
         text: str = chunk["content"]
         if text:
             self._arrived.append(text)
-            self._screen.write(text)
+            if self._is_shown_at_once:
+                self._screen.write(text)
         if chunk.get("finish_reason") == "length":
             self._is_cut = True
+
+    def _end(self, text: str) -> None:
+        """Ends an answer, of which what has not been shown yet is shown."""
+        if not (self._is_shown_at_once and self._arrived):
+            self._screen.write(text)
+        self._screen.end_line()
+
+    def _before_call(self, call: ToolCall) -> object:
+        self._show_beside()
+        return ask(call, self._screen) if self._asks else True
+
+    def _after_call(self, call: ToolCall) -> None:
+        self._show_beside()
+        self._screen.note(f"→ {line(call)}")
+
+    def _show_beside(self) -> None:
+        """Shows what the model has said with its calls, which is no answer."""
+        if self._arrived and not self._is_shown_at_once:
+            self._screen.say("".join(self._arrived))
+        self._arrived.clear()
+
+    def _forget_past_rounds(self) -> None:
+        """Drops the text that is in the history."""
+        if self._length != len(self._session.messages):
+            self._length = len(self._session.messages)
+            self._arrived.clear()
 
     def _settle(self, before: int) -> None:
         """Leaves a history that can go on after an answer that has not come to its end."""
         messages = self._session.messages
-        if messages and messages[-1]["role"] == "assistant":
-            return
+        self._forget_past_rounds()
         if self._arrived:
             text = "".join(self._arrived)
             self._session.append_message({"role": "assistant", "content": text})
