@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OpenRouter,
     )
     from luaopenai.client.errors import (
+        AnswerError,
         APIConnectionError,
         APIError,
         APIStatusError,
@@ -51,6 +52,7 @@ __all__ = [
     "APIError",
     "APIStatusError",
     "APITimeoutError",
+    "AnswerError",
     "Anthropic",
     "AsyncOpenAI",
     "AsyncReplyStream",
@@ -101,6 +103,7 @@ _HOMES = {
     "APIError": "luaopenai.client.errors",
     "APIStatusError": "luaopenai.client.errors",
     "APITimeoutError": "luaopenai.client.errors",
+    "AnswerError": "luaopenai.client.errors",
     "Anthropic": "luaopenai.client.compat",
     "AsyncOpenAI": "luaopenai.client.aio",
     "AsyncReplyStream": "luaopenai.client.async_iterators",

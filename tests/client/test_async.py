@@ -74,7 +74,7 @@ def test_every_method_hands_its_arguments_on_and_returns_a_call(
     monkeypatch.setattr("luaopenai.client.aio.OpenAI", lambda _: Recorder())
     client = AsyncOpenAI("k")
     made = {"new_chat_session", "new_chat_completions_session", "new_responses_chat_session"}
-    others = {"close", "with_options", "each", "wait_for"}
+    others = {"close", "with_options", "each", "parse", "wait_for"}
     names = [
         name
         for name, _ in inspect.getmembers(OpenAI, inspect.isfunction)

@@ -19,15 +19,15 @@ from luaopenai.client.cancel import Call
 from luaopenai.client.chat import ChatSession
 from luaopenai.client.completions import Chunk
 from luaopenai.client.lists import find_list
+from luaopenai.client.messages import check_messages
 from luaopenai.client.methods import AsyncEndpointMethods
 from luaopenai.client.openai import OpenAI, Response
 from luaopenai.client.responses import ResponseObject, ResponsesChatSession, TextChunk
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
-    from luaopenai.client.histories import History
     from luaopenai.client.responses import TextCallback
-    from luaopenai.client.runs import OnCall, Run
+    from luaopenai.client.runs import Run
     from luaopenai.client.streams import EventCallback
 
 Result = TypeVar("Result")
@@ -250,6 +250,15 @@ class AsyncOpenAI(AsyncEndpointMethods):
         """Yields every item of a list, page after page; see ``OpenAI.each``."""
         return _items(self._client._pages(find_list(name), name, ids, query))
 
+    @overload
+    async def parse(self, messages: list[Event], kind: type[Result], **options: Any) -> Result: ...
+    @overload
+    async def parse(self, messages: list[Event], kind: Any, **options: Any) -> Any: ...
+    async def parse(self, messages: list[Event], kind: Any, **options: Any) -> Any:
+        """Returns the answer to messages as a value of a type; see ``OpenAI.parse``."""
+        check_messages(messages)
+        return await self.new_chat_session(messages=messages).parse(None, kind, **options)
+
     async def wait_for(self, name: str, /, *ids: Any, **options: Any) -> Any:
         """Repeats a request until something is done; see ``OpenAI.wait_for``."""
         return await in_thread(partial(self._client.wait_for, name, *ids, **options))
@@ -329,10 +338,36 @@ class AsyncChatSession:
 
         Tools, ``on_call`` and ``on_result`` may be coroutine functions; other tools run in threads.
         """
+        from luaopenai.client.async_runs import run_async
         from luaopenai.client.histories import ChatHistory
+        from luaopenai.client.runs import open_run
 
-        history = partial(ChatHistory, self.session)
-        return await _run(history, message, stream_callback, tools, **options)
+        loop = open_run(ChatHistory, self.session, stream_callback, tools, **options)
+        return await run_async(loop, message)
+
+    @overload
+    async def parse(
+        self, message: str | Event | None, kind: type[Result], **options: Any
+    ) -> Result: ...
+    @overload
+    async def parse(self, message: str | Event | None, kind: Any, **options: Any) -> Any: ...
+    async def parse(
+        self,
+        message: str | Event | None,
+        kind: Any,
+        *,
+        attempts: int = 2,
+        stream_callback: StreamCallback | None = None,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Returns the answer to a message as a value of a type; see ``ChatSession.parse``."""
+        from luaopenai.client.histories import ChatHistory
+        from luaopenai.client.runs import open_run
+        from luaopenai.client.typed import parse_async
+
+        loop = open_run(ChatHistory, self.session, stream_callback, tools, **options)
+        return await parse_async(loop, message, kind, attempts)
 
 
 class AsyncResponsesChatSession:
@@ -403,36 +438,33 @@ class AsyncResponsesChatSession:
 
         Tools, ``on_call`` and ``on_result`` may be coroutine functions; other tools run in threads.
         """
+        from luaopenai.client.async_runs import run_async
         from luaopenai.client.histories import ResponsesHistory
+        from luaopenai.client.runs import open_run
 
-        history = partial(ResponsesHistory, self.session)
-        return await _run(history, message, stream_callback, tools, **options)
+        loop = open_run(ResponsesHistory, self.session, stream_callback, tools, **options)
+        return await run_async(loop, message)
 
+    @overload
+    async def parse(
+        self, message: str | list[Event] | None, kind: type[Result], **options: Any
+    ) -> Result: ...
+    @overload
+    async def parse(self, message: str | list[Event] | None, kind: Any, **options: Any) -> Any: ...
+    async def parse(
+        self,
+        message: str | list[Event] | None,
+        kind: Any,
+        *,
+        attempts: int = 2,
+        stream_callback: TextCallback | None = None,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Returns the answer to input as a value of a type; see ``ChatSession.parse``."""
+        from luaopenai.client.histories import ResponsesHistory
+        from luaopenai.client.runs import open_run
+        from luaopenai.client.typed import parse_async
 
-async def _run(
-    open_history: Callable[..., History],
-    message: Any,
-    stream_callback: Callable[..., object] | None,
-    tools: Iterable[Any] | None,
-    *,
-    max_steps: int = 10,
-    limit: int = 8,
-    on_call: OnCall | None = None,
-    on_result: OnCall | None = None,
-    raise_errors: bool = False,
-    **opts: Any,
-) -> Run:
-    from luaopenai.client.async_runs import run_async
-    from luaopenai.client.runs import Loop
-
-    if tools is not None:
-        opts["tools"] = list(tools)
-    loop = Loop(
-        open_history(stream_callback, opts),
-        max_steps=max_steps,
-        limit=limit,
-        on_call=on_call,
-        on_result=on_result,
-        raise_errors=raise_errors,
-    )
-    return await run_async(loop, message)
+        loop = open_run(ResponsesHistory, self.session, stream_callback, tools, **options)
+        return await parse_async(loop, message, kind, attempts)

@@ -18,12 +18,13 @@ from luaopenai.client.messages import check_function, check_message
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Literal
+    from typing import Any, Literal, TypeVar
 
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI
     from luaopenai.client.runs import OnCall, Run
 
+    Answer = TypeVar("Answer")
     Message = dict[str, Any]
     StreamCallback = Callable[["Chunk", dict[str, Any]], object] | Callable[["Chunk"], object]
 
@@ -185,19 +186,65 @@ class ChatSession:
             APIConnectionError: no complete answer came.
         """
         from luaopenai.client.histories import ChatHistory
-        from luaopenai.client.runs import Loop, run
+        from luaopenai.client.runs import open_run, run
 
-        if tools is not None:
-            opts["tools"] = list(tools)
-        loop = Loop(
-            ChatHistory(self, stream_callback, opts),
+        loop = open_run(
+            ChatHistory,
+            self,
+            stream_callback,
+            tools,
             max_steps=max_steps,
             limit=limit,
             on_call=on_call,
             on_result=on_result,
             raise_errors=raise_errors,
+            **opts,
         )
         return run(loop, message)
+
+    @overload
+    def parse(
+        self, message: str | Message | None, kind: type[Answer], **options: Any
+    ) -> Answer: ...
+    @overload
+    def parse(self, message: str | Message | None, kind: Any, **options: Any) -> Any: ...
+    def parse(
+        self,
+        message: str | Message | None,
+        kind: Any,
+        *,
+        attempts: int = 2,
+        stream_callback: StreamCallback | None = None,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Sends a message as ``run`` does, and returns the answer as a value of a type.
+
+        The model is sent the type's JSON schema, in its strict form. An answer that does not fit is
+        sent back with what is wrong; all that stays in the history.
+
+        Args:
+            message: as ``run`` takes it.
+            kind: a pydantic model, a dataclass, a ``TypedDict`` or another type that pydantic
+                knows, for which it is needed (``pip install 'luaopenai[pydantic]'``); or a JSON
+                schema, a dict, for decoded JSON.
+            attempts: how many answers may be asked for.
+            stream_callback: as in ``run``.
+            tools: as in ``run``.
+            options: what ``run`` takes further.
+
+        Raises:
+            AnswerError: no answer has fitted, or it was cut short.
+            APIError: as in ``run``; where the model refuses, with its words.
+            TypeError: there is no JSON schema for the type.
+            ValueError: strict mode cannot say the schema.
+        """
+        from luaopenai.client.histories import ChatHistory
+        from luaopenai.client.runs import open_run
+        from luaopenai.client.typed import parse
+
+        loop = open_run(ChatHistory, self, stream_callback, tools, **options)
+        return parse(loop, message, kind, attempts)
 
     def _iterate(
         self, parameters: dict[str, Any], append_response: bool

@@ -146,6 +146,18 @@ class ToolLoopError(OpenAIError):
         self.calls = calls
 
 
+class AnswerError(OpenAIError):
+    """No answer has fitted the type that ``parse`` was given, or the answer was cut short.
+
+    Attributes:
+        text: the last answer.
+    """
+
+    def __init__(self, message: str, text: str) -> None:
+        super().__init__(message)
+        self.text = text
+
+
 _BY_STATUS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
     401: AuthenticationError,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from luaopenai.client.answers import AnswerFormat, why_cut
 from luaopenai.client.callbacks import two_arguments
 from luaopenai.client.completions import history_message
 from luaopenai.client.messages import check_input, check_message
@@ -66,6 +67,8 @@ class History:
         self.callback = None if stream_callback is None else self._watched(stream_callback)
         self.was_stopped = False
         """Whether the callback has ended a stream, and with it the run."""
+        self.finish_reason: Any = None
+        """What the last stream of a chat completion has said of its end."""
 
     def parameters(self) -> dict[str, Any]:
         """Returns the parameters of a request, those of the session among them."""
@@ -87,6 +90,14 @@ class History:
         """Puts what ``ask`` has returned into the history, with an answer to each call."""
         raise NotImplementedError
 
+    def ask_for(self, form: AnswerFormat) -> None:
+        """Adds the format of an answer to the parameters of the requests."""
+        raise NotImplementedError
+
+    def cut(self) -> str:
+        """Returns why the last reply was cut short, or ""."""
+        raise NotImplementedError
+
     def tools(self) -> list[Any]:
         """Returns what models may call, as it was given."""
         parameters = self.parameters()
@@ -105,6 +116,7 @@ class History:
         def on_piece(piece: Any, event: Any) -> object:
             go_on = callback(piece, event)
             self.was_stopped = self.was_stopped or go_on is False
+            self.finish_reason = piece.get("finish_reason")
             return go_on
 
         return on_piece
@@ -147,6 +159,14 @@ class ChatHistory(History):
         self._go_on()
         return Reply(text, self._hold(find_calls(message), history_message(message)))
 
+    def ask_for(self, form: AnswerFormat) -> None:  # noqa: D102
+        self.opts.update(form.parameters("chat"))
+
+    def cut(self) -> str:  # noqa: D102
+        if self.callback is None:
+            return why_cut(self._session.last_response)
+        return why_cut({"choices": [{"finish_reason": self.finish_reason}]})
+
     def _hold(self, calls: list[Call], *messages: dict[str, Any]) -> list[Slot]:
         slots = [Slot(call, answer(call, not_run())) for call in calls]
         self._session.append_message(*messages, *(slot.held for slot in slots))
@@ -184,6 +204,14 @@ class ResponsesHistory(History):
         self.opts.pop("previous_response_id", None)
         self._go_on()
         return Reply(text, self._hold(find_response_calls(response)))
+
+    def ask_for(self, form: AnswerFormat) -> None:  # noqa: D102
+        asked = form.parameters("responses")["text"]
+        self.opts["text"] = {**(self.parameters().get("text") or {}), **asked}
+
+    def cut(self) -> str:  # noqa: D102
+        history = self._session.response_history
+        return why_cut(history[-1]) if history else ""
 
     def _unanswered(self) -> list[Call]:
         """Returns the calls of the newest response that neither wait to be sent nor are given."""

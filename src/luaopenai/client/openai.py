@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from itertools import chain, count
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 from luaopenai.client import multipart
 from luaopenai.client.arguments import (
@@ -52,6 +52,9 @@ from luaopenai.client.urls import add_query, endpoint_url, fill_path
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
+
+
+Answer = TypeVar("Answer")
 
 
 class Response(NamedTuple):
@@ -344,6 +347,20 @@ class OpenAI(EndpointMethods):
         fields = declared({"input": input, **opts}, "responses")
         response = self._send("create_response", fields, stream_callback)
         return response
+
+    @overload
+    def parse(
+        self, messages: list[dict[str, Any]], kind: type[Answer], **options: Any
+    ) -> Answer: ...
+    @overload
+    def parse(self, messages: list[dict[str, Any]], kind: Any, **options: Any) -> Any: ...
+    def parse(self, messages: list[dict[str, Any]], kind: Any, **options: Any) -> Any:
+        """Returns the answer to messages as a value of a type; see ``ChatSession.parse``.
+
+        ``city = client.parse([{"role": "user", "content": "The capital of France?"}], City)``
+        """
+        check_messages(messages)
+        return ChatSession(self, messages=messages).parse(None, kind, **options)
 
     def each(self, name: str, /, *ids: Any, **query: Any) -> Iterator[Any]:
         """Yields every item of a list, page after page, each page when its first item is due.

@@ -14,12 +14,13 @@ from luaopenai.client.sse import has_end
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Any, Literal
+    from typing import Any, Literal, TypeVar
 
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI, Response
     from luaopenai.client.runs import OnCall, Run
 
+    Answer = TypeVar("Answer")
     TextCallback = Callable[["TextChunk", dict[str, Any]], object] | Callable[["TextChunk"], object]
 
 OWN_OPTIONS = ("previous_response_id",)
@@ -218,19 +219,72 @@ class ResponsesChatSession:
             APIConnectionError: no complete answer came.
         """
         from luaopenai.client.histories import ResponsesHistory
-        from luaopenai.client.runs import Loop, run
+        from luaopenai.client.runs import open_run, run
 
-        if tools is not None:
-            opts["tools"] = list(tools)
-        loop = Loop(
-            ResponsesHistory(self, stream_callback, opts),
+        loop = open_run(
+            ResponsesHistory,
+            self,
+            stream_callback,
+            tools,
             max_steps=max_steps,
             limit=limit,
             on_call=on_call,
             on_result=on_result,
             raise_errors=raise_errors,
+            **opts,
         )
         return run(loop, message)
+
+    @overload
+    def parse(
+        self, message: str | list[dict[str, Any]] | None, kind: type[Answer], **options: Any
+    ) -> Answer: ...
+    @overload
+    def parse(
+        self,
+        message: str | list[dict[str, Any]] | None,
+        kind: Any,
+        *,
+        attempts: int = 2,
+        **options: Any,
+    ) -> Any: ...
+    def parse(
+        self,
+        message: str | list[dict[str, Any]] | None,
+        kind: Any,
+        *,
+        attempts: int = 2,
+        stream_callback: TextCallback | None = None,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Sends a message as ``run`` does, and returns the answer as a value of a type.
+
+        The model is sent the type's JSON schema, in its strict form. An answer that does not fit is
+        sent back with what is wrong; all that stays in the history.
+
+        Args:
+            message: as ``run`` takes it.
+            kind: a pydantic model, a dataclass, a ``TypedDict`` or another type that pydantic
+                knows, for which it is needed (``pip install 'luaopenai[pydantic]'``); or a JSON
+                schema, a dict, for decoded JSON.
+            attempts: how many answers may be asked for.
+            stream_callback: as in ``run``.
+            tools: as in ``run``.
+            options: what ``run`` takes further.
+
+        Raises:
+            AnswerError: no answer has fitted, or it was cut short.
+            APIError: as in ``run``; where the model refuses, with its words.
+            TypeError: there is no JSON schema for the type.
+            ValueError: strict mode cannot say the schema.
+        """
+        from luaopenai.client.histories import ResponsesHistory
+        from luaopenai.client.runs import open_run
+        from luaopenai.client.typed import parse
+
+        loop = open_run(ResponsesHistory, self, stream_callback, tools, **options)
+        return parse(loop, message, kind, attempts)
 
     def _prepare(
         self, input: str | list[dict[str, Any]], opts: dict[str, Any]

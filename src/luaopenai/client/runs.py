@@ -200,6 +200,45 @@ class Loop:
         return False
 
 
+def open_run(
+    open_history: Callable[..., History],
+    session: Any,
+    stream_callback: Callable[..., Any] | None,
+    tools: Iterable[Any] | None,
+    *,
+    max_steps: int = MAX_STEPS,
+    limit: int = LIMIT,
+    on_call: OnCall | None = None,
+    on_result: OnCall | None = None,
+    raise_errors: bool = False,
+    **opts: Any,
+) -> Loop:
+    """Returns a run of a session that has not begun.
+
+    Args:
+        open_history: the class for the session's kind.
+        session: the session.
+        stream_callback: is given the pieces of every reply.
+        tools: in place of the session's; None for those.
+        max_steps: as ``Loop`` takes it, like what follows.
+        limit: likewise.
+        on_call: likewise.
+        on_result: likewise.
+        raise_errors: likewise.
+        opts: request parameters.
+    """
+    if tools is not None:
+        opts["tools"] = list(tools)
+    return Loop(
+        open_history(session, stream_callback, opts),
+        max_steps=max_steps,
+        limit=limit,
+        on_call=on_call,
+        on_result=on_result,
+        raise_errors=raise_errors,
+    )
+
+
 def find_tools(given: Iterable[Any]) -> dict[str, Tool]:
     """Returns the tools among what was given, by name; raises ``ValueError`` for a name twice."""
     found: dict[str, Tool] = {}
