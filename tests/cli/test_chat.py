@@ -6,16 +6,15 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.chat import CHAT, KEY, Talk, start, talks
 from support.fault_server import (
     CHUNKED_STREAM,
     Connection,
@@ -27,27 +26,6 @@ from support.fault_server import (
 )
 from support.openai_server import OpenAIServer
 from support.terminal import CTRL_C, CTRL_D, PATIENCE, Terminal, piped
-
-CHAT = [sys.executable, "-m", "luaopenai", "chat"]
-KEY = "sk-chat-secret"
-
-
-def start(
-    *args: str, stdin: str | bytes = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    given = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run(
-        [*CHAT, *args],
-        input=given,
-        capture_output=True,
-        env={**os.environ, "OPENAI_API_KEY": KEY, **environment},
-        timeout=PATIENCE,
-    )
-    assert KEY.encode() not in done.stdout + done.stderr
-    assert b"Traceback" not in done.stderr
-    return subprocess.CompletedProcess(
-        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-    )
 
 
 @pytest.fixture
@@ -284,30 +262,6 @@ def test_help_names_every_option() -> None:
 # --- A conversation ---
 
 
-class Talk:
-    """A conversation on a terminal."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self.terminal = terminal
-        self.begun = self.wait()
-
-    def say(self, *lines: str) -> str:
-        """Enter lines; what is shown up to the next prompt, without the lines themselves."""
-        for line in lines:
-            self.terminal.type(line + "\n")
-            self.terminal.read_until(r"\n")
-        return self.wait()
-
-    def wait(self) -> str:
-        """Wait for a prompt; what is shown before it."""
-        shown = self.terminal.read_until(r"(?<![>\w])> ")
-        return re.sub(r"\x1b\[\?2004[hl]\r?", "", shown)[:-2]
-
-    def leave(self) -> int:
-        self.terminal.type(CTRL_D)
-        return self.terminal.wait()
-
-
 WITHOUT_READLINE = [
     sys.executable,
     "-c",
@@ -318,14 +272,7 @@ WITHOUT_READLINE = [
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Iterator[Callable[..., Talk]]:
-    """Starts conversations with a folder of their own for what is remembered."""
-    with ExitStack() as stack:
-
-        def begin(*args: str, command: list[str] = CHAT, **environment: str) -> Talk:
-            more = {"XDG_STATE_HOME": str(tmp_path), "OPENAI_API_KEY": KEY, **environment}
-            terminal = stack.enter_context(Terminal([*command, *args], **more))
-            return Talk(terminal)
-
+    with talks(tmp_path) as begin:
         yield begin
 
 

@@ -12,19 +12,17 @@ from luaopenai.cli.harmless import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from luaopenai.cli.screen import Screen
     from luaopenai.client.runs import ToolCall
 
 _LONGEST = 10_000
 """Characters of a result that are looked at: no terminal's line is longer."""
 
 
-def ask(call: ToolCall, screen: Screen) -> object:
+def ask(call: ToolCall) -> object:
     """Asks the user whether a call may run; returns that, with a reason where it may not."""
     with _terminal() as terminal:
         if terminal is None:
             return False, "nobody is there to allow it"
-        screen.make_room()
         written, read = terminal
         # Nothing is cut away: what is allowed must be seen.
         print(f"→ {one_line(signature(call))} - run it? [y/N] ", end="", file=written, flush=True)

@@ -29,13 +29,16 @@ _EPILOG = """\
 exit status: 0 the model has answered, or the conversation has ended; 1 there is no answer; 2 the
 command is wrong; 130 interrupted.
 """
-_TOOLS_HELP = "what the model may call; FILE runs as a plugin behind walls; several times"
+_TOOLS_HELP = (
+    "offer the model the tools that a Lua file returns: { tools = { openai.tool{...} } }; it runs "
+    "as a plugin behind walls; may be given several times"
+)
 _LIMITS = {
-    "seconds": "of its own running",
-    "memory_mb": "of Lua memory",
-    "requests": "to the model",
-    "tokens": "of those requests",
-    "output_kb": "that it prints",
+    "seconds": "seconds that a call may run; default: 2",
+    "memory_mb": "megabytes of Lua memory; default: 64",
+    "requests": "requests to the model in a call; default: 20",
+    "tokens": "tokens of these requests; default: 50000",
+    "output_kb": "kilobytes that a call may print; default: 256",
 }
 
 
@@ -53,8 +56,15 @@ def chat(argv: list[str]) -> int:
         options = parser.parse_intermixed_args(argv[:end])
         _check(parser, options)
         prompt = _read_prompt(parser, options.prompt + argv[end + 1 :])
+        if options.json is not None and prompt is None:
+            parser.error("--json needs a PROMPT")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
+    try:
+        if options.json is not None:
+            options.schema = _read_schema(options.json)
+    except ValueError as error:
+        return _complain(f"{options.json}: {error}")
     try:
         return _chat_locally(options, prompt) if options.local else _chat(options, prompt)
     except BrokenPipeError:
@@ -79,14 +89,19 @@ def _parser() -> argparse.ArgumentParser:
 
     add = group("the conversation")
     add("--system", metavar="TEXT", help="what the model is told first")
+    add(
+        "--json",
+        metavar="SCHEMA",
+        help="answer PROMPT with JSON that fits the JSON schema in a file",
+    )
 
-    add = group("tools: Lua files that return { tools = { openai.tool{...}, ... } }")
+    add = group("tools")
     add("--tools", metavar="FILE", action="append", default=[], help=_TOOLS_HELP)
     add("--ask", action="store_true", help="ask on the terminal before each call")
-    add("--trust", action="store_true", help="run FILEs as scripts, without walls and limits")
+    add("--trust", action="store_true", help="run the files as scripts, without walls and limits")
     for name, what in _LIMITS.items():
         option = f"--max-{name.replace('_', '-')}"
-        add(option, metavar="N", type=_number, help=f"a call's limit: {what}")
+        add(option, metavar="N", type=_number, help=what)
 
     add = group("the model")
     add("--model", metavar="NAME", help="which one; default: OPENAI_MODEL")
@@ -140,6 +155,32 @@ def _number(text: str) -> float:
 def _text(argument: str) -> str:
     """Returns an argument; in the place of bytes that are not UTF-8 it has replacement marks."""
     return os.fsencode(argument).decode("utf-8", "replace")
+
+
+def _read_schema(path: str) -> dict[str, Any]:
+    """Returns the JSON schema in a file; raises ``ValueError``."""
+    import json
+
+    from luaopenai.client.answers import AnswerFormat
+
+    try:
+        with open(path, "rb") as file:
+            schema = json.load(file)
+    except OSError as error:
+        raise ValueError(f"cannot open it: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"it is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except (ValueError, RecursionError):
+        raise ValueError("it is no JSON") from None
+    if not isinstance(schema, dict):
+        raise ValueError("it is no JSON schema: expected an object")
+    try:
+        AnswerFormat(schema)
+    except ValueError as error:
+        raise ValueError(f"it asks for what models cannot be held to: {error}") from None
+    return schema
 
 
 def _chat_locally(options: argparse.Namespace, prompt: str | None) -> int:
@@ -221,7 +262,9 @@ def _converse(
     limit = 1 if options.trust else 8
     conversation = Conversation(session, screen, limit=limit, asks=options.ask)
     if prompt is not None:
-        return 0 if conversation.answer(prompt) else 1
+        if options.json is None:
+            return 0 if conversation.answer(prompt) else 1
+        return 0 if conversation.answer_typed(prompt, options.schema) else 1
     raise_on_interrupt()
     conversation.hold(_model_name(client, options))
     return 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from luaopenai.cli.calls import ask, line
+from luaopenai.cli.harmless import escaped
 from luaopenai.client.errors import APIConnectionError, OpenAIError
 from luaopenai.client.streams import no_stream_failure
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from luaopenai.client.chat import ChatSession
     from luaopenai.client.completions import Chunk
     from luaopenai.client.runs import ToolCall
+
+Result = TypeVar("Result")
 
 
 class Conversation:
@@ -48,29 +53,47 @@ class Conversation:
     def answer(self, message: str) -> bool:
         """Sends a message and shows the answer; returns whether there was one."""
         session, before = self._session, len(self._session.messages)
-        self._arrived, self._length, self._is_cut = [], before, False
+        self._is_cut = False
+        run = self._try(lambda: session.run(message, self._show, **self._options()))
+        if run is None:
+            return False
+        self._end(run.text)
+        if self._is_cut:
+            self._screen.note("the answer is cut short: it has reached the limit of tokens")
+        if not run.text:
+            del session.messages[before:]
+            self._screen.complain(_emptiness(session.last_response))
+        return bool(run.text)
+
+    def answer_typed(self, message: str, schema: dict[str, Any]) -> bool:
+        """Sends a message and shows the answer as JSON that fits a schema; returns whether there
+        was one.
+        """
+        parsed = self._try(lambda: (self._session.parse(message, schema, **self._options()),))
+        if parsed is None:
+            return False
+        indent = 2 if self._screen.is_terminal else None
+        self._screen.write(escaped(json.dumps(parsed[0], ensure_ascii=False, indent=indent)))
+        self._screen.end_line()
+        return True
+
+    def _options(self) -> dict[str, Any]:
+        calls = {"on_call": self._before_call, "on_result": self._after_call}
+        return {"limit": self._limit, **calls}
+
+    def _try(self, work: Callable[[], Result]) -> Result | None:
+        """Returns what the session makes of a message; None for a failure, which is told."""
+        before = self._length = len(self._session.messages)
+        self._arrived.clear()
         try:
-            text = session.run(
-                message,
-                self._show,
-                limit=self._limit,
-                on_call=self._before_call,
-                on_result=self._after_call,
-            ).text
+            return work()
         except BaseException as error:
             self._settle(before)
             if not isinstance(error, OpenAIError | ValueError):
                 raise
             self._end("".join(self._arrived))
             self._screen.complain(_failure(error))
-            return False
-        self._end(text)
-        if self._is_cut:
-            self._screen.note("the answer is cut short: it has reached the limit of tokens")
-        if not text:
-            del session.messages[before:]
-            self._screen.complain(_emptiness(session.last_response))
-        return bool(text)
+            return None
 
     def hold(self, name: str) -> None:
         """Reads messages and answers them until the input ends.
@@ -109,7 +132,8 @@ class Conversation:
 
     def _before_call(self, call: ToolCall) -> object:
         self._show_beside()
-        return ask(call, self._screen) if self._asks else True
+        self._screen.make_room()
+        return ask(call) if self._asks else True
 
     def _after_call(self, call: ToolCall) -> None:
         self._show_beside()

@@ -13,6 +13,7 @@ _SEQUENCE = re.compile(
 _BEGUN = re.compile(r"(?:(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}|\x1b[ -/]{0,8})\Z")
 _UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """What a line of a terminal does not show, or what turns the direction of the rest."""
+_CONTROLS = re.compile("[\x7f-\x9f]")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -44,6 +45,13 @@ def harmless(text: str) -> str:
 def one_line(text: str) -> str:
     """Returns a text in one line, with an escape for each character that cannot be seen."""
     return _UNSEEN.sub(lambda found: _ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}", text)
+
+
+def escaped(json: str) -> str:
+    """Returns JSON with an escape of its own for each control character that it may hold as it is
+    and a terminal would heed.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
 
 
 def cut(text: str, width: int) -> str:
