@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from luaopenai import PluginHost
+from support.tool_server import ToolServer
 
 
 @pytest.fixture(params=["process", "thread"])
@@ -26,3 +27,10 @@ def hosts(isolation: Any) -> Iterator[Callable[..., PluginHost]]:
             return stack.enter_context(PluginHost(*args, **{"isolation": isolation, **options}))
 
         yield make
+
+
+@pytest.fixture
+def tool_server() -> Iterator[ToolServer]:
+    """A scripted model, which refuses histories with a call that has no answer."""
+    with ToolServer() as server:
+        yield server

@@ -82,6 +82,27 @@ class Tool:
         made._check = made._as_dict
         return made
 
+    @classmethod
+    def from_declaration(
+        cls, declaration: Schema, handler: Callable[[dict[str, Any]], Any]
+    ) -> Tool:
+        """Returns a tool that is declared already, and whose function checks its arguments itself.
+
+        Args:
+            declaration: its ``name``, ``description``, ``parameters`` and ``strict``; nothing here
+                follows the schema, which is sent as it is.
+            handler: takes the arguments as one dict.
+        """
+        made = cls(
+            handler,
+            name=declaration["name"],
+            description=declaration.get("description"),
+            parameters=declaration.get("parameters"),
+            check=lambda arguments: ((arguments,), {}),
+        )
+        made.strict = declaration.get("strict", False)
+        return made
+
     @property
     def definition(self) -> Schema:
         """What ``tools`` of a chat completion takes, of this client and of others."""

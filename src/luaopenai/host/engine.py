@@ -98,6 +98,11 @@ class Engine:
         found = self._limited(self._sandbox[b"load"], source, chunk, names, modules, values)
         return found.decode().split("\n") if found else []
 
+    def offers(self) -> bytes | None:
+        """Returns what the plugin's file says of its tools, as ``luaopenai.host.wire`` text."""
+        offers: bytes | None = self._sandbox[b"offers"]()
+        return offers
+
     def call(self, function: str, arguments: bytes | None) -> bytes | None:
         """Calls a function of the plugin; arguments and results are texts of
         ``luaopenai.host.wire``.

@@ -19,8 +19,10 @@ from luaopenai.host.broker import Broker
 from luaopenai.host.faults import LimitExceeded, Stop, plugin_error
 from luaopenai.host.files import Folder, PluginFile
 from luaopenai.host.limits import Usage
+from luaopenai.host.tools import TOOL
 
 if TYPE_CHECKING:
+    from luaopenai.client.tool import Tool
     from luaopenai.host.process import ProcessIsolation
     from luaopenai.host.thread import ThreadIsolation
 
@@ -53,6 +55,8 @@ class Plugin:
         self.exports = list(self._isolated.exports)
         self._lock = threading.Lock()
         self._is_closed = False
+        self._tools: tuple[object, list[Tool]] | None = None
+        """What was last offered, and the tools that were made of it."""
         _living.add(self)
 
     def __repr__(self) -> str:
@@ -69,6 +73,21 @@ class Plugin:
     def path(self) -> Path | None:
         """The file that it was loaded from, as its host was told it; None for ``load_string``."""
         return self._file.path if self._file else None
+
+    @property
+    def tools(self) -> list[Tool]:
+        """The tools that it offers to models; others after a reload, which may change them.
+
+        A call of one runs in the plugin, under its limits; the plugin checks the arguments. A limit
+        that stops it raises ``LimitExceeded``, any other failure ``LuaError``: a run tells the
+        model. Calls of one plugin wait for one another.
+        """
+        offers = self._isolated.offers
+        if self._tools is None or self._tools[0] != offers:
+            from luaopenai.host.tools import make_tools
+
+            self._tools = offers, make_tools(offers, self._call_tool)
+        return list(self._tools[1])
 
     @property
     def usage(self) -> Usage:
@@ -94,6 +113,9 @@ class Plugin:
         arguments = wire.encode(args, "argument") if args else None
         with self._entered():
             self._check_file()
+            if function not in self.exports:
+                there = ", ".join(self.exports) or "none"
+                raise plugin_error(self.name, f"has no function {function!r}; it has {there}")
             values = self._call(function, arguments)
         if not values:
             return None
@@ -188,10 +210,18 @@ class Plugin:
         self._isolated = isolated
         self.exports = list(isolated.exports)
 
+    def _call_tool(self, name: str, arguments: str) -> list[Any]:
+        """Calls one of its tools with arguments as JSON; returns the values that it returns."""
+        argument = wire.encode((arguments,), "arguments")
+        with self._entered():
+            self._check_file()
+            there = [offer["name"] for offer in self._isolated.offers]
+            if name not in there:
+                text = f"has no tool {name!r} any more; it has {', '.join(there) or 'none'}"
+                raise plugin_error(self.name, text)
+            return self._call(TOOL + name, argument)
+
     def _call(self, function: str, arguments: bytes | None) -> list[Any]:
-        if function not in self.exports:
-            there = ", ".join(self.exports)
-            raise plugin_error(self.name, f"has no function {function!r}; it has {there}")
         broker = self._broker
         broker.begin()
         try:

@@ -184,6 +184,15 @@ class PluginHost:
         finally:
             broker.end()
 
+    def tools(self) -> list[Tool]:
+        """Returns the tools that all plugins offer, for a session's ``run``.
+
+        Where several have one name, each gets its plugin's name and ``_`` in front.
+        """
+        from luaopenai.host.tools import join_tools
+
+        return join_tools(self.plugins)
+
     def code_tool(
         self,
         name: str = "run_lua",

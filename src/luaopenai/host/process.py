@@ -20,6 +20,7 @@ from luaopenai.host.faults import LimitExceeded, Stop, plugin_error
 from luaopenai.host.launch import START_SECONDS, WorkerProcess
 from luaopenai.host.rpc import Dispatcher, pack, unpack
 from luaopenai.host.setup import Setup, write_setup
+from luaopenai.host.tools import read_offers
 from luaopenai.host.worker import OUT_OF_MEMORY, PANICKED, READY
 
 GRACE_SECONDS = 0.5
@@ -58,6 +59,8 @@ class ProcessIsolation:
         self._worker: WorkerProcess | None = None
         self._is_starting = False
         """Whether the worker was told what to load, and nobody has read what came of it."""
+        self.offers: list[dict[str, Any]] = []
+        """The declarations of the plugin's tools."""
         self.exports = self._start() if exports is None else exports
 
     @property
@@ -136,8 +139,14 @@ class ProcessIsolation:
             self.close()
             raise stop.exceeded from None
 
-    def _exported(self, names: bytes | None) -> list[str]:
-        """Reads the names of the plugin's functions, a line each."""
+    def _exported(self, found: bytes | None) -> list[str]:
+        """Reads the names of the plugin's functions, a line each, and what it says of its tools."""
+        names, _, offers = (found or b"").partition(b"\0")
+        try:
+            self.offers = read_offers(self._broker.values(offers))
+        except (ValueError, RecursionError):
+            self.close()
+            raise self._speaks_nonsense() from None
         if not names:
             return []
         self._broker.check_memory(len(names) + _NAME_BYTES * names.count(b"\n"))

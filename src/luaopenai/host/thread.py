@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from luaopenai.host.broker import Broker
 from luaopenai.host.engine import Engine
-from luaopenai.host.faults import Stop
+from luaopenai.host.faults import Stop, plugin_error
 from luaopenai.host.setup import Setup
+from luaopenai.host.tools import read_offers
 
 
 class ThreadIsolation:
@@ -28,6 +31,8 @@ class ThreadIsolation:
         self._source = source
         self._setup = setup
         self._engine: Engine | None = None
+        self.offers: list[dict[str, Any]] = []
+        """The declarations of the plugin's tools."""
         self.exports = self._start() if exports is None else exports
 
     @property
@@ -69,9 +74,13 @@ class ThreadIsolation:
         engine = Engine(broker.operations, broker.limits, broker.name, model, setup, is_guest=True)
         self._engine = engine
         try:
-            return engine.load(self._source, broker.function_names)
+            exports = engine.load(self._source, broker.function_names)
+            self.offers = read_offers(broker.values(engine.offers()))
+            return exports
         except Stop as stop:
             raise stop.exceeded from None
+        except ValueError as error:
+            raise plugin_error(broker.name, f"offers what is no tool: {error}") from None
         finally:
             self._book(engine)
 

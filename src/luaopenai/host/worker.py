@@ -108,15 +108,17 @@ def _serve(channel: Channel) -> None:
     )
     lock_up(limits.memory_mb)
     channel.send(READY)
-    _answer(
-        channel,
-        engine,
-        lambda: "\n".join(engine.load(source, settings["functions"])).encode(),
-    )
+    _answer(channel, engine, lambda: _load(engine, source, settings["functions"]))
     while True:
         _, function, arguments = channel.receive()
         name, values = function.decode(), unpack(arguments)
         _answer(channel, engine, lambda name=name, values=values: engine.call(name, values))
+
+
+def _load(engine: Engine, source: bytes, functions: list[str]) -> bytes:
+    """Loads the plugin; returns its functions' names, and what it says of its tools behind NUL."""
+    names = "\n".join(engine.load(source, functions)).encode()
+    return names + b"\0" + (engine.offers() or b"")
 
 
 def _answer(channel: Channel, engine: Engine, work: Any) -> None:
