@@ -116,7 +116,7 @@ def test_the_model_is_told_what_is_wrong_with_a_call(
     assert (done.returncode, done.stdout) == (0, "Sorry\n")
     told = answers(server)
     assert told[:2] == ["error: no such city", "error: it has sunk"]
-    assert told[2].startswith("arguments.city: ")
+    assert 'arguments.city: expected type "string", got "nil"' in told[2]
     assert told[3].startswith("arguments: not JSON: ")
     assert told[4].startswith("there is no tool 'whether'")
     assert done.stderr.count("\n") == 5
@@ -143,9 +143,9 @@ def test_tools_may_stand_in_a_list_among_functions_or_alone(
 @pytest.mark.parametrize(
     ("code", "complaint"),
     [
-        ("return {{", r"weather(.lua)?:1: .*near '<eof>'"),
-        ("error('not today')", r"weather(.lua)?:1: not today"),
-        ("return { helper = function() end }", r"weather.lua returns no tools: expected .*"),
+        ("return {{", r"\S*weather(.lua)?:1: .*near '<eof>'"),
+        ("error('not today')", r"\S*weather(.lua)?:1: not today"),
+        ("return { helper = function() end }", r"\S*weather.lua returns no tools: expected .*"),
     ],
 )
 def test_a_file_that_offers_no_tools_is_told_in_one_line(
@@ -153,7 +153,7 @@ def test_a_file_that_offers_no_tools_is_told_in_one_line(
 ) -> None:
     done = chat("--tools", write(code), *trust, "Hello")
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"luaopenai: (\S*/)?{complaint}\n", done.stderr), done.stderr
+    assert re.fullmatch(rf"luaopenai: (\S*weather.lua: )?{complaint}\n", done.stderr), done.stderr
     assert server.requests == []
 
 
@@ -162,7 +162,8 @@ def test_a_missing_file_is_told_in_one_line(chat: Asker, tmp_path: Path, trust: 
     missing = tmp_path / "missing.lua"
     done = chat("--tools", str(missing), *trust, "Hello")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"luaopenai: cannot open {missing}: No such file or directory\n"
+    assert done.stderr.endswith(f"{missing}: No such file or directory\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_plugin_is_behind_walls_and_a_script_is_not(
@@ -170,12 +171,23 @@ def test_a_plugin_is_behind_walls_and_a_script_is_not(
 ) -> None:
     path = write(
         'return require("openai").tool({ name = "home", '
-        'call = function() return os.getenv("HOME") or "hidden" end })'
+        'call = function() return os.getenv and os.getenv("HOME") or "hidden" end })'
     )
     for trust, told in ([], "hidden"), (["--trust"], "/home/me"):
         server.script({"calls": [["home", {}]]}, {"text": "Hm"})
         chat("--tools", path, *trust, "Where?", HOME="/home/me")
-        assert told in answers(server)[0] or (not trust and "error" in answers(server)[0])
+        assert answers(server) == [told]
+
+
+@both
+def test_tools_of_one_name_get_their_files_names_in_front(
+    chat: Asker, server: ToolServer, write: Writer, trust: list[str]
+) -> None:
+    code = 'return require("openai").tool({ name = "hi", call = function() return "%s" end })'
+    files = [write(code % name, f"{name}.lua") for name in ("one", "two")]
+    server.script({"calls": [["two_hi", {}], ["one_hi", {}]]}, {"text": "Hi"})
+    chat(*(word for file in files for word in ("--tools", file)), *trust, "Hello")
+    assert answers(server) == ["two", "one"]
 
 
 def test_a_plugins_call_is_held_to_its_limits(
@@ -315,20 +327,21 @@ return {
 
 
 @both
-@pytest.mark.parametrize("name", ["loop", "sleep"])
-def test_ctrl_c_ends_a_call_and_the_conversation_goes_on(
-    talk: Callable[..., Talk], server: ToolServer, write: Writer, trust: list[str], name: str
+@pytest.mark.parametrize("names", [["loop"], ["sleep"], ["sleep", "loop"]], ids=" ".join)
+def test_ctrl_c_ends_calls_and_the_conversation_goes_on(
+    talk: Callable[..., Talk], server: ToolServer, write: Writer, trust: list[str], names: list[str]
 ) -> None:
     limits = [] if trust else ["--max-seconds", "600"]
     one = talk("--base-url", server.base_url, "--tools", write(LOOP), *trust, *limits)
-    server.script({"calls": [[name, {}]]}, {"calls": [["hi", {}]]}, {"text": "Hello"})
+    calls = [[name, {}] for name in names]
+    server.script({"calls": calls}, {"calls": [["hi", {}]]}, {"text": "Hello"})
     one.terminal.type("Loop\n")
     one.terminal.read_until("begun")
     time.sleep(0.1)
     one.terminal.type(CTRL_C)
     assert one.wait().endswith("^C\n")
     assert one.say("Say hi").endswith("Hello\n")
-    assert answers(server) == ["not run: the run was ended before", "hi"]
+    assert answers(server) == [*["not run: the run was ended before"] * len(names), "hi"]
     assert one.leave() == 0
 
 

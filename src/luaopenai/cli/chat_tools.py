@@ -6,14 +6,19 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.errors import LuaError
+from luaopenai.bridge.search import lua_folder
 from luaopenai.client.tool import Tool
 
 if TYPE_CHECKING:
     from luaopenai.cli.screen import Screen
     from luaopenai.client.openai import OpenAI
+
+
+_FINDER = Path(lua_folder(), "luaopenai", "chat.lua")
 
 
 class ToolFileError(Exception):
@@ -43,9 +48,9 @@ def plugin_tools(
             try:
                 plugin = host.load(path)
             except LuaError as error:
-                raise ToolFileError(error.message) from None
+                raise ToolFileError(_named(path, error.message)) from None
             except LimitExceeded as error:
-                raise ToolFileError(f"{path}: {error}") from None
+                raise ToolFileError(_named(path, str(error))) from None
             if not plugin.tools:
                 raise ToolFileError(_emptiness(path))
         yield host.tools()
@@ -61,38 +66,54 @@ def script_tools(paths: list[str], client: OpenAI, *, is_interactive: bool) -> l
 
     Raises ``ToolFileError``.
     """
-    found: list[Tool] = []
+    from luaopenai.host.tools import join_tools
+
+    scripts = []
     for path in paths:
         try:
-            tools = _tools_of_script(path, client, is_interactive=is_interactive)
+            script = _Script(path, client, is_interactive=is_interactive)
         except LuaError as error:
-            raise ToolFileError(error.message) from None
-        if not tools:
+            raise ToolFileError(_named(path, error.message)) from None
+        if not script.tools:
             raise ToolFileError(_emptiness(path))
-        found += tools
-    return found
+        scripts.append(script)
+    return join_tools(scripts)
 
 
-def _tools_of_script(path: str, client: OpenAI, *, is_interactive: bool) -> list[Tool]:
-    from luaopenai.bridge.search import lua_folder
-    from luaopenai.cli.repl import InteractiveRuntime
+class _Script:
+    """A file that runs as a script.
 
-    runtime = InteractiveRuntime(client)
-    runtime.set_arg({0: path})
-    if is_interactive:
-        runtime.begin_session()
-    with open(os.path.join(lua_folder(), "luaopenai", "chat.lua"), "rb") as file:
-        chunk = runtime.compile(file.read(), "chat")
-    script: dict[str, Any] = runtime.call(chunk, os.fsencode(path))
+    Attributes:
+        name: its file's name without ``.lua``.
+        tools: what it offers.
+    """
 
-    def make(number: int, declaration: str) -> Tool:
-        def handle(arguments: dict[str, Any]) -> object:
-            return runtime.call_interruptibly(script["call"], number, json.dumps(arguments))
+    def __init__(self, path: str, client: OpenAI, *, is_interactive: bool) -> None:
+        from luaopenai.cli.repl import InteractiveRuntime
 
-        told: dict[str, Any] = json.loads(declaration)
-        return Tool.from_handler(handle, **{**told, "strict": bool(told.get("strict"))})
+        self.name = Path(path).stem
+        self._runtime = InteractiveRuntime(client)
+        self._runtime.set_arg({0: path})
+        if is_interactive:
+            self._runtime.begin_session()
+        chunk = self._runtime.compile(_FINDER.read_bytes(), "chat")
+        found: dict[str, Any] = self._runtime.call(chunk, os.fsencode(path))
+        self._call = found["call"]
+        self.tools = [
+            self._make(number, json.loads(declaration))
+            for number, declaration in enumerate(found["declarations"], 1)
+        ]
 
-    return [make(number, text) for number, text in enumerate(script["declarations"], 1)]
+    def _make(self, number: int, declaration: dict[str, Any]) -> Tool:
+        def call(arguments: dict[str, Any]) -> object:
+            return self._runtime.call_interruptibly(self._call, number, json.dumps(arguments))
+
+        return Tool.from_declaration(declaration, call)
+
+
+def _named(path: str, message: str) -> str:
+    """Returns an error's text with the path of its file in front, if it does not name it."""
+    return message if path in message else f"{path}: {message}"
 
 
 def _emptiness(path: str) -> str:
