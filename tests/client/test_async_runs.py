@@ -205,7 +205,7 @@ def test_a_tool_whose_own_task_is_cancelled_has_failed(
     cancelled = fail(asyncio.CancelledError())
     run = with_session(tools=[handler(cancelled)])(lambda session: session.run("Hi"))
     assert run.text == "Sorry."
-    assert [call.error for call in run.calls] == ["error: cancelled"] * 2
+    assert [call.error for call in run.calls] == ["cancelled"] * 2
 
 
 def test_calls_that_have_no_answer_are_run_first(

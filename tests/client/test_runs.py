@@ -271,12 +271,12 @@ def test_a_call_that_cannot_be_run_is_told_why(
 @pytest.mark.parametrize(
     ("failure", "error"),
     [
-        (ValueError("no such city"), "error: no such city"),
-        (KeyError("Oslo"), "error: KeyError: 'Oslo'"),
-        (AssertionError(), "error: AssertionError"),
+        (ValueError("no such city"), "no such city"),
+        (KeyError("Oslo"), "KeyError: 'Oslo'"),
+        (AssertionError(), "AssertionError"),
         (
             OSError(2, "No such file", "/home/me/secret/x.db"),
-            "error: [Errno 2] No such file: 'x.db'",
+            "[Errno 2] No such file: 'x.db'",
         ),
     ],
     ids=repr,
@@ -287,7 +287,7 @@ def test_what_a_tool_raises_is_told_in_a_line(
     tool_server.script({"calls": [OSLO]})
     call = open_session(tools=[handler(fail(failure))]).run("Hi").calls[0]
     assert (call.result, call.error) == (None, error)
-    assert answers(tool_server.requests[1]) == [error]
+    assert answers(tool_server.requests[1]) == [f"error: {error}"]
 
 
 def test_a_result_that_json_cannot_carry_is_an_error(
@@ -295,7 +295,7 @@ def test_a_result_that_json_cannot_carry_is_an_error(
 ) -> None:
     tool_server.script({"calls": [OSLO]})
     run = open_session(tools=[handler(lambda _: {"celsius": float("nan")})]).run("Hi")
-    assert run.calls[0].error == "error: result.celsius: JSON has no nan"
+    assert run.calls[0].error == "result.celsius: JSON has no nan"
 
 
 def test_a_coroutine_that_a_function_returns_is_an_error(

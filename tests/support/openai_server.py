@@ -1,9 +1,10 @@
 """A small OpenAI-like HTTP server on the loopback interface, for tests that want real requests.
 
 A chat completion repeats the last message, and a response its input; the model's name asks for
-another answer (see ``ChatModels``). There is one batch, which is completed, and one file.
-``/v1/mirror`` sends the body back as it came. ``GET /_last`` tells of the request before it. The
-paths outside ``/v1`` are for tests of plain HTTP (see ``PlainPaths``).
+another answer (see ``ChatModels``). Where a JSON schema is asked for, both are a value that fits it.
+There is one batch, which is completed, and one file. ``/v1/mirror`` sends the body back as it came.
+``GET /_last`` tells of the request before it. The paths outside ``/v1`` are for tests of plain HTTP
+(see ``PlainPaths``).
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def respond(self, payload: dict[str, Any]) -> None:
         """Answer as the Responses API does: with what was said, as a stream when asked for one."""
-        text = f"You said: {payload['input']}"
+        form = payload.get("text", {}).get("format", {})
+        text = json.dumps(sample(form["schema"])) if form else f"You said: {payload['input']}"
         message = {"type": "message", "content": [{"type": "output_text", "text": text}]}
         response = {"id": "resp_echo", "object": "response", "output": [message]}
         if not payload.get("stream"):
@@ -172,7 +174,8 @@ class ChatModels:
         self._model: str = payload.get("model", "")
         self._streams: bool = payload.get("stream", False)
         said = payload["messages"][-1].get("content") if payload.get("messages") else ""
-        self._text = f"You said: {said}"
+        form = payload.get("response_format", {}).get("json_schema")
+        self._text = json.dumps(sample(form["schema"])) if form else f"You said: {said}"
 
     def answer(self) -> None:
         status = re.fullmatch(r"status-(\d+)(-number)?", self._model)
@@ -229,6 +232,23 @@ class ChatModels:
             usage = {"object": "chat.completion.chunk", "choices": [], "usage": {}}
             return [opening, *words, _event({}), usage]
         return words
+
+
+def sample(schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
+    """Make up a value that fits a strict schema."""
+    root = root or schema
+    if "$ref" in schema:
+        return sample(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    if "anyOf" in schema:
+        return sample(schema["anyOf"][0], root)
+    if "enum" in schema or "const" in schema:
+        return schema["enum"][0] if "enum" in schema else schema["const"]
+    kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    if kind == "object":
+        return {name: sample(part, root) for name, part in schema["properties"].items()}
+    if kind == "array":
+        return [sample(schema["items"], root)]
+    return {"string": "red", "integer": 1, "number": 1.5, "boolean": True}.get(kind)
 
 
 def _event(delta: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class ToolCall:
         name: the tool's.
         arguments: decoded; the text as it came where it is no JSON object.
         result: what the tool has returned.
-        error: what the model is told where there is no result, or None.
+        error: why there is no result, in a line, or None.
         seconds: how long the tool took.
     """
 
@@ -157,10 +157,10 @@ class Loop:
             told.arguments = read_arguments(job.slot.call.text)
             job.tool = self.tools.get(told.name)
             if job.tool is None:
-                return self._answer(job, error=unknown_tool(told.name, self.tools))
+                return self._refuse(job, unknown_tool(told.name, self.tools))
             job.args, job.kwargs = job.tool.check(told.arguments)
         except ValueError as error:
-            return self._answer(job, error=str(error))
+            return self._refuse(job, str(error))
         except Exception as error:
             return self.fail(job, error)
         return True
@@ -171,7 +171,7 @@ class Loop:
         if isinstance(verdict, tuple) and len(verdict) == 2:
             verdict, reason = verdict
         if verdict is False or isinstance(verdict, str):
-            return self._answer(job, error=refused(reason if isinstance(reason, str) else None))
+            return self._refuse(job, refused(reason if isinstance(reason, str) else None))
         return True
 
     def finish(self, job: Job, result: Any, seconds: float) -> None:
@@ -179,24 +179,28 @@ class Loop:
         job.told.seconds = seconds
         job.told.result = result
         try:
-            self._answer(job, text=_text(result))
+            self._answer(job, _text(result))
         except ValueError as error:
             self.fail(job, error, seconds)
 
     def fail(self, job: Job, failure: Exception, seconds: float = 0.0) -> bool:
         """Answers a call whose tool has failed; returns False."""
+        text = tool_failed(_words(failure))
         job.told.seconds = seconds
         job.failure = failure
-        return self._answer(job, error=tool_failed(_words(failure)))
+        return self._answer(job, text, text.removeprefix("error: "))
 
     def raise_failure(self, job: Job) -> None:
         """Raises what a call's tool has raised where that ends the run."""
         if self.raise_errors and job.failure is not None:
             raise job.failure
 
-    def _answer(self, job: Job, text: str = "", error: str | None = None) -> bool:
+    def _refuse(self, job: Job, line: str) -> bool:
+        return self._answer(job, line, line)
+
+    def _answer(self, job: Job, text: str, error: str | None = None) -> bool:
         job.told.error = error
-        job.slot.fill(text if error is None else error)
+        job.slot.fill(text)
         return False
 
 
