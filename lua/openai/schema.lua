@@ -23,8 +23,8 @@ function schema.is_type(value)
     and type(value.transform) == "function"
 end
 
--- Returns a type's schema for strict mode, which must admit nothing that the type does not take.
-local function of_strict_type(value)
+-- Returns a type's schema with all that can be said of what it takes: to strict mode it must admit nothing else.
+local function of_exact_type(value)
   local writer = bridge.bundled("tableshape.ext.json_schema.writer")
   local integer = bridge.bundled("tableshape").types.integer
   return writer.new({
@@ -39,19 +39,19 @@ end
 ---Returns the JSON schema of a type, or a JSON schema as it is; raises where there is none.
 ---@param value openai.Type
 ---@param where string what errors call it
----@param is_strict? boolean whether it is for strict mode
+---@param is_exact? boolean whether it says more than tableshape's extension does
 ---@return table
-function schema.of(value, where, is_strict)
+function schema.of(value, where, is_exact)
   if not schema.is_type(value) then
-    if type(value) ~= "table" or value[1] ~= nil then
-      local kind = type(value) == "table" and "a list" or type(value)
+    if type(value) ~= "table" or rawget(value, 1) ~= nil or rawget(value, "__base") then
+      local kind = type(value) ~= "table" and type(value) or rawget(value, "__base") and "a class" or "a list"
       error(("%s: expected a tableshape type or a JSON schema, got %s"):format(where, kind), 0)
     end
     return value
   end
   local ok, found, reason
-  if is_strict and bridge.bundled("tableshape").is_type(value) then
-    ok, found, reason = pcall(of_strict_type, value)
+  if is_exact and bridge.bundled("tableshape").is_type(value) then
+    ok, found, reason = pcall(of_exact_type, value)
   else
     local to_json_schema = require("tableshape.ext.json_schema").to_json_schema
     ok, found, reason = pcall(to_json_schema.transform, to_json_schema, value)

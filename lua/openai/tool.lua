@@ -59,7 +59,9 @@ local function check_spec(spec)
   elseif spec.strict ~= nil and type(spec.strict) ~= "boolean" then
     fail("strict", "expected a boolean, got " .. type(spec.strict))
   end
-  json.encode(spec.description, "tool: description")
+  if spec.description and not json.is_utf8(spec.description) then
+    error(bridge.explain(spec.description, "tool: description"), 0)
+  end
 end
 
 -- Returns the schema of a tool's parameters as JSON, and as it is sent.
@@ -67,13 +69,13 @@ local function read_parameters(spec)
   if spec.parameters == nil then
     return nil, spec.strict and json.decode(bridge.strict_schema('{"type":"object","properties":{}}', "")) or nil
   end
-  local found = schema.of(spec.parameters, "tool: parameters", spec.strict)
+  local found = schema.of(spec.parameters, "tool: parameters")
   local is_object = found.type == "object" or (found.type == nil and type(found.properties) == "table")
   if not is_object then
     local kind = type(found.type) == "string" and ('of type "%s"'):format(found.type) or "of no object"
     fail("parameters", "expected the type of an object, got one " .. kind)
   end
-  local text = json.encode(found, "tool: parameters")
+  local text = json.encode(schema.of(spec.parameters, "tool: parameters", true), "tool: parameters")
   return text, spec.strict and json.decode(bridge.strict_schema(text, "tool: parameters")) or found
 end
 

@@ -38,13 +38,11 @@ end
 
 ---@return openai.AnswerFormat
 local function make_format(kind, name, api)
-  local found = schema.of(kind, "parse: type")
-  local text = json.encode(found, "parse: type")
-  local sent = schema.is_type(kind) and json.encode(schema.of(kind, "parse: type", true), "parse: type") or text
+  local text = json.encode(schema.of(kind, "parse: type", true), "parse: type")
   return {
     checker = schema.is_type(kind) and kind or nil,
     schema = text,
-    parameters = json.decode(bridge.answer_parameters(sent, name, api)),
+    parameters = json.decode(bridge.answer_parameters(text, name, api)),
   }
 end
 

@@ -18,6 +18,7 @@ from luaopenai import __version__
 from luaopenai.bridge.search import lua_folder
 from support.crowd_server import CrowdServer
 from support.openai_server import OpenAIServer
+from support.tool_server import ToolServer
 
 ROOT = Path(__file__).parents[2]
 SPECS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "lua").glob("*_spec.lua"))
@@ -61,12 +62,18 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     authority.cert_pem.write_to_path(str(bundle))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
-    with OpenAIServer() as plain, OpenAIServer(tls) as secure, CrowdServer() as crowd:
+    with (
+        OpenAIServer() as plain,
+        OpenAIServer(tls) as secure,
+        CrowdServer() as crowd,
+        ToolServer() as tools,
+    ):
         yield {
             "LUAOPENAI_LUA_DIR": lua_folder(),
             "LUAOPENAI_TEST_SERVER": plain.address,
             "LUAOPENAI_TEST_TLS_SERVER": secure.address,
             "LUAOPENAI_TEST_CROWD": crowd.address,
+            "LUAOPENAI_TEST_TOOLS": tools.address,
             "REQUESTS_CA_BUNDLE": str(bundle),
         }
 
