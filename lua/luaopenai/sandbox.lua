@@ -2,7 +2,7 @@
 
 local _, bridge = ...
 local errors = bridge.bundled("luaopenai.errors")
-local tool = bridge.bundled("openai.tool")
+local offered = bridge.bundled("luaopenai.offered")
 local wait = bridge.bundled("openai.wait")
 local wire = bridge.bundled("luaopenai.wire")
 
@@ -401,100 +401,14 @@ local function close_strings(environment)
   meta.__index, meta.__metatable = methods, "the methods of strings are closed"
 end
 
--- The functions that the host may call: the plugin's by their names, its tools' by their names behind TOOL.
+-- What the host may call: the plugin's functions by their names, its tools' by `offered.key`.
 local exports
-local TOOL = "tool "
 -- What the host is told of the plugin's tools, as a JSON list; nil for none.
 local offers
 
--- Returns a tool's declaration, as plain data.
-local function describe_tool(value)
-  local declared = rawget(value, "function")
-  local described = {}
-  for _, field in ipairs({ "name", "description", "parameters", "strict" }) do
-    described[field] = rawget(declared, field)
-  end
-  return described
-end
-
--- Collects tools: those in a list named `tools`, and those among the named values.
-local function make_tool_finder(found)
-  local list, known = setmetatable({}, wire.array_mt), {}
-  local finder = {}
-  function finder.is_tool(value)
-    return tool.function_of(value) ~= nil and type(rawget(value, "function")) == "table"
-  end
-  function finder.add(value)
-    if known[value] then
-      return
-    end
-    known[value] = true
-    local described = describe_tool(value)
-    local key = TOOL .. tostring(described.name)
-    if found[key] then
-      error(("two tools of the plugin are named %s"):format(tostring(described.name)), 0)
-    end
-    found[key] = function(text)
-      return value(text)
-    end
-    list[#list + 1] = described
-  end
-  function finder.add_list(values)
-    for index, value in ipairs(values) do
-      if not finder.is_tool(value) then
-        error(("tools[%d]: expected a tool of openai.tool, got a %s"):format(index, type(value)), 0)
-      end
-      finder.add(value)
-    end
-  end
-  function finder.found()
-    return list
-  end
-  return finder
-end
-
--- Returns the functions and tools in the table that the plugin's file returned, or else those that it has defined; the
--- names of the functions; and the tools' declarations.
-local function find_exports(environment, before, returned)
-  if returned ~= nil and type(returned) ~= "table" then
-    error(("the plugin returned a %s; expected a table of functions"):format(type(returned)), 0)
-  end
-  local found, names, tool_keys = {}, {}, {}
-  local finder = make_tool_finder(found)
-  if returned and finder.is_tool(returned) then
-    finder.add(returned)
-    return found, names, finder.found()
-  end
-  for name, value in next, returned or environment do
-    if type(name) == "string" and (returned or not before[name]) then
-      if type(value) == "function" and name:find("^[%a_][%w_]*$") then
-        found[name] = value
-        names[#names + 1] = name
-      elseif finder.is_tool(value) then
-        tool_keys[#tool_keys + 1] = name
-      end
-    end
-  end
-  local listed = rawget(returned or environment, "tools")
-  -- A global of that name may be for the plugin itself.
-  if type(listed) == "table" and not finder.is_tool(listed) and (returned or finder.is_tool(listed[1])) then
-    finder.add_list(listed)
-  end
-  table.sort(tool_keys)
-  for _, name in ipairs(tool_keys) do
-    finder.add((returned or environment)[name])
-  end
-  local tools = finder.found()
-  if #names == 0 and #tools == 0 then
-    error("the plugin returned no table of functions, and defines none", 0)
-  end
-  table.sort(names)
-  return found, names, tools
-end
-
 -- Keeps what the plugin's file has made; returns the names of its functions.
 local function take_exports(...)
-  local found, names, tools = find_exports(...)
+  local found, names, tools = offered.find(...)
   offers = tools[1] and pack("tools", tools) or nil
   exports = found
   return names

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Call = Callable[[str, str], list[Any]]
 
 TOOL = "tool "
-"""What ``sandbox.lua`` puts before a tool's name, where it keeps its function."""
+"""What ``offered.lua`` puts before the name of a tool."""
 
 _LONGEST_NAME = 64
 _FIELDS = {"name": str, "description": str, "parameters": dict, "strict": bool}
