@@ -120,7 +120,7 @@ def test_the_model_is_told_what_is_wrong_with_a_call(
     assert told[3].startswith("arguments: not JSON: ")
     assert told[4].startswith("there is no tool 'whether'")
     assert done.stderr.count("\n") == 5
-    assert '→ weather{city="Nowhere"}: error: no such city\n' in done.stderr
+    assert '→ weather{city="Nowhere"} failed: no such city\n' in done.stderr
 
 
 def test_tools_may_stand_in_a_list_among_functions_or_alone(
@@ -296,6 +296,7 @@ def test_ask_refuses_every_call_where_there_is_no_terminal(
     done = chat("--tools", write(WEATHER), "--trust", "--ask", "How warm?")
     assert (done.returncode, done.stdout) == (0, "Pity\n")
     assert answers(server) == ["refused: nobody is there to allow it"]
+    assert done.stderr == '→ weather{city="Oslo"} refused: nobody is there to allow it\n'
 
 
 def test_ask_finds_the_terminal_when_the_pipes_are_in_use(

@@ -37,7 +37,8 @@ def ask(call: ToolCall) -> object:
 def line(call: ToolCall) -> str:
     """Returns a call and what it came to: ``weather{city="Oslo"} = {"celsius":4}``."""
     if call.error is not None:
-        return f"{signature(call)}: {call.error}"
+        failed = "" if call.error.startswith("refused: ") else "failed: "
+        return f"{signature(call)} {failed}{call.error}"
     result = call.result
     return (
         f"{signature(call)} = {(result if isinstance(result, str) else _json(result))[:_LONGEST]}"
