@@ -379,6 +379,23 @@ def test_a_line_that_ends_with_a_backslash_goes_on_in_the_next(
     assert one.say("second") == "You said: first \nsecond\n"
 
 
+def test_pasted_lines_are_one_message(talk: Callable[..., Talk], echo: str) -> None:
+    one = talk("--base-url", echo, TERM="xterm")
+    one.terminal.type("\x1b[200~first\nsecond\x1b[201~")
+    one.terminal.read_until("second")
+    one.terminal.type("\n")
+    assert one.wait().endswith("You said: first\nsecond\n")
+
+
+def test_bytes_that_are_not_utf8_are_asked_as_replacement_marks(
+    talk: Callable[..., Talk], echo: str
+) -> None:
+    one = talk("--base-url", echo)
+    one.terminal.type(b"bad \xff byte\n")
+    one.terminal.read_until("byte\r?\n")
+    assert one.wait() == "You said: bad \ufffd byte\n"
+
+
 def test_an_empty_line_asks_nothing(
     talk: Callable[..., Talk], fault_server: Callable[[Script], FaultServer]
 ) -> None:

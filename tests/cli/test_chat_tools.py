@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.chat import CHAT, KEY, Talk, start, talks
+from support.fault_server import CHUNKED_STREAM, Connection, FaultServer, Script, chunk
 from support.terminal import CTRL_C, Terminal
 from support.tool_server import ToolServer
 
@@ -276,6 +278,34 @@ def test_ask_lets_a_call_run_that_is_allowed_and_tells_the_model_of_one_that_is_
         one.terminal.type(f"{typed}\n")
         assert one.wait().endswith("Well\n")
         assert answers(server)[-1] == told
+
+
+def test_what_was_typed_before_the_question_is_no_answer_to_it(
+    talk: Callable[..., Talk], fault_server: Callable[[Script], FaultServer], write: Writer
+) -> None:
+    function = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+    call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+    asked, is_typed = threading.Event(), threading.Event()
+
+    def script(connection: Connection) -> None:
+        for delta in {"tool_calls": [call]}, {"content": "Well"}:
+            connection.read_request()
+            asked.set()
+            assert is_typed.wait(PATIENCE)
+            event = json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
+            stream = chunk(b"data: " + event + b"\n\n") + chunk(b"data: [DONE]\n\n") + chunk(b"")
+            connection.send(CHUNKED_STREAM + stream)
+
+    server = fault_server(script)
+    one = talk("--base-url", f"{server.url}/v1", "--tools", write(WEATHER), "--trust", "--ask")
+    one.terminal.type("How warm?\n")
+    assert asked.wait(PATIENCE)
+    one.terminal.type("y\n")
+    is_typed.set()
+    one.terminal.read_until(r"run it\? \[y/N\] ")
+    one.terminal.type("n\n")
+    assert one.wait().endswith("Well\n")
+    assert b"refused: the user did not allow it" in server.requests[1]
 
 
 def test_ask_shows_all_of_a_call_whatever_the_terminals_width(

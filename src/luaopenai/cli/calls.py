@@ -24,6 +24,7 @@ def ask(call: ToolCall) -> object:
         if terminal is None:
             return False, "nobody is there to allow it"
         written, read = terminal
+        _forget_typed(read)
         # Nothing is cut away: what is allowed must be seen.
         print(f"→ {one_line(signature(call))} - run it? [y/N] ", end="", file=written, flush=True)
         answer = read.readline()
@@ -58,6 +59,15 @@ def signature(call: ToolCall) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _forget_typed(terminal: IO[str]) -> None:
+    """Drops what was typed before the question, which is no answer to it."""
+    with contextlib.suppress(ImportError, OSError):
+        import termios
+
+        with contextlib.suppress(termios.error):
+            termios.tcflush(terminal, termios.TCIFLUSH)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from luaopenai.cli.harmless import valid
 from luaopenai.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
 
 def _read_prompt(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
     """Returns what to ask, with the text of a pipe before it; None for a conversation."""
-    prompt = _text(" ".join(words))
+    prompt = valid(" ".join(words))
     if sys.stdin is not None and sys.stdin.isatty():
         return prompt or None
     piped = sys.stdin.buffer.read().decode("utf-8", "replace") if sys.stdin is not None else ""
@@ -150,11 +151,6 @@ def _number(text: str) -> float:
     if not text.replace(".", "", 1).isdecimal():
         raise argparse.ArgumentTypeError("expected a number")
     return float(text)
-
-
-def _text(argument: str) -> str:
-    """Returns an argument; in the place of bytes that are not UTF-8 it has replacement marks."""
-    return os.fsencode(argument).decode("utf-8", "replace")
 
 
 def _read_schema(path: str) -> dict[str, Any]:
@@ -257,7 +253,7 @@ def _converse(
 
     session = client.new_chat_session(tools=tools or None)
     if options.system:
-        session.append_message({"role": "system", "content": _text(options.system)})
+        session.append_message({"role": "system", "content": valid(options.system)})
     # One Lua state runs one call at a time, best in this thread, where Ctrl-C ends it.
     limit = 1 if options.trust else 8
     conversation = Conversation(session, screen, limit=limit, asks=options.ask)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from luaopenai.cli.calls import ask, line
-from luaopenai.cli.harmless import escaped
+from luaopenai.cli.harmless import escaped, valid
 from luaopenai.client.errors import APIConnectionError, OpenAIError
 from luaopenai.client.streams import no_stream_failure
 
@@ -178,7 +178,7 @@ class Conversation:
             if line is None:
                 return None
             if not line.endswith("\\"):
-                return "\n".join([*lines, line])
+                return valid("\n".join([*lines, line]))
             lines.append(line[:-1])
 
     def _read_line(self, prompt: str) -> str | None:

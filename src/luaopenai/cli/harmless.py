@@ -1,7 +1,8 @@
-"""Makes the text of strangers harmless for a terminal: nothing in it moves, colours or erases."""
+"""Makes the text of strangers harmless: on a terminal, nothing in it moves, colours or erases."""
 
 from __future__ import annotations
 
+import os
 import re
 from unicodedata import combining, east_asian_width
 
@@ -35,6 +36,11 @@ class HarmlessStream:
         end = begun.start() if begun else len(text)
         self._rest = text[end:]
         return _SEQUENCE.sub("", text[:end])
+
+
+def valid(text: str) -> str:
+    """Returns a text from the system, with a mark in the place of each byte that is not UTF-8."""
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def harmless(text: str) -> str:
