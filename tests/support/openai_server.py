@@ -1,7 +1,7 @@
 """A small OpenAI-like HTTP server on the loopback interface, for tests that want real requests.
 
 A chat completion repeats the last message, and a response its input; the model's name asks for
-another answer (see ``ChatModels``). Where a JSON schema is asked for, both are a value that fits it.
+another answer (see ``ChatModels``). Where a JSON schema is asked for, both are a value that fits.
 There is one batch, which is completed, and one file. ``/v1/mirror`` sends the body back as it came.
 ``GET /_last`` tells of the request before it. The paths outside ``/v1`` are for tests of plain HTTP
 (see ``PlainPaths``).
