@@ -133,6 +133,30 @@ def test_tools_runs_what_the_model_calls(httpserver: HTTPServer, base_url: str) 
     }
 
 
+def test_tools_tells_the_model_what_is_wrong_with_a_call(
+    httpserver: HTTPServer, base_url: str
+) -> None:
+    function = {"name": "temperature", "arguments": '{"city":"Bonn"}'}
+    call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+    answer(httpserver, "POST", "/chat/completions", deltas({"tool_calls": [call]}))
+    answer(httpserver, "POST", "/chat/completions", deltas({"content": "I cannot tell."}))
+    line = 'arguments.city: expected one of "Oslo", "Rome", "Cairo", got "Bonn"'
+    shown = output_of("tools", base_url)
+    assert shown == f'temperature{{"city":"Bonn"}} = {json.dumps(line)}\nI cannot tell.\n'
+    assert payloads(httpserver)[1]["messages"][-1]["content"] == line
+
+
+def test_typed_asks_again_for_an_answer_that_fits(httpserver: HTTPServer, base_url: str) -> None:
+    city = {"name": "Paris", "country": "France", "is_capital": "yes", "continent": None}
+    answer(httpserver, "POST", "/chat/completions", reply(json.dumps(city)))
+    city["is_capital"] = True
+    answer(httpserver, "POST", "/chat/completions", reply(json.dumps(city)))
+    assert output_of("typed", base_url) == "Paris lies in FRANCE and is its capital.\n"
+    first, second = payloads(httpserver)
+    assert first["response_format"]["json_schema"]["strict"] is True
+    assert 'is_capital: expected type "boolean", got "string"' in second["messages"][-1]["content"]
+
+
 def test_responses_tools_runs_what_the_model_calls(httpserver: HTTPServer, base_url: str) -> None:
     arguments = '{"city":"Rome"}'
     call = {"type": "function_call", "call_id": "c1", "name": "temperature", "arguments": arguments}
