@@ -2,8 +2,9 @@
 
     python examples/notes.py [FOLDER]
 
-FOLDER holds the notes, *.md; without it there are two of its own. Each plugin in plugins/ is given
-every note, and what it returns is shown. A plugin that fails or takes too much is passed over.
+FOLDER holds the notes, *.md; without it there are two of its own. Each plugin in plugins/ that
+takes notes is given every one, and what it returns is shown. A plugin that fails or takes too much
+is passed over.
 """
 
 import sys
@@ -26,7 +27,7 @@ def main() -> None:
     limits = Limits(seconds=1, memory_mb=32, requests=1, tokens=2000)
     functions = {"has_note": notes.__contains__}
     with OpenAI() as client, PluginHost(client, functions, limits, output=show) as host:
-        plugins = [host.load(path) for path in sorted(PLUGINS.glob("*.lua"))]
+        plugins = [one for one in host.load_folder(PLUGINS) if "on_note" in one.exports]
         for title, text in sorted(notes.items()):
             print(f"# {title}")
             for plugin in plugins:

@@ -1,15 +1,31 @@
--- Finds the #tags of a note; asks nobody.
+-- Finds the #tags of a note, for its keeper and for models; asks nobody.
 
-local function on_note(note)
+local openai = require("openai")
+local types = require("tableshape").types
+
+local function find_tags(text)
   local tags, seen = setmetatable({}, require("cjson").array_mt), {}
-  for tag in note.text:gmatch("#([%w_-]+)") do
+  for tag in text:gmatch("#([%w_-]+)") do
     tag = tag:lower()
     if not seen[tag] then
       seen[tag] = true
       tags[#tags + 1] = tag
     end
   end
-  return { tags = tags }
+  return tags
 end
 
-return { on_note = on_note }
+local tool = openai.tool({
+  name = "find_tags",
+  description = "Returns the #tags in a text.",
+  parameters = types.shape({ text = types.string }),
+  call = function(arguments)
+    return find_tags(arguments.text)
+  end,
+})
+
+local function on_note(note)
+  return { tags = find_tags(note.text) }
+end
+
+return { on_note = on_note, tools = { tool } }

@@ -5,13 +5,14 @@
 ---@field path string package.path
 ---@field cpath string package.cpath
 
-local as_function, exports, is_soft, settings = ...
+local as_function, exports, is_soft, settings, compiled, keep_compiled = ...
 ---@cast settings luaopenai.Settings
 
 local debug, package, io, os, loadstring, require = debug, package, io, os, loadstring, require
 local error, pairs, pcall, rawset, select, setmetatable, tostring, type, unpack =
   error, pairs, pcall, rawset, select, setmetatable, tostring, type, unpack
-local getmetatable, loadfile, sethook = debug.getmetatable, loadfile, debug.sethook
+local getmetatable, load, loadfile, sethook = debug.getmetatable, load, loadfile, debug.sethook
+local dump = string.dump
 
 -- Python objects stay out of scripts' hands: they could reach all of Python through one.
 rawset(_G, "python", nil)
@@ -106,6 +107,19 @@ for name, python_function in pairs(exports) do
   bridge[name] = (is_soft[name] and wrap_soft or wrap)(python_function)
 end
 
+-- Returns one of our files as a function. To compile them takes most of a state's start, so a process that has many
+-- states keeps them as bytecode.
+local function load_ours(path)
+  if not compiled then
+    return assert(loadfile(path))
+  elseif compiled[path] then
+    return assert(load(compiled[path], "@" .. path, "b"))
+  end
+  local chunk = assert(loadfile(path))
+  as_function(keep_compiled)(path, dump(chunk))
+  return chunk
+end
+
 local templates = settings.folder .. "/?.lua;" .. settings.folder .. "/?/init.lua"
 local bundled_modules = {}
 
@@ -113,8 +127,7 @@ local bundled_modules = {}
 function bridge.bundled(name)
   local module = bundled_modules[name]
   if module == nil then
-    local chunk = assert(loadfile(assert(package.searchpath(name, templates))))
-    module = chunk(name, bridge)
+    module = load_ours(assert(package.searchpath(name, templates)))(name, bridge)
     bundled_modules[name] = module
   end
   return module

@@ -297,6 +297,88 @@ def test_the_note_keeper_passes_over_a_plugin_that_fails(
     assert "  tags: ['travel', 'france']" in done.stdout
 
 
+def ask_for(*calls: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    found = [
+        {
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for number, (name, arguments) in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": found}
+    return {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
+
+
+def told(payload: dict[str, Any]) -> list[str]:
+    return [one["content"] for one in payload["messages"] if one["role"] == "tool"]
+
+
+def test_the_agent_has_a_tool_of_each_plugin_that_offers_one(
+    httpserver: HTTPServer, base_url: str
+) -> None:
+    calls = ask_for(
+        ("find_notes", {"word": "seine"}),
+        ("read_note", {"title": "Trip"}),
+        ("read_note", {"title": "Rome"}),
+        ("find_tags", {"text": "#One #two #one"}),
+        ("find_tags", {}),
+    )
+    answer(httpserver, "POST", "/chat/completions", calls)
+    answer(httpserver, "POST", "/chat/completions", reply("In May."))
+    done = start([sys.executable, "examples/agent.py", "When?"], OPENAI_BASE_URL=base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "In May."
+    first, second = payloads(httpserver)
+    names = [tool["function"]["name"] for tool in first["tools"]]
+    assert names == ["find_notes", "read_note", "find_tags"]
+    assert told(second) == [
+        '["Paris"]',
+        "We go to [[Paris]] in May, and perhaps to [[Lyon]]. #Travel #todo",
+        "error: there is no such note; find_notes tells the titles",
+        '["one","two"]',
+        'error: arguments.text: expected type "string", got "nil"',
+    ]
+    assert "→ find_notes {'word': 'seine'} = ['Paris']" in done.stdout
+
+
+def test_the_agent_goes_on_from_question_to_question(httpserver: HTTPServer, base_url: str) -> None:
+    for text in ("One.", "Two."):
+        answer(httpserver, "POST", "/chat/completions", reply(text))
+    command = [sys.executable, "examples/agent.py", "First?", "Second?"]
+    done = start(command, OPENAI_BASE_URL=base_url)
+    assert (done.stdout, done.stderr) == ("One.\nTwo.\n", "")
+    assert len(payloads(httpserver)[1]["messages"]) == 4
+
+
+def test_the_code_of_a_model_is_run_and_mended(httpserver: HTTPServer, base_url: str) -> None:
+    wrong, right = "local a\nreturn a.b", "host.sales('pears')[3] / 2, #host.sales()"
+    for code in (wrong, right):
+        answer(httpserver, "POST", "/chat/completions", ask_for(("run_lua", {"code": code})))
+    answer(httpserver, "POST", "/chat/completions", reply("Apples: 98.33."))
+    done = start([sys.executable, "examples/code_tool.py"], OPENAI_BASE_URL=base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "Apples: 98.33."
+    first, _, third = payloads(httpserver)
+    (tool,) = first["tools"]
+    assert "host.sales(fruit: str = '')" in tool["function"]["description"]
+    failed, worked = map(json.loads, told(third))
+    assert failed["error"].startswith("line 2: attempt to index local 'a'")
+    assert worked == {"result": [30, 3], "output": "", "error": None}
+
+
+@pytest.mark.parametrize("name", ["agent", "code_tool"])
+def test_each_program_with_tools_fails_with_the_status_when_the_server_refuses(
+    httpserver: HTTPServer, base_url: str, name: str
+) -> None:
+    refusal = {"error": {"message": "no such key"}}
+    httpserver.expect_request("/v1/chat/completions").respond_with_json(refusal, 401)
+    done = start([sys.executable, f"examples/{name}.py", "Who?"], OPENAI_BASE_URL=base_url)
+    assert done.returncode == 1
+    assert "no such key" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 # --- In the sandbox ---
 
 OUT_OF_BOUNDS = {

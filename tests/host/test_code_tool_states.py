@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from luaopenai import Limits, OpenAI, PluginHost, Tool
+from luaopenai.host import engine
 from support.crowd_server import CrowdServer
 from support.leaks import HAS_PROC, children, descriptors
 from support.waiting import GENEROUS, eventually
@@ -162,7 +163,7 @@ def test_a_process_runs_the_code_of_one_call_only() -> None:
         code_tool = tool.function.__self__  # type: ignore[attr-defined]
         used = []
         for _ in range(4):
-            used.append(code_tool._spare.isolated._worker.pid)
+            used.append(code_tool._spares[0].isolated._worker.pid)
             assert tool.call({"code": "x"})["result"] is None
         assert len(set(used)) == 4
 
@@ -180,21 +181,44 @@ def test_many_calls_leave_neither_processes_nor_descriptors(keep: bool) -> None:
         tool = host.code_tool(keep=keep)
         for number in range(30):
             tool.call({"code": codes[number % len(codes)]})
-            assert len(children() - processes) <= 1
+            assert len(children() - processes) <= 2
     assert descriptors() <= files
     assert children() <= processes
 
 
-def test_many_calls_at_once_leave_one_process_in_reserve() -> None:
+def test_many_calls_at_once_leave_two_processes_in_reserve() -> None:
     gc.collect()
     files, processes = descriptors(), children()
     with PluginHost(limits=Limits(seconds=GENEROUS)) as host:
         tool = host.code_tool()
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(tool.call, [{"code": "1"}] * 24))
-        assert len(children() - processes) == 1
+        assert len(children() - processes) == 2
     assert descriptors() <= files
     assert children() <= processes
+
+
+def test_calls_that_come_seldom_have_one_process_in_reserve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("luaopenai.host.code.BUSY_SECONDS", 0)
+    processes = children()
+    with PluginHost() as host:
+        tool = host.code_tool()
+        assert len(children() - processes) == 1
+        for _ in range(3):
+            tool.call({"code": "1"})
+            assert len(children() - processes) == 1
+
+
+def test_states_of_this_process_share_what_is_compiled() -> None:
+    with PluginHost(isolation="thread") as host:
+        tool = host.code_tool()
+        tool.call({"code": "1"})
+        known = dict(engine._compiled)
+        assert len(known) > 10
+        assert tool.call({"code": "require('tableshape').types.number(1)"})["result"] is True
+        assert engine._compiled == known
 
 
 def test_a_tool_that_nobody_holds_leaves_nothing_open() -> None:
@@ -245,7 +269,7 @@ def test_a_reserve_that_has_died_is_replaced() -> None:
     with PluginHost() as host:
         tool = host.code_tool()
         assert tool.call({"code": "1"})["result"] == 1
-        worker = tool.function.__self__._spare.isolated._worker  # type: ignore[attr-defined]
+        worker = tool.function.__self__._spares[0].isolated._worker  # type: ignore[attr-defined]
         os.kill(worker.pid, 9)
         eventually(lambda: not worker.is_alive())
         assert tool.call({"code": "2"})["result"] == 2

@@ -39,6 +39,8 @@ class LuaState:
         path: ``package.path``.
         cpath: ``package.cpath``.
         max_memory: for lupa: None is Lua's own allocator, 0 one whose limit can be set later.
+        compiled: our Lua files by path, as bytecode, for many states in one process; grows as they
+            are loaded. When None, each file is compiled.
 
     Attributes:
         lua: lupa's object.
@@ -57,6 +59,7 @@ class LuaState:
         path: str,
         cpath: str,
         max_memory: int | None = None,
+        compiled: dict[bytes, bytes] | None = None,
     ) -> None:
         self.causes = Causes()
         self._raised: BaseException | None = None
@@ -76,7 +79,7 @@ class LuaState:
             lambda function: self._functions.to_lua(function),
         )
         self.exports = make_exports(self.values)
-        self.boot: dict[bytes, Any] = self._run_boot_file(path, cpath)
+        self.boot: dict[bytes, Any] = self._run_boot_file(path, cpath, compiled)
         self._plain = Values(self.lua, _lua_type, _refuse_function, _refuse_function)
         for values in (self.values, self._plain):
             values.learn(self.boot)
@@ -84,7 +87,9 @@ class LuaState:
         self._functions = Functions(self.values, self.exports, self.guard, wrap)
         self._run = self.boot[b"run"]
 
-    def _run_boot_file(self, path: str, cpath: str) -> dict[bytes, Any]:
+    def _run_boot_file(
+        self, path: str, cpath: str, compiled: dict[bytes, bytes] | None
+    ) -> dict[bytes, Any]:
         table = self.lua.table_from
         globals_ = self.lua.globals()
         folder = search.lua_folder()
@@ -95,6 +100,8 @@ class LuaState:
             table({name: self.guard(f) for name, (f, _) in functions.items()}),
             table({name: is_soft for name, (_, is_soft) in functions.items()}),
             table({b"folder": folder.encode(), b"path": path.encode(), b"cpath": cpath.encode()}),
+            None if compiled is None else table(compiled),
+            None if compiled is None else compiled.__setitem__,
         )
         return dict(made.items())
 

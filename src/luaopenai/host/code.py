@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -28,6 +31,10 @@ _CODE = "code"
 """The name of the chunk that the model has written, as ``sandbox.lua`` names it."""
 
 _POSITION = re.compile(rf"{_CODE}:(\d+): ")
+BUSY_SECONDS = 1.0
+"""Two calls that come closer together than that have two processes in reserve, which start side by
+side: one takes longer to start than code mostly runs."""
+
 _LONGEST_ERROR = 2000
 """Characters of an error's text that a model is shown."""
 
@@ -53,12 +60,14 @@ class CodeTool:
         self._answer_size = answer_size
         self._lock = threading.Lock()
         self._is_closed = False
-        self._spare: _State | None = None
-        """A state in which no code has run: its process starts while the model thinks."""
+        self._spares: deque[_State] = deque()
+        """States in which no code has run: their processes start while the model thinks. With
+        ``keep``, the one state."""
+        self._last_call = -math.inf
         self._plugins: set[Plugin] = set()
         """All that are open: the spare state's too."""
         _living.add(self)
-        self._prepare()
+        self._prepare(1)
 
     def run(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Runs code; returns its result, its output, and its error."""
@@ -81,7 +90,7 @@ class CodeTool:
         """Closes it; calls that are under way end as a plugin's do."""
         with self._lock:
             self._is_closed = True
-            self._spare = None
+            self._spares.clear()
             plugins = list(self._plugins)
         for plugin in plugins:
             plugin.close()
@@ -89,25 +98,29 @@ class CodeTool:
     def leave_to_parent(self) -> None:
         """Forgets, in a process that was forked off, the threads that are in its parent."""
         self._lock = threading.Lock()
-        if self._spare is not None:
-            self._spare.calling = threading.Lock()
+        for state in self._spares:
+            state.calling = threading.Lock()
 
     def _take(self) -> _State:
         """Returns the state for a call, and has the next call's begin."""
         with self._lock:
             if self._is_closed:
                 raise plugin_error(self._name, "is closed")
-            state = self._spare or self._made()
-            self._spare = state if self._keep else None
-        self._prepare()
+            state = self._spares.popleft() if self._spares else self._made()
+            if self._keep:
+                self._spares.append(state)
+            now = time.monotonic()
+            is_busy, self._last_call = now - self._last_call < BUSY_SECONDS, now
+        self._prepare(2 if is_busy and not self._keep else 1)
         return state
 
-    def _prepare(self) -> None:
-        """Begins a spare state where there is none; the next call begins its own if that fails."""
+    def _prepare(self, count: int) -> None:
+        """Begins spare states up to a number; a call begins its own where that fails."""
         with self._lock, suppress(LuaError):
-            if self._spare is None and not self._is_closed:
-                self._spare = self._made()
-                self._spare.isolated.prepare()
+            while len(self._spares) < count and not self._is_closed:
+                state = self._made()
+                self._spares.append(state)
+                state.isolated.prepare()
 
     def _made(self) -> _State:
         output = _Output(self._answer_size)

@@ -35,6 +35,8 @@ garbage counts here, and lies about until Lua has grown to twice its size."""
 _SPARE = MEGABYTE
 """Bytes that lupa may need beside the values that it hands over."""
 _PLAIN = (bytes, int, float, bool)
+_compiled: dict[bytes, bytes] = {}
+"""Our Lua files as bytecode, for the states in this process; no plugin reaches it."""
 
 
 class Engine:
@@ -75,6 +77,7 @@ class Engine:
         self._state = state = _PluginState(
             lambda values: PluginExports(values, defaults, clock, held, services, self._setup),
             is_capped=is_guest and limits.memory_mb is not None,
+            compiled=_compiled if is_guest else None,
         )
         self._sandbox = state.boot[b"sandbox"]()
         self._stride = self._sandbox[b"stride"]
@@ -214,13 +217,20 @@ class _PluginState(LuaState):
     Args:
         make_exports: see ``LuaState``.
         is_capped: whether Lua can be held to an amount of memory.
+        compiled: see ``LuaState``.
     """
 
-    def __init__(self, make_exports: Callable[[Values], Exports], *, is_capped: bool) -> None:
+    def __init__(
+        self,
+        make_exports: Callable[[Values], Exports],
+        *,
+        is_capped: bool,
+        compiled: dict[bytes, bytes] | None,
+    ) -> None:
         self._is_capped = is_capped
         self._cap = 0
         # Bundled modules only: those that LUA_PATH names are the host's, and made for no walls.
-        super().__init__(make_exports, _refuse_call, "", "", 0 if is_capped else None)
+        super().__init__(make_exports, _refuse_call, "", "", 0 if is_capped else None, compiled)
 
     def begin_cap(self, spare: int) -> None:
         """Sets how many bytes Lua may take beyond those in use; ``set_cap`` enforces it."""

@@ -212,7 +212,7 @@ class PluginHost:
             name: the tool's.
             keep: whether all calls run in one Lua state, which keeps their globals, one after the
                 other. Else each call has a state of its own, and several run at once; in processes
-                one more waits in reserve.
+                one or two more wait in reserve.
             description: takes the place of what tells the model of the tool, the limits and the
                 host's functions.
             answer_kb: how many thousand characters a result may come to, as JSON, and the output
