@@ -14,7 +14,7 @@ import pytest
 
 from support.chat import CHAT, KEY, Talk, start, talks
 from support.fault_server import CHUNKED_STREAM, Connection, FaultServer, Script, chunk
-from support.terminal import CTRL_C, Terminal
+from support.terminal import CTRL_C, PATIENCE, Terminal
 from support.tool_server import ToolServer
 
 WEATHER = """
