@@ -81,7 +81,7 @@ def test_each_block_of_code_runs(
 
 def test_each_option_that_the_pages_name_is_in_the_help() -> None:
     shown = ""
-    for command in ([], ["run"], ["map"], ["test"], ["path"], ["model"], ["serve"]):
+    for command in ([], ["run"], ["chat"], ["map"], ["test"], ["path"], ["model"], ["serve"]):
         done = subprocess.run([*COMMAND, *command, "--help"], capture_output=True, text=True)
         shown += done.stdout
     known = set(re.findall(r"--[a-z-]+", shown)) | {"--help"}

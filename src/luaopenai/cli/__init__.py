@@ -9,6 +9,7 @@ HELP = """\
 usage: luaopenai COMMAND ...
 
   run [OPTIONS] SCRIPT [ARGS...]   run a Lua script that may require("openai")
+  chat [OPTIONS] [PROMPT...]       ask a model once, or hold a conversation; tools are Lua files
   map [OPTIONS] SCRIPT INPUT...    call the script's function for each row, and go on after a stop
   test [BUSTED ARGS...]            run busted under this interpreter
   path                             tell where the bundled Lua files are, for editors
@@ -45,6 +46,13 @@ def _dispatch(argv: list[str]) -> int:
         from luaopenai.cli.run import run
 
         return run(rest)
+    if command == "chat":
+        from luaopenai.cli.signals import end_on_interrupt
+
+        end_on_interrupt()
+        from luaopenai.cli.chat import chat
+
+        return chat(rest)
     if command == "map":
         from luaopenai.cli.map import map_rows
 

@@ -1,4 +1,4 @@
-"""Line editing for the interactive mode, with readline: history, completion, turns for tasks."""
+"""Line editing at a prompt, with readline: history, completion, turns for tasks."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class LineEditor:
         complete: what a word that is being typed may become.
         on_idle: called several times a second while a line is awaited, with a function that tells
             whether something has been typed since.
+        history: the name of the file that keeps the lines, in the user's folder for programs'
+            state.
 
     Raises ``ImportError`` where Python has no readline.
     """
@@ -37,6 +39,7 @@ class LineEditor:
         self,
         complete: Callable[[str], list[str]],
         on_idle: Callable[[Callable[[], bool]], object],
+        history: str = "history",
     ) -> None:
         import readline
 
@@ -48,7 +51,7 @@ class LineEditor:
         self._raised: BaseException | None = None
         self._hook = c_void_p.in_dll(pythonapi, "PyOS_InputHook")
         self._callback = CFUNCTYPE(c_int)(self._idle)
-        self._history = _history_file()
+        self._history = _state_folder() / history
 
     def __enter__(self) -> LineEditor:
         readline = self._readline
@@ -117,10 +120,10 @@ def _has_input() -> bool:
     return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
-def _history_file() -> Path:
-    """Returns the path of the history, in the user's folder for programs' state."""
+def _state_folder() -> Path:
+    """Returns our folder in the user's one for programs' state."""
     if base := os.environ.get("XDG_STATE_HOME"):
-        return Path(base) / "luaopenai" / "history"
+        return Path(base) / "luaopenai"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "luaopenai" / "history"
-    return Path.home() / ".local" / "state" / "luaopenai" / "history"
+        return Path.home() / "Library" / "Application Support" / "luaopenai"
+    return Path.home() / ".local" / "state" / "luaopenai"

@@ -38,6 +38,12 @@ class InteractiveRuntime(Runtime):
         results = self._in_lua(chunk, (), lambda found: found)
         self._call_ours(b"present", *results)
 
+    def call_interruptibly(self, function: Any, *args: object) -> Any:
+        """Calls a Lua function as ``call`` does; Ctrl-C ends it wherever it is."""
+        if self._repl is not None:
+            self._call_ours(b"begin")
+        return self.call(function, *args)
+
     def turn(self, seconds: float = 0.0) -> bool:
         """Lets tasks go on that need not wait; returns whether one did.
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from luaopenai.bridge.errors import LuaError
 from luaopenai.client.tools import check_name
@@ -14,7 +14,6 @@ from luaopenai.host import wire
 
 if TYPE_CHECKING:
     from luaopenai.client.tool import Tool
-    from luaopenai.host.plugin import Plugin
 
     Declaration = dict[str, Any]
     Call = Callable[[str, str], list[Any]]
@@ -59,7 +58,19 @@ def make_tools(offers: Iterable[Declaration], call: Call) -> list[Tool]:
     return [_make(offer, call) for offer in offers]
 
 
-def join_tools(plugins: Iterable[Plugin]) -> list[Tool]:
+class Offering(Protocol):
+    """What offers tools: a plugin, or another file of Lua."""
+
+    @property
+    def name(self) -> str:
+        """The file's name without ``.lua``."""
+
+    @property
+    def tools(self) -> list[Tool]:
+        """The tools that it offers."""
+
+
+def join_tools(plugins: Iterable[Offering]) -> list[Tool]:
     """Returns the tools of all plugins; names that clash are put behind the plugin's name."""
     from luaopenai.client.tool import Tool
 
