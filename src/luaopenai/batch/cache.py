@@ -31,7 +31,9 @@ class AnswerCache:
         self._new: list[tuple[bytes, bytes | None, int]] = []
         try:
             os.makedirs(folder, exist_ok=True)
-            self._db = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
+            self._db = sqlite3.connect(
+                self._path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA journal_mode = WAL")
             # An answer that a power cut takes away is asked for again.
             self._db.execute("PRAGMA synchronous = NORMAL")

@@ -486,7 +486,8 @@ def checksum(number: int, digest: bytes, status: int, text: bytes | None) -> int
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    # Results may be taken in one thread after another, as by ``asyncio.to_thread``.
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=64, check_same_thread=False)
     # What is damaged shall be said so, not be an error of decoding.
     db.text_factory = lambda text: text.decode("utf-8", "replace")
     # Nobody else reads it: no shared memory is needed, and network drives do.

@@ -207,6 +207,7 @@ def _serve(line: Frames, begin: dict[str, Any]) -> None:
     set_pace(lines.permits)
     threading.Thread(target=lines.receive, name="luaopenai-rows", daemon=True).start()
     tidy = Tidy(begin["settings"].get("api_key"))
+    lines.permits.learn = tidy.learn
     try:
         run = _load(begin, lines, tidy)
     except (LuaError, ValueError, OSError) as error:
