@@ -71,6 +71,7 @@ class Permits:
 
     Attributes:
         learn: is given the headers of each request, which may hold a key that errors repeat.
+        refused: how many requests were refused since the run ends.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Permits:
         self.is_limited = is_limited
         self._names_models = names_models
         self.learn: Callable[[Mapping[str, str]], object] = _pass_over
+        self.refused = 0
         self._lock = threading.Lock()
         self._last = 0
         self._waiting: dict[int, SimpleQueue[float | None]] = {}
@@ -186,6 +188,7 @@ class Permits:
             if call is not None:
                 call.check()
             if at is None:
+                self.refused += 1
                 raise RunIsOverError("the run is over, and sends nothing more")
 
     def _begin(self) -> tuple[int, SimpleQueue[float | None]]:
