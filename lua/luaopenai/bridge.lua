@@ -31,6 +31,7 @@
 ---@field next_rows luaopenai.Operation (): a letter and how many rows there are, and then the rows, each in a line
 ---@field give fun(lines: string) what became of rows
 ---@field announce fun(number: integer) a row that may end the process is about to begin
+---@field is_over fun(): boolean whether the run ends, and refuses requests that need a permit
 ---@field one_line fun(text: string): string an error's text in one line, without keys
 ---
 --- Tickets and responses:

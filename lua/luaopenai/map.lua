@@ -63,12 +63,16 @@ local function note(number, status, text)
 end
 
 -- An error's value as a text: bodies that servers have sent are tables.
-local function describe(value)
+local function make_text(value)
   if type(value) == "table" and not (getmetatable(value) or {}).__tostring then
-    local ok, text = pcall(json.encode, value, "error")
-    return ok and text or "an error that is no text"
+    return json.encode(value, "error")
   end
   return tostring(value)
+end
+
+local function describe(value)
+  local ok, text = pcall(make_text, value)
+  return ok and text or "an error that is no text"
 end
 
 local function note_failure(number, message, body)
@@ -82,10 +86,27 @@ local function note_failure(number, message, body)
   note(number, "f", bridge.one_line(text))
 end
 
+-- Notes that a request of a row was refused because the run ends.
+local open = wait.open
+local function note_refusal(ok, ...)
+  local owner = not ok and scheduler.owner()
+  if owner and bridge.is_over() then
+    owner.was_refused = true
+  end
+  return ok, ...
+end
+
+function wait.open(...)
+  return note_refusal(open(...))
+end
+
 -- What a row's function came to. `nil, message` is how sessions tell of a failure: that leaves no row out.
-local function note_end(number, ok, ...)
-  local result, message, body = ...
-  if not ok then
+local function note_end(owner, ok, ...)
+  local number, result, message, body = owner.number, ...
+  if owner.was_refused then
+    -- A script may make a result of the refusal. What fails at the end is dropped.
+    note(number, "f", "the run is over")
+  elseif not ok then
     note_failure(number, bridge.failure(result, row_function).value)
   elseif result ~= nil then
     local is_encoded, text = pcall(json.encode, result, "result")
@@ -106,7 +127,9 @@ local function run_row(number, text)
   if not ok then
     return note_failure(number, "the row is no JSON: " .. tostring(row))
   end
-  note_end(number, bridge.protect(row_function, row, tonumber(number) + 1))
+  local owner = { number = number }
+  scheduler.own(owner)
+  note_end(owner, bridge.protect(row_function, row, tonumber(number) + 1))
 end
 
 -- The next row: its number, its text, and whether it is a suspect; nothing where none is at hand.

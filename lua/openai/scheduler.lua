@@ -46,6 +46,7 @@ local CANCEL = {}
 ---@field results? table
 ---@field failure? luaopenai.Failure
 ---@field era integer which chunk of an interactive session has begun it
+---@field owner? any what it works for: that of the task that has begun it, unless it is given another
 ---@field is_cancelled? boolean
 ---@field is_observed? boolean whether someone asks how it ends
 ---@field on_end? function
@@ -134,6 +135,7 @@ function scheduler.new(f, ...)
   local arguments = pack(...)
   local task = { status = "waiting", waiters = {}, callback = current and current.callback }
   task.era = current and current.era or era
+  task.owner = current and current.owner
   task.thread = create(function(order)
     if order ~= CANCEL then
       note_end(task, f, bridge.protect(f, unpack(arguments, 1, arguments.n)))
@@ -141,6 +143,18 @@ function scheduler.new(f, ...)
   end)
   entered[task.thread], alive[task] = true, true
   return task
+end
+
+---Says for what the running task works from now on, and the tasks that it begins.
+---@param owner any
+function scheduler.own(owner)
+  current.owner = owner
+end
+
+---Returns for what the running task works.
+---@return any
+function scheduler.owner()
+  return current and current.owner
 end
 
 ---Has a task go on when its turn comes.
@@ -227,6 +241,7 @@ end
 local function call_back(ticket, ...)
   local task = scheduler.new(answer_call, ticket, ...)
   callbacks[ticket], task.callback, task.is_observed = task, ticket, true
+  task.owner = waiting[ticket] and waiting[ticket].owner
   function task.on_end()
     callbacks[ticket] = nil
   end

@@ -346,6 +346,19 @@ def test_a_damaged_answer_in_the_cache_is_asked_for_again(place: Place) -> None:
     assert place.results() == [{"id": number} for number in range(5)]
 
 
+def test_a_damaged_cache_is_not_taken_for_the_journal(place: Place) -> None:
+    place.numbered(500)
+    cache = place.folder / "cache"
+    place.run(cache=str(cache))
+    file = cache / "answers.sqlite"
+    pages = file.read_bytes()
+    file.write_bytes(pages[:4096] + b"\xff" * (len(pages) - 4096))
+    place.output = place.folder / "other.jsonl"
+    summary = place.run(cache=str(cache))
+    assert (summary.reason or "").startswith(f"the cache {file} cannot be used: ")
+    assert place.run().code == 0
+
+
 def test_a_cache_that_could_not_be_written_keeps_its_answers_for_another_try(
     tmp_path: Path,
 ) -> None:
@@ -448,6 +461,19 @@ def test_the_first_20_rows_failing_alike_stop_the_run(place: Place) -> None:
     assert len(place.results()) == 1000
 
 
+def test_failures_alike_are_not_kept_though_a_row_succeeds_as_the_run_stops(place: Place) -> None:
+    place.numbered(100)
+
+    def together(function: Any) -> FakeExecutor:
+        return FakeExecutor(function, capacity=64, chunk_rows=64)
+
+    summary = place.run(failing(*range(20), error="401"), executor=together, attempts=1)
+    assert "failed alike" in (summary.reason or "")
+    assert (summary.counts.done > 0, summary.counts.failed) == (True, 0)
+    assert place.run().code == 0
+    assert len(place.results()) == 100
+
+
 def test_attempts_do_not_put_off_that_the_first_rows_fail(place: Place) -> None:
     place.numbered(1000)
     summary = place.run(failing(*range(1000), error="401"), attempts=50)
@@ -542,7 +568,30 @@ def test_a_bad_row_that_was_mended_is_no_failure_any_more(place: Place, lines: s
 def test_two_rows_of_one_key_are_named(place: Place) -> None:
     place.rows({"id": "a"}, {"id": "b"}, {"id": "a", "x": 1})
     summary = place.run(key="id")
-    assert summary.reason == f"{place.input}:3: the key 'a' was that of row 0 too"
+    assert summary.reason == f"{place.input}:3: the key 'a' is that of {place.input}:1 too"
+
+
+def test_a_row_whose_key_is_taken_is_skipped_where_bad_rows_are(place: Place) -> None:
+    place.rows({"id": 1}, {"id": 2}, {"id": 1, "x": 1}, {"id": 3})
+    for _ in range(2):
+        summary = place.run(failing(3), key="id", on_bad_row="skip")
+        assert (summary.code, summary.reason, summary.counts.bad) == (3, None, 1)
+    assert [row["id"] for row in place.results()] == [1, 2]
+    assert [row["source"] for row in place.failures()] == [f"{place.input}:{n}" for n in (4, 3)]
+    summary = place.run(key="id", on_bad_row="skip", retry_failed=True)
+    assert (summary.code, summary.reason) == (0, None)
+    assert place.asked == [{"id": 3}]
+
+
+def test_rows_of_a_file_with_an_odd_name_may_fail(place: Place) -> None:
+    name = os.fsdecode(b"rows-\xff.jsonl")
+    try:
+        (place.folder / name).write_text('{"id": 1}\n{"id": 2}\n')
+    except OSError:
+        pytest.skip("this file system has no such names")
+    summary = place.run(failing(1), inputs=(str(place.folder / name),), attempts=1)
+    assert (summary.code, summary.reason) == (3, None)
+    assert place.failures()[0]["source"].endswith("rows-\\udcff.jsonl:1")
 
 
 def test_a_row_of_10_mb_goes_in_and_out(place: Place) -> None:
@@ -733,6 +782,28 @@ def test_an_output_that_was_edited_is_not_replaced(place: Place) -> None:
     with pytest.raises(BatchError, match="not as this job wrote it"):
         place.run(retry_failed=True)
     assert place.output.read_text() == "edited"
+
+
+def test_an_output_that_appears_meanwhile_is_not_replaced(place: Place) -> None:
+    place.numbered(5)
+
+    def appear(value: Any) -> Any:
+        place.output.write_text("precious")
+        return value
+
+    summary = place.run(appear)
+    assert summary.code == 1
+    assert "not as this job wrote it" in (summary.reason or "")
+    assert place.output.read_text() == "precious"
+    place.output.unlink()
+    assert place.run().code == 0
+    assert (len(place.results()), place.asked) == (5, [])
+
+
+def test_output_and_journal_are_two_files(place: Place) -> None:
+    place.numbered(5)
+    with pytest.raises(BatchError, match="is output and journal at once"):
+        place.run(journal=str(place.output))
 
 
 def test_an_output_that_could_not_be_replaced_is_replaced_by_the_next_run(

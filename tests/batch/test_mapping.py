@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -15,6 +17,8 @@ import pytest
 
 import luaopenai
 from luaopenai import BatchError, OpenAI, RowsFailedError
+from luaopenai.batch.journal import JournalDamagedError
+from luaopenai.batch.rows import BadRowError
 from support.map_place import CHAT
 from support.pace_server import PaceServer
 
@@ -149,6 +153,55 @@ def test_a_budget_stops_a_function_too() -> None:
         with pytest.raises(BatchError, match="the budget is used up"):
             list(results)
         assert 0 < sum(server.said.values()) * 15 <= 400
+
+
+def test_what_rows_have_used_that_a_budget_has_stopped_counts_in_the_next_run(
+    tmp_path: Path,
+) -> None:
+    with PaceServer() as server, OpenAI("key-0123456789", server.url) as client:
+
+        def ask(row: int) -> int:
+            for number in range(10):
+                messages = [{"role": "user", "content": f"{row} {number}"}]
+                client.chat(messages, model="small", max_tokens=5)
+            return row
+
+        for _ in range(3):
+            results = luaopenai.map(
+                ask, range(8), concurrency=4, journal=tmp_path / "journal", max_tokens_total=120
+            )
+            with pytest.raises(BatchError, match="the budget is used up"):
+                list(results)
+            assert results.counts.usage.requests == sum(server.said.values())
+        assert 0 < sum(server.said.values()) * 15 <= 120
+
+
+def test_what_a_function_makes_of_a_budgets_end_is_no_result(tmp_path: Path) -> None:
+    with PaceServer() as server, OpenAI("key-0123456789", server.url) as client:
+
+        def ask(row: int) -> str:
+            try:
+                return str(client.new_chat_session(model="small", max_tokens=5).send(str(row)))
+            except luaopenai.OpenAIError:
+                return "no answer"
+
+        rows, journal = range(12), tmp_path / "journal"
+        with pytest.raises(BatchError, match="the budget is used up"):
+            list(luaopenai.map(ask, rows, concurrency=6, journal=journal, max_tokens_total=120))
+        assert list(luaopenai.map(ask, rows, journal=journal)) == [str(row) for row in rows]
+
+
+def test_the_key_of_a_functions_client_is_in_no_error(tmp_path: Path) -> None:
+    with PaceServer(key="another") as server, OpenAI("key-0123456789", server.url) as client:
+
+        def ask(row: int) -> str:
+            return str(client.new_chat_session(model="small").send("x"))
+
+        results = luaopenai.map(ask, [1], attempts=1, output=tmp_path / "out.jsonl")
+        with pytest.raises(RowsFailedError, match=r"provided: \*\*\* \(refused\)"):
+            list(results)
+    for path in tmp_path.iterdir():
+        assert b"key-0123456789" not in path.read_bytes()
 
 
 def test_a_journal_keeps_results_for_the_next_run(tmp_path: Path) -> None:
@@ -309,6 +362,59 @@ def test_what_json_cannot_carry_fails_its_row() -> None:
 def test_a_function_that_asks_to_exit_fails_its_row() -> None:
     with pytest.raises(RowsFailedError, match="SystemExit: 3"):
         list(luaopenai.map(lambda row: sys.exit(3), [1, 2, 3], attempts=1))
+
+
+class _MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (asyncio.CancelledError(), "CancelledError"),
+        (_MuteError(), "_MuteError, whose text cannot be made"),
+    ],
+)
+def test_whatever_a_function_raises_fails_its_row(error: BaseException, words: str) -> None:
+    def answer(row: int) -> int:
+        if row == 2:
+            raise error
+        return row
+
+    failures: list[dict[str, Any]] = []
+    with luaopenai.map(
+        answer, [1, 2, 3], attempts=2, concurrency=1, on_failure=failures.append
+    ) as results:
+        assert list(results) == [1, 3]
+    [failure] = failures
+    assert words in failure["error"]
+
+
+@pytest.mark.parametrize("options", [{}, {"journal": "rows.journal"}])
+def test_results_may_be_taken_in_one_thread_after_another(
+    options: dict[str, str], tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {name: tmp_path / value for name, value in options.items()}
+    results = luaopenai.map(lambda row: row, range(5), **given)
+    taken = [next(results)]
+    thread = threading.Thread(target=lambda: taken.extend(results))
+    thread.start()
+    thread.join(30)
+    assert taken == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RowsFailedError(2, [{"error": "no"}]),
+        BadRowError("rows.jsonl:1", "is no JSON"),
+        JournalDamagedError("rows.journal", "malformed"),
+    ],
+)
+def test_errors_pass_between_processes(error: BatchError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 def test_what_is_neither_a_path_nor_a_function_is_no_script() -> None:

@@ -44,6 +44,18 @@ def test_csv_has_the_columns_of_all_rows(tmp_path: Path) -> None:
     assert rows[3] == ["", "", "", "1.5"]
 
 
+def test_csv_values_with_any_line_break_are_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "o.csv"
+    assemble(str(path), {"a": "x\ry", "b": 1}, {"a": "x\r\ny"}, {"a": "x\ny"})
+    assert path.read_bytes() == b'a,b\n"x\ry",1\n"x\r\ny",\n"x\ny",\n'
+
+
+@pytest.mark.parametrize("path", ["-", os.devnull])
+def test_what_is_no_file_is_no_output(path: str) -> None:
+    with pytest.raises(BatchError, match="is no file"):
+        Output(path, "jsonl")
+
+
 def parquet_rows(path: Path) -> list[dict[str, Any]]:
     from pyarrow import parquet
 

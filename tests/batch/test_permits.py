@@ -48,7 +48,7 @@ class Line:
 
 def test_a_permit_that_is_too_old_is_given_back_and_another_is_asked_for() -> None:
     line = Line(SLACK * 2, 0.0)
-    sent = line.permits.before("POST", URL, BODY)
+    sent = line.permits.before("POST", URL, BODY, {})
     assert sent is not None
     assert line.asked == [1, 2]
     assert line.withdrawn == [1]
@@ -59,7 +59,7 @@ def test_nothing_is_sent_once_the_run_is_over() -> None:
     line = Line(0.0)
     line.permits.end()
     with pytest.raises(RunIsOverError):
-        line.permits.before("POST", URL, BODY)
+        line.permits.before("POST", URL, BODY, {})
     assert line.withdrawn == line.asked
 
 
@@ -75,7 +75,7 @@ def test_a_request_without_an_answer_counts_its_question_where_a_server_may_have
     failure: Exception, tokens: int
 ) -> None:
     line = Line(0.0)
-    sent = line.permits.before("POST", URL, BODY)
+    sent = line.permits.before("POST", URL, BODY, {})
     assert sent is not None
     line.permits.after(sent, None, {}, failure)
     assert line.settled == [[1, "small", 1, tokens, 0]]
@@ -110,7 +110,7 @@ def test_an_answer_counts_what_it_tells_last_or_else_what_is_seen_of_it(
     path: str, kind: str, pieces: list[bytes], used: list[int]
 ) -> None:
     line = Line(0.0)
-    sent = line.permits.before("POST", f"http://127.0.0.1:1/v1/{path}", BODY)
+    sent = line.permits.before("POST", f"http://127.0.0.1:1/v1/{path}", BODY, {})
     assert sent is not None
     observe = line.permits.after(sent, 200, {"content-type": kind}, None)
     assert observe is not None
@@ -126,7 +126,7 @@ def test_what_requests_without_permits_have_used_is_told_once() -> None:
     line = Line()
     line.permits.is_limited = False
     for _ in range(2):
-        sent = line.permits.before("POST", URL, BODY)
+        sent = line.permits.before("POST", URL, BODY, {})
         assert sent is not None
         observe = line.permits.after(sent, 200, {}, None)
         assert observe is not None
@@ -155,7 +155,7 @@ def test_an_answer_is_told_where_a_server_has_little_left(
 
 def test_what_is_no_post_needs_no_permit() -> None:
     line = Line()
-    assert line.permits.before("GET", "http://127.0.0.1:1/v1/models", None) is None
+    assert line.permits.before("GET", "http://127.0.0.1:1/v1/models", None, {}) is None
     assert not line.asked
 
 
@@ -181,7 +181,7 @@ class Waiting:
     def _wait(self) -> None:
         try:
             with self.call:
-                self.permits.before("POST", URL, BODY)
+                self.permits.before("POST", URL, BODY, {})
         except BaseException as error:
             self.failures.append(type(error))
 
@@ -203,7 +203,7 @@ def test_a_request_that_waits_for_its_permit_can_be_cancelled() -> None:
 @pytest.mark.parametrize("status", [400, 429, 500])
 def test_a_refused_request_gives_its_permit_back_and_used_no_tokens(status: int) -> None:
     line = Line(0.0)
-    sent = line.permits.before("POST", URL, BODY)
+    sent = line.permits.before("POST", URL, BODY, {})
     assert sent is not None
     assert line.permits.after(sent, status, {}, None) is None
     assert line.settled == [[1, "small", 1, 0, 0]]
@@ -211,7 +211,7 @@ def test_a_refused_request_gives_its_permit_back_and_used_no_tokens(status: int)
 
 def test_a_request_that_was_broken_off_counts_its_question() -> None:
     line = Line(0.0)
-    sent = line.permits.before("POST", URL, BODY)
+    sent = line.permits.before("POST", URL, BODY, {})
     assert sent is not None
     line.permits.after(sent, None, {}, None)
     assert line.settled == [[1, "small", 1, QUESTION, 0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,12 @@ def test_csv_values_are_text_with_quotes_and_line_breaks(tmp_path: Path) -> None
     assert [row.line for row in rows] == [2, 3, 6]
 
 
+def test_a_quoted_header_behind_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    content = '\ufeff"id, of the row","text"\r\n"1","a"\r\n'
+    [row] = read(written(tmp_path / "t.csv", content))
+    assert row.value == {"id, of the row": "1", "text": "a"}
+
+
 def test_csv_fields_may_be_large(tmp_path: Path) -> None:
     [row] = read(written(tmp_path / "t.csv", "a\n" + "x" * 1_000_000 + "\n"))
     assert len(row.value["a"]) == 1_000_000
@@ -183,6 +190,35 @@ def test_parquet_values_become_json(tmp_path: Path) -> None:
     assert source.estimate() == 2
 
 
+def test_parquet_rows_that_python_cannot_have_are_bad_rows(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    # Python has no nanoseconds, and no such year.
+    for unit, value in (("ns", 1), ("us", 2**60)):
+        column = pyarrow.array([1000, value, 2000], pyarrow.timestamp(unit))
+        parquet.write_table(pyarrow.table({"when": column}), tmp_path / "t.parquet")
+        values, bad = read_lenient(tmp_path / "t.parquet")
+        if unit == "us" or not _has_pandas():
+            assert len(values) == 2
+            assert bad[0].startswith("t.parquet:2: has a value that cannot be read: ")
+
+
+def _has_pandas() -> bool:
+    return importlib.util.find_spec("pandas") is not None
+
+
+def test_two_columns_of_one_name_are_refused_in_parquet_too(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    column = pyarrow.array([1])
+    table = pyarrow.Table.from_arrays([column, column], names=["a", "a"])
+    parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(BatchError, match=r"t\.parquet has two columns 'a'"):
+        read(tmp_path / "t.parquet")
+
+
 def test_a_file_that_is_no_parquet_is_said(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(BatchError, match="is no Parquet file"):
@@ -234,6 +270,19 @@ def test_patterns_pass_over_what_the_job_writes(tmp_path: Path) -> None:
     assert find_inputs([str(tmp_path / "*.jsonl")], own) == [str(tmp_path / "a.jsonl")]
     with pytest.raises(BatchError, match="input and output at once"):
         find_inputs(own, own)
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["", "-wal", ".lock", ".input-2", ".input.partial", ".partial/p.jsonl", ".new-wal", "/p.jsonl"],
+)
+def test_patterns_pass_over_what_lies_beside_what_the_job_writes(tmp_path: Path, end: str) -> None:
+    path = tmp_path / f"out{end}"
+    path.parent.mkdir(exist_ok=True)
+    for one in (path, tmp_path / "out.2026.jsonl", tmp_path / "out2"):
+        written(one, "1\n")
+    found = find_inputs([str(tmp_path / "**")], [str(tmp_path / "out")])
+    assert found == [str(tmp_path / "out.2026.jsonl"), str(tmp_path / "out2")]
 
 
 def test_a_parquet_file_that_is_broken_inside_is_said(tmp_path: Path) -> None:

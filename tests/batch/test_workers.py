@@ -127,6 +127,9 @@ def test_values_cross_as_json_and_lose_nothing(place: Place) -> None:
         ("return nil, 'Bad status: 400', '{\"error\":1}'", 'Bad status: 400: {"error":1}'),
         ("return nil, 'only this'", "only this"),
         ("return print", "result: JSON has no function"),
+        ("error(setmetatable({}, { __tostring = error }))", "an error that is no text"),
+        ("error(setmetatable({}, { __metatable = 5 }))", "an error that is no text"),
+        ("return nil, setmetatable({}, { __tostring = error })", "an error that is no text"),
         ("error('\\255\\254')", "\ufffd"),
         ("error()", "nil"),
     ],
@@ -359,6 +362,13 @@ def test_in_the_sandbox_a_script_runs_as_a_plugin(place: Place) -> None:
     """
     place.run(script, [{"a": 1}, {"a": 2}], sandbox=True, args=("x",), concurrency=2)
     assert place.results == {0: [1, 1, "x", True], 1: [2, 2, "x", True]}
+
+
+def test_in_the_sandbox_results_are_what_json_can_carry(place: Place) -> None:
+    script = "return function(row) return { row == 1 and 0 / 0 or 'a\\255' } end"
+    place.run(script, range(2), sandbox=True, attempts=1)
+    assert place.results == {0: ["a\ufffd"]}
+    assert "JSON has no nan" in place.errors[1]
 
 
 def test_in_the_sandbox_limits_are_for_each_row(place: Place) -> None:

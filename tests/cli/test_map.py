@@ -151,6 +151,32 @@ def test_a_budget_of_tokens_stops_the_run_before_it_is_exceeded_and_a_higher_one
     assert max(server.said.values()) == 1
 
 
+@pytest.mark.parametrize("options", [[], ["--sandbox"]])
+def test_what_a_script_makes_of_a_budgets_end_is_no_result(
+    tmp_path: Path, options: list[str]
+) -> None:
+    script = """
+      local openai = require("openai")
+      local client = openai.new()
+      return function(row)
+        local said
+        openai.gather({ function()
+          local chat = client:new_chat_session({ model = "small", max_tokens = 5 })
+          said = chat:send(row.text)
+        end })
+        return { id = row.id, said = said or "no answer" }
+      end
+    """
+    place = MapPlace(tmp_path, script)
+    place.numbered(20)
+    with PaceServer() as server:
+        more = [*options, "--workers", "1", "--concurrency", "6"]
+        done = place.run("--max-tokens-total", "150", *more, url=server.url)
+        assert "the budget is used up" in done.stderr
+        place.run(*more, url=server.url)
+    assert [row["said"] for row in place.results()] == [f"text {row}" for row in range(20)]
+
+
 def test_a_budget_of_cost_stops_the_run(place: MapPlace) -> None:
     place.numbered(50)
     prices = place.folder / "prices.json"

@@ -34,7 +34,7 @@ class Notes:
         self.ends: list[int | None] = []
         self.pieces: list[bytes] = []
 
-    def before(self, method: str, url: str, body: bytes | None) -> Any:
+    def before(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
         time.sleep(self.pause)
         return "its turn"
 

@@ -31,7 +31,9 @@ class AnswerCache:
         self._new: list[tuple[bytes, bytes | None, int]] = []
         try:
             os.makedirs(folder, exist_ok=True)
-            self._db = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
+            self._db = sqlite3.connect(
+                self._path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA journal_mode = WAL")
             # An answer that a power cut takes away is asked for again.
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -40,14 +42,19 @@ class AnswerCache:
                 " (digest BLOB PRIMARY KEY, text BLOB, sum INTEGER NOT NULL) WITHOUT ROWID"
             )
         except (OSError, sqlite3.Error) as error:
-            raise BatchError(f"the cache {self._path} cannot be used: {error}") from None
+            raise self._trouble(error) from None
 
     def find(self, row: bytes) -> tuple[bytes | None] | None:
-        """Returns the answer to a row in a tuple (None: the row is left out), or None."""
+        """Returns the answer to a row in a tuple (None: the row is left out), or None.
+
+        Raises ``BatchError`` where the cache is damaged.
+        """
         digest = self._digest(row)
-        found = self._db.execute(
-            "SELECT text, sum FROM answers WHERE digest = ?", (digest,)
-        ).fetchone()
+        query = "SELECT text, sum FROM answers WHERE digest = ?"
+        try:
+            found = self._db.execute(query, (digest,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._trouble(error) from None
         if found is None or crc32(found[0] or b"", crc32(digest)) != found[1]:
             return None
         return (found[0],)
@@ -74,6 +81,9 @@ class AnswerCache:
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+    def _trouble(self, error: Exception) -> BatchError:
+        return BatchError(f"the cache {self._path} cannot be used: {error}")
 
     def _digest(self, row: bytes) -> bytes:
         return blake2b(row, digest_size=16, key=self._meaning).digest()

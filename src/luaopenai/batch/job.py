@@ -24,7 +24,8 @@ from luaopenai.batch.exchange import (
     Summary,
     Usage,
 )
-from luaopenai.batch.opening import OpenJob, open_job
+from luaopenai.batch.lock import JournalLock
+from luaopenai.batch.opening import OpenJob, check_output, open_job
 from luaopenai.batch.options import CODE_FAILURES, CODE_STOPPED, BatchError, Options
 from luaopenai.batch.outputs import write_failures
 from luaopenai.batch.rows import BadRowError
@@ -290,8 +291,8 @@ class _Run:
                     raise BatchError(_changed(row.source + " is another row"))
                 is_failed = ahead[2]
                 ahead = next(finished, None)
-                if is_watched:
-                    self._note(row)
+                if is_watched and self._note(row) is None:
+                    continue
                 if not (is_failed and options.retry_failed):
                     self._show(row, row.number)
                     skipped += 1
@@ -300,7 +301,8 @@ class _Run:
                     continue
                 self._failed_before.add(row.number)
             elif options.retry_failed:
-                self._passed_over += 1
+                if options.key is None or self._note(row) is not None:
+                    self._passed_over += 1
                 continue
             elif is_watched and self._is_known(row):
                 skipped += 1
@@ -318,20 +320,25 @@ class _Run:
         self._counts.bad += 1
         self._journal.add_bad(error.source, error.what)
 
-    def _note(self, row: Row) -> int:
-        """Remembers a row's key or content; returns the number of the first row equal to it."""
-        if row.named is not None:
-            first = self._journal.first_seen(row.digest, row.number)
-            if first != row.number:
-                raise BadRowError(row.source, f"the key {row.named!r} was that of row {first} too")
+    def _note(self, row: Row) -> int | None:
+        """Remembers a row's key or content; returns the number of the first row equal to it.
+
+        Two rows of one key are bad rows: for the second one, there is None.
+        """
+        if row.named is None and not self._options.dedupe:
+            return row.number
+        first, source = self._journal.first_seen(row)
+        if row.named is None or first == row.number:
             return first
-        return (
-            self._journal.first_seen(row.digest, row.number) if self._options.dedupe else row.number
-        )
+        what = f"the key {row.named!r} is that of {source} too"
+        self._on_bad_row(BadRowError(row.source, what))
+        return None
 
     def _is_known(self, row: Row) -> bool:
         """Returns whether a row needs no asking: it equals an earlier one, or is in the cache."""
         first = self._note(row)
+        if first is None:
+            return True
         if first != row.number:
             self._journal.add_same(row, first)
             self._show(row, first)
@@ -502,14 +509,16 @@ class _Run:
             return
         unordered = self._options.unordered
         state = [journal.position, unordered, output.format]
-        mark = output.mark()
-        written = journal.get("output")
-        if mark is None or written != {"mark": mark, "state": state}:
-            journal.set("replaces", mark)
-            output.assemble(
-                lambda: journal.results(unordered=unordered),
-                lambda mark: journal.set("output", {"mark": mark, "state": state}),
-            )
+        # Commands with other journals may have the same output.
+        with JournalLock(output.path):
+            check_output(output, journal)
+            mark = output.mark()
+            if mark is None or journal.get("output") != {"mark": mark, "state": state}:
+                journal.set("replaces", mark)
+                output.assemble(
+                    lambda: journal.results(unordered=unordered),
+                    lambda mark: journal.set("output", {"mark": mark, "state": state}),
+                )
         summary.output = self._options.output
 
 

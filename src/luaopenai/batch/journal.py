@@ -45,7 +45,9 @@ CREATE TABLE failures (
     error TEXT NOT NULL, attempts INTEGER NOT NULL
 );
 CREATE TABLE bad (source TEXT PRIMARY KEY, error TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE seen (digest BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE seen (
+    digest BLOB PRIMARY KEY, number INTEGER NOT NULL, source TEXT NOT NULL
+) WITHOUT ROWID;
 """
 _ADD = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD_FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?)"
@@ -175,8 +177,7 @@ class Journal:
             self.failed += 1
             if self._keeps_rows:
                 error = outcome.error or "failed"
-                named = (row.number, _sound(row.key), row.source, row.text, _sound(error), attempts)
-                self._failures.append(named)
+                self._failures.append(_failure(row, _sound(error), attempts))
         self._add(row, code, None, text)
 
     def add_same(self, row: Row, first: int) -> None:
@@ -244,13 +245,17 @@ class Journal:
 
     # Rows that have been seen.
 
-    def first_seen(self, digest: bytes, number: int) -> int:
-        """Returns the first row that was seen with a digest: ``number``, if it is new."""
-        known = self._db.execute("SELECT number FROM seen WHERE digest = ?", (digest,)).fetchone()
+    def first_seen(self, row: Row) -> tuple[int, str]:
+        """Returns number and source of the first row that was seen with a row's digest: those of
+        itself, if it is new.
+        """
+        query = "SELECT number, source FROM seen WHERE digest = ?"
+        known: tuple[int, str] | None = self._db.execute(query, (row.digest,)).fetchone()
         if known is not None:
-            return int(known[0])
-        self._write("INSERT INTO seen VALUES (?, ?)", (digest, number))
-        return number
+            return known
+        source = _sound(row.source)
+        self._write("INSERT INTO seen VALUES (?, ?, ?)", (row.digest, row.number, source))
+        return row.number, source
 
     def add_bad(self, source: str, error: str) -> None:
         """Keeps that an input row could not be read."""
@@ -438,8 +443,7 @@ class Journal:
             error, attempts = db.execute(
                 "SELECT error, attempts FROM old_failures WHERE number = ?", (first,)
             ).fetchone()
-            named = (row.number, _sound(row.key), row.source, row.text, error, attempts)
-            db.execute(_ADD_FAILURE, named)
+            db.execute(_ADD_FAILURE, _failure(row, error, attempts))
         return True
 
     # The end.
@@ -486,7 +490,8 @@ def checksum(number: int, digest: bytes, status: int, text: bytes | None) -> int
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    # Results may be taken in one thread after another, as by ``asyncio.to_thread``.
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=64, check_same_thread=False)
     # What is damaged shall be said so, not be an error of decoding.
     db.text_factory = lambda text: text.decode("utf-8", "replace")
     # Nobody else reads it: no shared memory is needed, and network drives do.
@@ -541,6 +546,11 @@ def sync_folder(path: str) -> None:
 def _sound(text: str) -> str:
     """Returns a text that SQLite can store: half characters are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _failure(row: Row, error: str, attempts: int) -> tuple[Any, ...]:
+    """Returns a failed row as the table has it."""
+    return row.number, _sound(row.key), _sound(row.source), row.text, error, attempts
 
 
 def _remove(path: str) -> None:

@@ -380,7 +380,8 @@ class LocalExecutor:
             self._found.append(outcome)
         if not worker.rows:
             worker.is_alone = False
-        self._fruitless = 0
+        # As long as rows are finished, what ends workers as they start is not the script.
+        self._fruitless = self._bad_starts = 0
         worker.note_finished(count, time.monotonic())
 
     def _take_end(self, worker: _Worker) -> None:

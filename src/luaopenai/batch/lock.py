@@ -1,4 +1,4 @@
-"""Keeps two commands from one journal: a locked file beside it that names its holder."""
+"""Keeps two commands from one journal, or output: a locked file beside it names its holder."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class JournalLock:
             os.close(self._file)
         os.ftruncate(self._file, 0)
         os.write(self._file, f"{os.getpid()}\n".encode())
+
+    def __enter__(self) -> JournalLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Lets others have the journal."""

@@ -64,6 +64,8 @@ def open_job(options: Options, values: Iterable[Any] | None = None) -> OpenJob:
             output = Output(options.output, options.output_format, options.part_rows)
         path = None if is_dry else options.journal_path
         if path is not None:
+            if output is not None and os.path.realpath(path) == os.path.realpath(output.path):
+                raise BatchError(f"{path} is output and journal at once", CODE_USAGE)
             stack.callback(JournalLock(path).release)
         if output is not None and path is not None:
             _check_output_without_journal(output, path, options)
@@ -72,7 +74,9 @@ def open_job(options: Options, values: Iterable[Any] | None = None) -> OpenJob:
         stack.callback(journal.close)
         try:
             if output is not None:
-                _check_output(output, journal)
+                if journal.is_new:
+                    journal.set("replaces", output.mark())
+                check_output(output, journal)
             _check_identity(options, script, source, journal)
         except sqlite3.Error as error:
             raise journal.trouble(error) from None
@@ -127,12 +131,9 @@ def _check_output_without_journal(output: Output, path: str, options: Options) -
         raise _foreign(output, f"there is no journal {path}")
 
 
-def _check_output(output: Output, journal: Journal) -> None:
+def check_output(output: Output, journal: Journal) -> None:
     """Refuses an output that neither this job wrote nor --restart was to replace."""
     mark = output.mark()
-    if journal.is_new:
-        journal.set("replaces", mark)
-        return
     written = journal.get("output") or {"mark": None}
     if mark is not None and mark not in (written["mark"], journal.get("replaces")):
         raise _foreign(output, "it is not as this job wrote it")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from dataclasses import dataclass, field
+from typing import Any
 
 INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet", "text")
 OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
@@ -22,6 +24,10 @@ class BatchError(Exception):
     def __init__(self, message: str, code: int = CODE_STOPPED) -> None:
         super().__init__(message)
         self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles an error without a call of its ``__init__``, which may take other things."""
+        return __newobj__, (type(self), *self.args), self.__dict__
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ class Output:
         folder = os.path.dirname(self.path) or "."
         if not os.path.isdir(folder):
             raise BatchError(f"there is no folder {folder} for the output", CODE_USAGE)
+        if path == "-" or (
+            os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+        ):
+            raise BatchError(f"{path} is no file: results appear in a file, as a whole", CODE_USAGE)
         if os.path.isdir(self.path) and not self.is_folder:
             raise BatchError(
                 f"{path} is a folder; write {path}/ for one of parts in its place", CODE_USAGE
@@ -190,13 +194,24 @@ def _write_file(path: str, form: str, results: Iterable[bytes], columns: Any) ->
 
 def _write_csv(path: str, results: Iterable[bytes], columns: list[str], delimiter: str) -> None:
     with open(path, "w", encoding="utf-8", errors="replace", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        # Before Python 3.13, only characters of the terminator, so here \r too, make it quote.
+        writer = csv.writer(_UnixLines(file), delimiter=delimiter, lineterminator="\r\n")
         if columns:
             writer.writerow(columns)
         for text in results:
             value = json.loads(as_line(text))
             writer.writerow([_cell(value.get(name)) for name in columns])
         _sync(file)
+
+
+class _UnixLines:
+    """A file whose lines end in ``\\n``; each is written at once."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        return self._file.write(line[:-2] + "\n")
 
 
 def _cell(value: Any) -> Any:

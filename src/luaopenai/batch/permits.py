@@ -68,6 +68,10 @@ class Permits:
         is_limited: whether requests need permits from the start.
         names_models: whether it matters which model is asked.
         settle: is given what each request with a permit has used, as ``take_used`` returns it.
+
+    Attributes:
+        learn: is given the headers of each request, which may hold a key that errors repeat.
+        refused: how many requests were refused since the run ends.
     """
 
     def __init__(
@@ -86,6 +90,8 @@ class Permits:
         self._settle = settle
         self.is_limited = is_limited
         self._names_models = names_models
+        self.learn: Callable[[Mapping[str, str]], object] = _pass_over
+        self.refused = 0
         self._lock = threading.Lock()
         self._last = 0
         self._waiting: dict[int, SimpleQueue[float | None]] = {}
@@ -119,8 +125,11 @@ class Permits:
             used, self._used = self._used, {}
         return [[None, model, *counts] for model, counts in used.items()]
 
-    def before(self, method: str, url: str, body: bytes | None) -> _Try | None:
+    def before(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> _Try | None:
         """See ``transport.Pace``: what is no ``POST`` asks no model, and needs no permit."""
+        self.learn(headers)
         if method != "POST":
             return None
         if not self.is_limited:
@@ -179,6 +188,7 @@ class Permits:
             if call is not None:
                 call.check()
             if at is None:
+                self.refused += 1
                 raise RunIsOverError("the run is over, and sends nothing more")
 
     def _begin(self) -> tuple[int, SimpleQueue[float | None]]:
@@ -246,3 +256,7 @@ def find_usage(body: bytes) -> tuple[int, int] | None:
             continue
         found = told_parts(value) or found
     return found
+
+
+def _pass_over(_: Mapping[str, str]) -> None:
+    """Learns nothing."""

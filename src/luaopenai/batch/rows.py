@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _COUNTED_BYTES = 2 << 30
 _SAMPLE_BYTES = 1 << 20
+
+_BESIDE = re.compile(
+    r"(-wal|-shm|-journal|\.lock|\.input(-\d+)?|\.replaced|\.new(-\w+)?)?(\.partial)?(/.*)?",
+    re.DOTALL,
+)
+"""What follows the names of outputs, journals and their like in those of files beside them."""
 
 Found = tuple[int, bytes | None, Any]
 """A line's number, and its value as JSON and in Python; or None, and what is wrong with it."""
@@ -55,24 +62,32 @@ def find_inputs(inputs: Sequence[str], own: Sequence[str] = ()) -> list[str]:
     ``own`` are files that the job writes: no pattern stands for them. Raises ``BatchError`` for
     what is not there, and for an input that would be overwritten.
     """
-    written = {os.path.realpath(path) for path in own}
+    written = [os.path.realpath(path) for path in own]
     found: list[str] = []
     for name in inputs:
         if name == "-" or os.path.exists(name):
             found.append(name)
         elif matches := sorted(path for path in glob.glob(name, recursive=True)):
             files = [path for path in matches if not os.path.isdir(path)]
-            found += [path for path in files if os.path.realpath(path) not in written]
+            found += [path for path in files if not _is_written(path, written)]
         else:
             raise BatchError(f"there is no file {name}", CODE_USAGE)
     if not found:
         raise BatchError("an input file is missing", CODE_USAGE)
     for name in found:
-        if os.path.realpath(name) in written:
+        if _is_written(name, written):
             raise BatchError(f"{name} is input and output at once", CODE_USAGE)
         if os.path.isdir(name):
             raise BatchError(f"{name} is a folder; name its files, as {name}/*.jsonl", CODE_USAGE)
     return found
+
+
+def _is_written(path: str, written: Sequence[str]) -> bool:
+    """Returns whether a file is one of those that a job writes, or lies beside it for it."""
+    real = os.path.realpath(path)
+    return any(
+        real.startswith(name) and _BESIDE.fullmatch(real, len(name)) is not None for name in written
+    )
 
 
 def is_stream(path: str) -> bool:

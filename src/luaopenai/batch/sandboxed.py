@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.errors import LuaError
+from luaopenai.client.payload import encode
 from luaopenai.host.faults import LimitExceeded
 from luaopenai.host.limits import Limits
 from luaopenai.host.plugin import Plugin
@@ -96,12 +97,17 @@ class SandboxedRows:
             number, text, is_suspect = row
             if is_suspect:
                 lines.announce(int(number))
+            refused = lines.permits.refused
             try:
                 plugin = plugin or self._take_first() or self._load()
                 outcome = _outcome(plugin.call("map", json.loads(text), int(number) + 1))
-            except (LuaError, LimitExceeded, TypeError, ValueError) as error:
+            except Exception as error:
+                # Whatever it is, it must not end the thread: the row would never have an outcome.
                 outcome = b"f", str(error).encode("utf-8", "replace")
             status, said = outcome
+            if refused != lines.permits.refused:
+                # It may be this row's request, and the result one that the script made of that.
+                status, said = b"f", b"the run is over"
             if status == b"f":
                 said = tidy(said.decode("utf-8", "replace")).encode()
             lines.give(b"\t".join((number, status, said)) + b"\n")
@@ -120,7 +126,18 @@ def _outcome(result: Any) -> tuple[bytes, bytes]:
     )
     if value is None:
         return (b"l", b"") if message is None else (b"f", str(message).encode("utf-8", "replace"))
-    return b"d", json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return b"d", encode(_readable(value), "result")
+
+
+def _readable(value: Any) -> Any:
+    """Returns a value without bytes, as what a script that is trusted returns is read."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list):
+        return [_readable(each) for each in value]
+    if isinstance(value, dict):
+        return {_readable(name): _readable(each) for name, each in value.items()}
+    return value
 
 
 def _show(_: str, text: str) -> None:

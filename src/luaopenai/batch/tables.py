@@ -6,9 +6,9 @@ import csv
 import datetime
 import decimal
 import json
-import sys
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.batch.options import BatchError
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
     from luaopenai.batch.rows import Found
 
+_LONGEST_FIELD = 2**31 - 1
+"""The most that every system takes."""
 _BATCH_ROWS = 256
 """How many rows of a Parquet file are in memory at once; they may be large."""
 
 
 def read_csv(lines: Iterable[bytes], delimiter: str, shown: str) -> Iterator[Found]:
     """Yields the rows of a CSV file with a header, ``shown`` in messages; all values are text."""
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(_LONGEST_FIELD)
     # Bytes that are not UTF-8 become surrogates, by which they are found again below.
     decoded = (str(line, "utf-8", "surrogateescape") for line in lines)
-    reader = csv.reader(decoded, delimiter=delimiter, strict=True)
+    # Before a quote, a byte order mark would hide that the field is quoted.
+    start = next(decoded, "").removeprefix("\ufeff")
+    reader = csv.reader(chain([start], decoded), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         first = reader.line_num + 1
@@ -55,7 +59,6 @@ def read_csv(lines: Iterable[bytes], delimiter: str, shown: str) -> Iterator[Fou
 
 
 def _header(fields: list[str], source: str) -> list[str]:
-    fields[0] = fields[0].removeprefix("\ufeff")
     for name in fields:
         if not name:
             raise BatchError(f"{source}: a column of the CSV header has no name")
@@ -88,16 +91,23 @@ def read_parquet(path: str) -> Iterator[Found]:
 
     number = 0
     with _opened(path) as file:
+        names = file.schema_arrow.names
+        for name in names:
+            if names.count(name) > 1:
+                raise BatchError(f"{path} has two columns {name!r}")
         batches = file.iter_batches(batch_size=_BATCH_ROWS)
         while True:
             try:
-                values = next(batches).to_pylist()
+                values = list(_values(next(batches)))
             except StopIteration:
                 return
             except (pyarrow.ArrowException, UnicodeDecodeError) as error:
                 raise BatchError(f"{path} cannot be read after row {number}: {error}") from None
             for value in values:
                 number += 1
+                if isinstance(value, Exception):
+                    yield number, None, f"has a value that cannot be read: {value}"
+                    continue
                 try:
                     plain = _plain(value)
                     text = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
@@ -105,6 +115,22 @@ def read_parquet(path: str) -> Iterator[Found]:
                     yield number, None, f"has a value that JSON does not have: {error}"
                 else:
                     yield number, text, plain
+
+
+def _values(batch: Any) -> Iterator[Any]:
+    """Yields the rows' values; in place of one that Python cannot have, the error."""
+    try:
+        values = batch.to_pylist()
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        for number in range(batch.num_rows):
+            try:
+                yield batch.slice(number, 1).to_pylist()[0]
+            except (ValueError, OverflowError) as fault:
+                yield fault
+    else:
+        yield from values
 
 
 def _opened(path: str) -> Any:

@@ -34,17 +34,21 @@ if TYPE_CHECKING:
     from luaopenai.batch.pace import Rates
 
 _here = threading.local()
-"""Of a thread that runs rows: its run's ``permits``."""
+"""Of a thread that runs rows: its run's ``permits``, and whether its row ``was_refused`` one."""
 _WORKER = 1
 
 
 class _PaceOfThreads:
     """Has the requests of a run's threads ask that run, and lets all others go."""
 
-    def before(self, method: str, url: str, body: bytes | None) -> Any:
+    def before(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
         """See ``transport.Pace``."""
         permits: Permits | None = getattr(_here, "permits", None)
-        sent = permits.before(method, url, body) if permits else None
+        try:
+            sent = permits.before(method, url, body, headers) if permits else None
+        except RunIsOverError:
+            _here.was_refused = True
+            raise
         return None if sent is None else (permits, sent)
 
     def after(
@@ -95,6 +99,7 @@ class ThreadExecutor:
             is_limited=authority.is_limited,
             names_models=bool(rates.prices),
         )
+        self._permits.learn = self._tidy.learn
         authority.attach(_WORKER, self._permits.grant)
         self._threads = [
             threading.Thread(target=self._work, name="luaopenai-row", daemon=True)
@@ -152,6 +157,12 @@ class ThreadExecutor:
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
         self._authority.close()
+        self._settle()
+        # What rows have used that were dropped, and what those may come to that still run.
+        self._authority.lose(_WORKER)
+        usage = self._authority.take_usage()
+        if usage != NOTHING_USED:
+            self._put(Outcome(-1, FAILED, usage=usage))
 
     def _work(self) -> None:
         _here.permits = self._permits
@@ -159,6 +170,12 @@ class ThreadExecutor:
             self._put(self._run(row))
 
     def _run(self, row: Row) -> Event:
+        _here.was_refused = False
+        outcome = self._answer(row)
+        # A function may make a result of the refusal: it is not the row's.
+        return Dropped([row.number]) if _here.was_refused else outcome
+
+    def _answer(self, row: Row) -> Event:
         outcome = Outcome(row.number, DONE)
         try:
             result = self._function(row.value)
@@ -166,22 +183,22 @@ class ThreadExecutor:
                 outcome.status = LEFT_OUT
             else:
                 outcome.text = encode(result, "result")
-        except RunIsOverError:
-            return Dropped([row.number])
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            # Whatever it is, it must not end the thread: the row would never have an outcome.
             if self._is_finishing:
                 # It may have failed for the run's end.
                 return Dropped([row.number])
             outcome.status, outcome.text = FAILED, None
-            outcome.error = self._tidy(f"{type(error).__name__}: {error}")
-        used = self._permits.take_used()
-        if used:
-            self._authority.book(_WORKER, used)
+            outcome.error = self._tidy(_describe(error))
+        self._settle()
         outcome.usage = self._authority.take_usage()
         return outcome
 
-    def _tell(self, status: int, headers: dict[str, str]) -> None:
+    def _settle(self) -> None:
         self._authority.book(_WORKER, self._permits.take_used())
+
+    def _tell(self, status: int, headers: dict[str, str]) -> None:
+        self._settle()
         self._authority.report(status, headers)
 
     def _note_change(self) -> None:
@@ -197,3 +214,11 @@ class ThreadExecutor:
         with suppress(RuntimeError):
             # The signal may be given already.
             self._signal.release()
+
+
+def _describe(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:
+        return f"{name}, whose text cannot be made"

@@ -145,6 +145,11 @@ class MapExports(Exports):
         self._lines.announce(number)
 
     @export()
+    def is_over(self) -> bool:
+        """Returns whether the run ends, and requests that need a permit are refused."""
+        return self._lines.is_finishing
+
+    @export()
     def one_line(self, text: bytes) -> str:
         """Returns an error's text in one line, without keys."""
         return self._tidy(text.decode("utf-8", "replace"))
@@ -207,6 +212,7 @@ def _serve(line: Frames, begin: dict[str, Any]) -> None:
     set_pace(lines.permits)
     threading.Thread(target=lines.receive, name="luaopenai-rows", daemon=True).start()
     tidy = Tidy(begin["settings"].get("api_key"))
+    lines.permits.learn = tidy.learn
     try:
         run = _load(begin, lines, tidy)
     except (LuaError, ValueError, OSError) as error:
@@ -214,9 +220,15 @@ def _serve(line: Frames, begin: dict[str, Any]) -> None:
         return
     lines.settle()
     lines.send(frames.BEGIN)
-    run()
+    status = 0
+    try:
+        run()
+    except LuaError as error:
+        # As where a script has taken functions away that this package's Lua needs.
+        status = 1
+        print(f"luaopenai map: a worker ends: {tidy(str(error))}", file=sys.stderr)
     lines.settle()
-    _flush_output()
+    _end(status)
 
 
 def _load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]:
@@ -288,11 +300,11 @@ def _take_standard_streams() -> Frames:
     return Frames(reader, writer)
 
 
-def _flush_output() -> None:
+def _end(status: int) -> None:
     """Ends at once: threads that wait for what nobody wants would hold Python's own end up."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def _nothing(_: object) -> None:

@@ -62,7 +62,7 @@ if hasattr(os, "register_at_fork"):  # not where nothing can fork
 class Pace(Protocol):
     """Decides when this process may send, and is told what came of it; see ``set_pace``."""
 
-    def before(self, method: str, url: str, body: bytes | None) -> Any:
+    def before(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
         """Waits until a request may be sent; returns what ``after`` is to be given, or None."""
 
     def after(
@@ -289,7 +289,7 @@ class Transport:
         while True:
             pace = _pace
             asked = time.monotonic() if pace else 0.0
-            paced = pace.before(method, url, body) if pace else None
+            paced = pace.before(method, url, body, headers) if pace else None
             if paced is not None:
                 # To wait for one's turn is no fault of the server's.
                 deadline.extend(time.monotonic() - asked)
