@@ -23,7 +23,8 @@ local LOWER_F, LOWER_N, LOWER_T = 102, 110, 116
 ---@return integer char its first byte, 0 at the end of the text
 local function next_token(text, pos)
   local char = byte(text, pos) or 0
-  while char == SPACE or char == NEWLINE or char == RETURN or char == TAB do
+  -- One comparison tells most of what is no white space.
+  while char <= SPACE and (char == SPACE or char == NEWLINE or char == RETURN or char == TAB) do
     pos = pos + 1
     char = byte(text, pos) or 0
   end

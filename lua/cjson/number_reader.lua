@@ -75,6 +75,9 @@ local function read_decimal(text, start, first)
   local high, low_start = read_digits(text, first, 0, FULL)
   local low, pos, char = read_digits(text, low_start, 0, INFINITY)
   local digits, low_digits, power = pos - first, pos - low_start, 0
+  if digits > 0 and low_digits == 0 and char ~= POINT and char ~= LOWER_E and char ~= UPPER_E then
+    return byte(text, start) == MINUS and -high or high, pos
+  end
   if char == POINT then
     local fraction = pos + 1
     high, low_start = read_digits(text, fraction, high, FULL)

@@ -35,6 +35,7 @@ BASE_URL = "https://host.invalid/v1"
 """The ``api_base`` that a plugin's client shows; the host sends to its own server instead."""
 
 _log = logging.getLogger("luaopenai.plugins")
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 _STREAMS = ("/chat/completions", "/completions")
 _GUARDED = {
     "background",
@@ -265,7 +266,7 @@ class Broker:
         try:
             self.check_memory(wire.weight(body))
             payload = self._payload(method, path, body)
-            sent = json.dumps(payload, ensure_ascii=False).encode() if payload else None
+            sent = _ENCODE(payload).encode() if payload else None
         finally:
             self.work_seconds += time.monotonic() - begun
         asked = asked_tokens(payload or {})
