@@ -285,8 +285,7 @@ class Transport:
         settings = settings or self.settings
         deadline = Deadline(settings.total_timeout)
         route = self._route(url, settings, deadline)
-        sent = urllib3.HTTPHeaderDict({**_HEADERS, **route.headers})
-        sent.update(headers)
+        sent = _merged({**_HEADERS, **route.headers}, headers)
         retry = 0
         failure: Exception | None = None
         check_cancelled()
@@ -400,6 +399,19 @@ def _is_to_be_repeated(
     if not is_worth_a_retry(failure):
         return False
     return not was_sent(failure) or retries.is_repeatable(method, url)
+
+
+def _merged(ours: Mapping[str, str], given: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns the headers of a request; those that are given go over ours, whatever their case."""
+    names = {name.lower() for name in given}
+    merged = {name: value for name, value in ours.items() if name.lower() not in names}
+    merged.update(given)
+    if len(names) == len(given):
+        return merged
+    # Of those that are given twice, the last holds. This class knows, but takes 20 µs more.
+    folded = urllib3.HTTPHeaderDict()
+    folded.update(merged)
+    return folded
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
