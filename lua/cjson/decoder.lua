@@ -19,15 +19,27 @@ local OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
 local NOTHING = -1
 local LOWER_F, LOWER_N, LOWER_T = 102, 110, 116
 
----@return integer pos where the next token starts
----@return integer char its first byte, 0 at the end of the text
-local function next_token(text, pos)
-  local char = byte(text, pos) or 0
+local function skip_space(text, pos, char)
   while char == SPACE or char == NEWLINE or char == RETURN or char == TAB do
     pos = pos + 1
     char = byte(text, pos) or 0
   end
   return pos, char
+end
+
+-- Most tokens have no white space before them, or one space: for these, there is no loop in the way of LuaJIT's.
+---@return integer pos where the next token starts
+---@return integer char its first byte, 0 at the end of the text
+local function next_token(text, pos)
+  local char = byte(text, pos) or 0
+  if char == SPACE then
+    pos = pos + 1
+    char = byte(text, pos) or 0
+  end
+  if char > SPACE then
+    return pos, char
+  end
+  return skip_space(text, pos, char)
 end
 
 ---@param text string

@@ -64,6 +64,28 @@ local function put_string(out, text, settings)
   out:put('"', text, '"')
 end
 
+-- Holds names of fields between quotes, which few documents have many of: to look one up costs a fraction of looking
+-- through it.
+local MOST_NAMES, LONGEST_NAME = 512, 40
+local quoted_names, name_count = {}, 0
+
+local function put_name(out, name, settings)
+  local known = quoted_names[name]
+  if known then
+    out:put(known)
+    return
+  end
+  put_string(out, name, settings)
+  if name_count < MOST_NAMES and #name <= LONGEST_NAME then
+    for at = 1, #name do
+      if ESCAPES[byte(name, at)] then
+        return
+      end
+    end
+    quoted_names[name], name_count = '"' .. name .. '"', name_count + 1
+  end
+end
+
 -- Writes a number with as few digits as read back as the same number.
 local function put_exact(out, number)
   local digits = NATIVE_PRECISION
@@ -174,7 +196,7 @@ local function put_object(out, object, settings, depth)
     is_first = false
     -- Keys are strings but for the odd one, and the detour by put_key costs 3 % of an event.
     if type(key) == "string" then
-      put_string(out, key, settings)
+      put_name(out, key, settings)
     else
       put_key(out, key, settings)
     end

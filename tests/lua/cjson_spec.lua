@@ -222,6 +222,20 @@ for name, implementation in pairs(implementations) do
       end)
     end
 
+    it("reads a number with so many digits before and behind the point as tonumber does", function()
+      local DIGITS = "98765432101234567890"
+      for whole = 1, #DIGITS do
+        for zeros = 0, #DIGITS, 5 do
+          for digits = 1, #DIGITS do
+            local text = ("%s.%s%s"):format(DIGITS:sub(1, whole), ("0"):rep(zeros), DIGITS:sub(-digits))
+            local short = text:gsub("^%d+", "0")
+            local read = cjson.decode(("[%s,-%s,%s]"):format(text, text, short))
+            assert.same({ tonumber(text), -tonumber(text), tonumber(short) }, read)
+          end
+        end
+      end
+    end)
+
     it("takes an exponent of any length", function()
       local text = "[1e1234567890,-1e1234567890,0e1234567890,1e-1234567890,0x1p1234567890]"
       assert.same({ math.huge, -math.huge, 0, 0, math.huge }, cjson.decode(text))

@@ -171,7 +171,7 @@ class Network:
     def _opened(self, response: RawResponse) -> tuple[object, ...]:
         self._last_response = number = self._last_response + 1
         self._responses[number] = response
-        headers = self._values.to_lua(response.headers, "headers")
+        headers = self._values.texts(response.headers)
         return response.status, response.reason, headers, number
 
     def _settled(self, given: object) -> tuple[Transport, Settings | None]:

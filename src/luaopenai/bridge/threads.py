@@ -21,13 +21,19 @@ class _Job(NamedTuple):
         ticket: its number.
         work: what to do.
         call: by which it can be ended.
-        is_taken: set when its result was taken, or is wanted by nobody.
+        is_taken: set when its result was taken, or is wanted by nobody; None where no thread waits
+            for that.
     """
 
     ticket: int
     work: Work
     call: Call
-    is_taken: threading.Event
+    is_taken: threading.Event | None
+
+    def let_go(self) -> None:
+        """Notes that its result was taken, or is wanted by nobody."""
+        if self.is_taken is not None:
+            self.is_taken.set()
 
 
 class Outcome(NamedTuple):
@@ -148,7 +154,7 @@ class _Pool:
                 self.load -= 1
         if not is_awaited:
             job.work.discard(outcome.result)
-        if self.most is not None:
+        if job.is_taken is not None:
             job.is_taken.wait()
             with self.lock:
                 self.load -= 1
@@ -190,7 +196,8 @@ class ThreadExecutor:
                     if not pool.threads:
                         pool.load -= 1
                         raise
-        job = self._awaited[ticket] = _Job(ticket, work, Call(), threading.Event())
+        is_taken = None if pool.most is None else threading.Event()
+        job = self._awaited[ticket] = _Job(ticket, work, Call(), is_taken)
         pool.jobs.put(job)
 
     def next_done(self, timeout: float | None = None) -> Outcome | Callback | None:
@@ -266,7 +273,7 @@ class ThreadExecutor:
             return None if done.call.is_cancelled else done
         outcome = self._pool.results.pop(done, None) if done else None
         if outcome is not None:
-            self._awaited.pop(outcome.ticket).is_taken.set()
+            self._awaited.pop(outcome.ticket).let_go()
         return outcome
 
     def _drop(self, job: _Job, pool: _Pool) -> None:
@@ -276,7 +283,7 @@ class ThreadExecutor:
             outcome = pool.results.pop(job.ticket, None)
         if outcome is not None:
             job.work.discard(outcome.result)
-        job.is_taken.set()
+        job.let_go()
 
 
 def _begin_thread(pool: _Pool) -> None:

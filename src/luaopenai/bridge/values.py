@@ -61,6 +61,10 @@ class Values:
         """
         return None if value is None else self._to_lua(value, where, 0)
 
+    def texts(self, items: dict[str, str]) -> Any:
+        """Returns a Lua table of strings by names, such as headers, in fewer steps."""
+        return self._table_from({name.encode(): text.encode() for name, text in items.items()})
+
     def byte_list(self, items: list[bytes]) -> Any:
         """Returns a Lua table of byte strings, without converting each."""
         return self._table_from(items)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from luaopenai.client.openai import OpenAI
 
 _log = logging.getLogger("luaopenai.plugins")
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 _STREAMS = ("/chat/completions", "/completions")
 _GUARDED = {
     "background",
@@ -256,7 +257,7 @@ class Broker:
         try:
             self.check_memory(wire.weight(body))
             payload = self._payload(method, path, body)
-            sent = json.dumps(payload, ensure_ascii=False).encode() if payload else None
+            sent = _ENCODE(payload).encode() if payload else None
         finally:
             self.work_seconds += time.monotonic() - begun
         asked = asked_tokens(payload or {})

@@ -7,7 +7,7 @@ import struct
 import time
 
 _COUNT = struct.Struct("<II")
-_LENGTH = struct.Struct("<I")
+_LENGTH = 4
 LARGEST = 2**28
 MOST_PARTS = 8
 
@@ -42,14 +42,15 @@ class Channel:
         Raises ``HungUpError``, ``TooLargeError`` with nothing sent, or ``TimeoutError`` past a
         deadline on the monotonic clock.
         """
-        size = sum(map(len, parts)) + _LENGTH.size * len(parts)
+        lengths = [len(part) for part in parts]
+        count = len(lengths)
+        size = sum(lengths) + _LENGTH * count
         if size > LARGEST:
             raise TooLargeError(f"{size >> 20} MB are too much, at most {LARGEST >> 20} can cross")
-        sizes = b"".join(_LENGTH.pack(len(part)) for part in parts)
-        body = b"".join(parts)
+        head = struct.pack(f"<{2 + count}I", count, size, *lengths)
         try:
             self._limit_wait(deadline)
-            self._sock.sendall(_COUNT.pack(len(parts), len(sizes) + len(body)) + sizes + body)
+            self._sock.sendall(b"".join((head, *parts)))
         except TimeoutError:
             raise
         except OSError as error:
@@ -62,13 +63,12 @@ class Channel:
         monotonic clock.
         """
         count, size = _COUNT.unpack(self._take(_COUNT.size, deadline))
-        if size > LARGEST or not 0 < count <= MOST_PARTS or count * _LENGTH.size > size:
+        if size > LARGEST or not 0 < count <= MOST_PARTS or count * _LENGTH > size:
             raise NonsenseError
         message = self._take(size, deadline)
-        at = count * _LENGTH.size
+        at = count * _LENGTH
         parts = []
-        for n in range(count):
-            (length,) = _LENGTH.unpack_from(message, n * _LENGTH.size)
+        for length in struct.unpack_from(f"<{count}I", message):
             parts.append(message[at : at + length])
             at += length
         return parts

@@ -121,7 +121,7 @@ class PluginExports(Exports):
         """Returns a response's head for Lua, and its body where that is whole."""
         head, body = results
         number, status, reason, headers = json.loads(head or b"")
-        return status, reason, self._values.to_lua(headers, "headers"), number, body
+        return status, reason, self._values.texts(headers), number, body
 
     def _gather_constants(self) -> dict[str, object]:
         """Leaves out the accounts in the host's environment; the host is the only company."""

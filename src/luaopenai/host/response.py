@@ -48,9 +48,10 @@ class PluginResponse:
         self._is_open = True
         self._lock = threading.Lock()
         self.is_stream = "text/event-stream" in response.headers.get("content-type", "")
-        self._decoder = Decoder(self._count_event)
         self._body: bytes | None = None
-        if not self.is_stream:
+        if self.is_stream:
+            self._decoder = Decoder(self._count_event)
+        else:
             self._read_whole()
 
     def take_body(self) -> bytes:

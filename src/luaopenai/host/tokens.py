@@ -19,14 +19,15 @@ _ANSWER_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _COUNTS = ("n", "best_of")
 _MOST_ANSWERS = 128
 _PARTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+_ALL_TOKENS = ("total_tokens", *_PARTS)
 _LABELS = {"id", "index", "name", "role", "type"}
 _MOST = 2**53
 
 
 def asked_tokens(payload: Mapping[str, Any]) -> int:
     """Returns the most tokens that a request lets the model write; 0 where it sets no limit."""
-    limits = [_whole(payload.get(name)) for name in _ANSWER_LIMITS]
-    return min(max(limits), LONGEST_ANSWER) * min(_answers(payload), _MOST_ANSWERS)
+    most = max([_whole(payload.get(name)) for name in _ANSWER_LIMITS])
+    return most and min(most, LONGEST_ANSWER) * min(_answers(payload), _MOST_ANSWERS)
 
 
 def check_amounts(payload: Mapping[str, Any]) -> None:
@@ -39,9 +40,10 @@ def check_amounts(payload: Mapping[str, Any]) -> None:
 
 def hold_to(payload: dict[str, Any], most: int) -> None:
     """Lowers a request's limits to so many tokens for all its answers, at least one for each."""
-    each = max(1, most // _answers(payload))
-    for name in _ANSWER_LIMITS:
-        if _whole(payload.get(name)) > each:
+    given = [name for name in _ANSWER_LIMITS if payload.get(name) is not None]
+    each = max(1, most // _answers(payload)) if given else 1
+    for name in given:
+        if _whole(payload[name]) > each:
             payload[name] = each
 
 
@@ -80,9 +82,7 @@ def _usage_of(event: Any) -> dict[str, Any] | None:
 
 def _tells(usage: Any) -> bool:
     """Returns whether a value has a count of tokens; less than none is no count."""
-    return isinstance(usage, dict) and any(
-        _is_count(usage.get(name)) for name in ("total_tokens", *_PARTS)
-    )
+    return isinstance(usage, dict) and any(_is_count(usage.get(name)) for name in _ALL_TOKENS)
 
 
 class TokenCount:
@@ -182,6 +182,8 @@ def _is_number(value: Any) -> bool:
 
 def _whole(value: Any) -> int:
     """Returns a number of tokens or answers; 0 for anything else."""
+    if value is None:  # as most are, of the many that are asked for in each request
+        return 0
     return int(value) if _is_count(value) and value < _MOST else 0
 
 
