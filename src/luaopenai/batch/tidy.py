@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 
 LONGEST_ERROR = 2000
 """Characters of an error that are kept."""
 _SHORTEST_KEY = 8
 _BREAKS = re.compile(r"\s*[\r\n\t\0\u2028\u2029]\s*")
 _KEY_NAME = re.compile(r"_(KEY|TOKEN|SECRET)$")
+_NOTHING: Mapping[str, str] = {}
 
 
 class Tidy:
-    """Makes an error's text one line without keys: those of the environment, and one more."""
+    """Makes an error's text one line without keys: those of the environment, and more."""
 
-    def __init__(self, key: str | None = None) -> None:
-        held = {value for name, value in os.environ.items() if _KEY_NAME.search(name)}
+    def __init__(self, key: str | None = None, environment: Mapping[str, str] = _NOTHING) -> None:
+        held = {
+            value
+            for known in (os.environ, environment)
+            for name, value in known.items()
+            if _KEY_NAME.search(name)
+        }
         held.add(key or "")
         self._keys = sorted((key for key in held if len(key) >= _SHORTEST_KEY), key=len)[::-1]
 
