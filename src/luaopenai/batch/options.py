@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 INPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet", "text")
 OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "parquet")
@@ -54,7 +55,7 @@ class Options:
     Names are those of the command's options, with ``_`` for ``-``. ``script`` is a path; ``args``
     are what ``setup`` gets. ``settings`` are the client's, and may hold a key; ``limits`` are those
     of the sandbox, for each row. Sizes are rows, ``rpm`` and ``tpm`` are per minute, ``prices`` is
-    the path of a file.
+    the path of a file. ``dask`` is a scheduler's address, ``local``, or a client of Dask's.
     """
 
     script: str
@@ -80,6 +81,7 @@ class Options:
     dry_run: int | None = None
 
     workers: int | None = None
+    dask: Any = None
     concurrency: int = 16
     sandbox: bool = False
     limits: Mapping[str, float] = field(default_factory=dict)

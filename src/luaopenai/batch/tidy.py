@@ -15,9 +15,18 @@ _NOTHING: Mapping[str, str] = {}
 
 
 class Tidy:
-    """Makes an error's text one line without keys: those of the environment, and more."""
+    """Makes an error's text one line without keys: those of the environment, and more.
 
-    def __init__(self, key: str | None = None, environment: Mapping[str, str] = _NOTHING) -> None:
+    ``drop`` is left out of it too: a folder, which says nothing to who reads it.
+    """
+
+    def __init__(
+        self,
+        key: str | None = None,
+        environment: Mapping[str, str] = _NOTHING,
+        *,
+        drop: str = "",
+    ) -> None:
         held = {
             value
             for known in (os.environ, environment)
@@ -25,11 +34,14 @@ class Tidy:
             if _KEY_NAME.search(name)
         }
         held.add(key or "")
+        self._dropped = drop
         self._keys = sorted((key for key in held if len(key) >= _SHORTEST_KEY), key=len)[::-1]
 
     def __call__(self, text: str) -> str:
         """Returns the line."""
         for key in self._keys:
             text = text.replace(key, "***")
+        if self._dropped:
+            text = text.replace(self._dropped, "")
         line = _BREAKS.sub(" ", text).strip()
         return line if len(line) <= LONGEST_ERROR else line[:LONGEST_ERROR] + "…"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from luaopenai.batch import frames
 from luaopenai.batch.frames import FrameError, Frames
+from luaopenai.batch.pace import SLACK
 from luaopenai.batch.permits import Permits
 from luaopenai.batch.tidy import Tidy
 from luaopenai.bridge.errors import LuaError
@@ -57,7 +58,9 @@ class Lines:
         permits: what the transport asks.
     """
 
-    def __init__(self, line: Line, *, is_limited: bool, names_models: bool) -> None:
+    def __init__(
+        self, line: Line, *, is_limited: bool, names_models: bool, slack: float = SLACK
+    ) -> None:
         self._line = line
         self.rows = SimpleQueue[bytes | None]()
         self.is_finishing = False
@@ -68,6 +71,7 @@ class Lines:
             self._settle,
             is_limited=is_limited,
             names_models=names_models,
+            slack=slack,
         )
 
     def take(self, kind: bytes, payload: bytes) -> None:

@@ -113,6 +113,7 @@ def read_options(argv: list[str]) -> tuple[Options, bool]:
         cache=given.cache,
         dry_run=given.dry_run,
         workers=given.workers,
+        dask=given.dask,
         concurrency=given.concurrency,
         sandbox=given.sandbox,
         limits={name: value for name, value in limits.items() if value is not None},
@@ -171,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--concurrency", type=_count, default=16, metavar="N",
         help="rows under way in each worker (16)")  # fmt: skip
     add("--workers", type=_count, metavar="N", help="processes (one for each core)")
+    add("--dask", metavar="ADDRESS", help="run rows on a cluster of Dask's; local starts one here")
     add("--rpm", type=_amount, metavar="N", help="requests a minute, of all workers together")
     add("--tpm", type=_amount, metavar="N", help="tokens a minute, likewise")
     add("--max-tokens-total", type=_count, metavar="N", help="stop before more tokens are used")
