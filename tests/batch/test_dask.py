@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ import pytest
 
 distributed = pytest.importorskip("distributed")
 
-import luaopenai
-from luaopenai.batch.options import BatchError
-from support.pace_server import PaceServer
-from support.waiting import eventually
+import luaopenai  # noqa: E402
+from luaopenai.batch.options import BatchError  # noqa: E402
+from support.pace_server import PaceServer  # noqa: E402
+from support.waiting import eventually  # noqa: E402
 
 KEY = "sk-secret-of-the-jobs-0123456789"
 CHAT = """
@@ -203,7 +204,7 @@ def test_a_refusal_slows_all_workers_down(
         )
     assert len(found) == 100
     times = sorted(server.times)
-    assert max(after - before for before, after in zip(times, times[1:], strict=False)) > 0.7
+    assert max(after - before for before, after in pairwise(times)) > 0.7
 
 
 # Workers that are lost.

@@ -49,7 +49,8 @@ SLACK = 2.0
 _CHUNK_SECONDS = 0.5
 """How long a worker shall have to do with a chunk."""
 _MOST_ROWS = 4096
-_CHUNKS_AHEAD = 3
+_GROWTH = 4
+_CHUNKS_AHEAD = 4
 _QUIET_BYTES = 9 << 20
 """Of a chunk, beyond which Dask would warn."""
 _MOST_LOSSES = 3
@@ -89,7 +90,7 @@ class _Remote:
 class _Task:
     """A chunk that Dask has: its rows without an outcome, and the worker that does them."""
 
-    __slots__ = ("future", "holder", "is_alone", "is_suspect", "number", "numbers", "rows")
+    __slots__ = ("began", "future", "holder", "is_alone", "is_suspect", "number", "numbers", "rows")
 
     def __init__(self, number: int, rows: list[Row], *, is_alone: bool, is_suspect: bool) -> None:
         self.number = number
@@ -98,6 +99,7 @@ class _Task:
         self.is_alone = is_alone
         self.is_suspect = is_suspect
         self.holder: _Remote | None = None
+        self.began = 0.0
         self.future: Future[None] | None = None
 
 
@@ -133,6 +135,8 @@ class DaskExecutor:
         self._workers: dict[str, _Remote] = {}
         self._finished = Meter(2.0)
         self._found: list[Event] = []
+        self._grown = 0
+        """Rows of a chunk, as of those that were done fast."""
         self._last_task = 0
         self._last_worker = 0
         self._fruitless = 0
@@ -171,7 +175,7 @@ class DaskExecutor:
         """How many rows a chunk should have at most."""
         each = self._finished.pace / (len(self._workers) or 1)
         least = max(1, self._concurrency // 8 if each else self._concurrency // 2)
-        return min(_MOST_ROWS, max(least, int(each * _CHUNK_SECONDS)))
+        return min(_MOST_ROWS, max(least, int(each * _CHUNK_SECONDS), self._grown))
 
     def submit(self, chunk: Chunk) -> None:
         """Takes a chunk."""
@@ -287,6 +291,7 @@ class DaskExecutor:
                 if task.holder is not None or task.is_suspect:
                     return False
                 task.holder = worker
+                task.began = time.monotonic()
                 worker.chunks.add(task)
         self._answer(worker, number, None if task is None or task.holder is None else [])
         return True
@@ -365,6 +370,7 @@ class DaskExecutor:
 
     def _take_outcomes(self, worker: _Remote, payload: bytes) -> None:
         count = 0
+        is_watched = self._losses or worker.begun
         for outcome in read_outcomes(payload):
             task = self._where.pop(outcome.number, None)
             if task is None:
@@ -372,14 +378,25 @@ class DaskExecutor:
             count += 1
             del task.rows[outcome.number]
             if not task.rows:
+                self._note_time(task)
                 self._forget(task)
-            self._losses.pop(outcome.number, None)
-            worker.begun.discard(outcome.number)
-            outcome.usage = self._authority.take_usage() if count == 1 else NOTHING_USED
+            if is_watched:
+                self._losses.pop(outcome.number, None)
+                worker.begun.discard(outcome.number)
+            if count == 1:
+                outcome.usage = self._authority.take_usage()
             self._found.append(outcome)
         if count:
             self._fruitless = 0
             self._finished.note(count)
+
+    def _note_time(self, task: _Task) -> None:
+        """Has chunks grow fast as long as they are done fast: the pace is not known yet."""
+        seconds = time.monotonic() - task.began
+        if seconds < _CHUNK_SECONDS / 2:
+            self._grown = max(self._grown, min(_MOST_ROWS, _GROWTH * len(task.numbers)))
+        elif seconds > 2 * _CHUNK_SECONDS:
+            self._grown = 0
 
     def _forget(self, task: _Task) -> None:
         """Forgets a task whose rows have outcomes."""
