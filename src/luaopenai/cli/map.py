@@ -232,6 +232,8 @@ def _check(given: argparse.Namespace) -> None:
     limited = [name for name in ROW_LIMITS if getattr(given, f"max_{name}") is not None]
     if limited and not given.sandbox:
         raise wrong(f"--max-{limited[0].replace('_', '-')} goes with --sandbox")
+    if given.local and given.dask not in (None, "local"):
+        raise wrong("--local runs a model on this machine; with it goes --dask local alone")
     if given.model_file is not None and not given.local:
         raise wrong("--model-file goes with --local")
     if given.base_url is not None:
@@ -269,6 +271,8 @@ def _run_locally(options: Options, is_quiet: bool) -> int:
 def _run(options: Options, is_quiet: bool) -> int:
     from luaopenai.batch.start import make_job
 
+    if options.dask is not None:
+        _silence_dask()
     try:
         job = make_job(options)
         _stop_on_interrupt(job)
@@ -276,6 +280,16 @@ def _run(options: Options, is_quiet: bool) -> int:
     except BatchError as error:
         return _complain(str(error), error.code)
     return summary.code
+
+
+def _silence_dask() -> None:
+    """Has Dask say nothing on standard error: the command says what there is to say."""
+    try:
+        import dask.config
+    except ImportError:
+        return
+    names = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")
+    dask.config.set({"logging": dict.fromkeys(names, "critical")})
 
 
 def _follow(job: Job, is_quiet: bool) -> Summary:
