@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 import uuid
@@ -17,6 +16,7 @@ from distributed import KilledWorker
 
 from luaopenai.batch import dask_relay, frames
 from luaopenai.batch.authority import Authority
+from luaopenai.batch.begin import what_to_do
 from luaopenai.batch.dask_cluster import Connection
 from luaopenai.batch.dask_relay import CLOSE, DOWN, GONE, OPEN, OVER, TOPIC, Relay, plugin_name
 from luaopenai.batch.dask_worker import GO, HELLO, START, JobPlugin, Rows, run_rows
@@ -36,8 +36,6 @@ from luaopenai.batch.frames import read_outcomes
 from luaopenai.batch.meter import Meter
 from luaopenai.batch.options import BatchError
 from luaopenai.batch.pace import Need, Rates
-from luaopenai.batch.script import script_files
-from luaopenai.client.servers import PROVIDERS
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -123,7 +121,11 @@ class DaskExecutor:
         self._concurrency = options.concurrency
         self._job = uuid.uuid4().hex[:12]
         self._name = plugin_name(self._job)
-        self._begin = _what_to_do(options, names_models=bool(rates.prices))
+        self._begin = {
+            **what_to_do(options),
+            "names_models": bool(rates.prices),
+            "slack": SLACK,
+        }
         self._lock = threading.Lock()
         self._events = Events[_Remote | _Task]()
         self._authority = Authority(rates, self._note_change)
@@ -532,26 +534,3 @@ class DaskExecutor:
         if not self._is_stopped:
             self._is_stopped = True
             self._found.append(Stop(reason, 1, seconds))
-
-
-def _what_to_do(options: Options, *, names_models: bool) -> dict[str, Any]:
-    """Returns what a worker is told, by the job itself; the key is in it."""
-    names = {provider.key_variable for provider in PROVIDERS.values()}
-    return {
-        "script": options.script,
-        "files": {
-            name: text.decode("latin-1") for name, text in script_files(options.script).items()
-        },
-        "args": options.args,
-        "concurrency": options.concurrency,
-        "settings": dict(options.settings),
-        "environment": {
-            name: value
-            for name, value in os.environ.items()
-            if name in names or name.startswith("OPENAI_")
-        },
-        "sandbox": options.sandbox,
-        "limits": dict(options.limits),
-        "names_models": names_models,
-        "slack": SLACK,
-    }

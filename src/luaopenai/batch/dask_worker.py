@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -24,6 +22,7 @@ from distributed import get_worker, secede
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from luaopenai.batch import frames
+from luaopenai.batch.begin import written
 from luaopenai.batch.dask_relay import DOWN, OVER, UP, plugin_name
 from luaopenai.batch.meter import Meter
 from luaopenai.batch.tidy import Tidy
@@ -140,7 +139,6 @@ class JobHere:
         self._is_ready = threading.Event()
         self._is_over = False
         self._finished = Meter()
-        self._folder: str | None = None
 
     # Messages.
 
@@ -224,23 +222,19 @@ class JobHere:
 
     def _serve(self, begin: dict[str, Any], lines: Lines) -> None:
         try:
-            self._folder = tempfile.mkdtemp(prefix="luaopenai-")
-            begin["script"] = _write(begin["files"], begin["script"], self._folder)
-            tidy = Tidy(
-                begin["settings"].get("api_key"),
-                begin["environment"],
-                drop=self._folder + os.sep,
-            )
-            try:
-                run = load(begin, lines, tidy)
-            except (LuaError, ValueError, OSError) as error:
-                self.send(frames.REFUSED, tidy(str(error)).encode())
-                return
-            lines.settle()
-            self.send(frames.BEGIN)
-            self._is_ready.set()
-            run()
-            lines.settle()
+            with written(begin) as (script, folder):
+                key, environment = begin["settings"].get("api_key"), begin["environment"]
+                tidy = Tidy(key, environment, drop=folder)
+                try:
+                    run = load({**begin, "script": script}, lines, tidy)
+                except (LuaError, ValueError, OSError) as error:
+                    self.send(frames.REFUSED, tidy(str(error)).encode())
+                    return
+                lines.settle()
+                self.send(frames.BEGIN)
+                self._is_ready.set()
+                run()
+                lines.settle()
         except SystemExit as leaving:
             # As a worker of this machine does: Dask starts another one.
             sys.stdout.flush()
@@ -248,8 +242,6 @@ class JobHere:
             os._exit(leaving.code if isinstance(leaving.code, int) else 1)
         finally:
             self._leave()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
         self.send(OVER)
 
     def _leave(self) -> None:
@@ -390,17 +382,3 @@ def _lines_by_number(lines: bytes, skipped: list[int]) -> dict[int, bytes]:
     for number in skipped:
         found.pop(number, None)
     return found
-
-
-def _write(files: dict[str, str], script: str, folder: str) -> str:
-    """Writes a script and its modules to a folder; returns the script's path there.
-
-    Names of modules are those that ``require`` is given.
-    """
-    for name, text in files.items():
-        inner = os.path.basename(name) if name == script else name.replace(".", os.sep) + ".lua"
-        path = os.path.join(folder, inner)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(text.encode("latin-1"))
-    return os.path.join(folder, os.path.basename(script))
