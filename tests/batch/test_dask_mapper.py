@@ -140,9 +140,12 @@ def test_partitions_of_bags_and_dataframes_go_through_it(write: Any) -> None:
     dask_bag = pytest.importorskip("dask.bag")
     dataframe = pytest.importorskip("dask.dataframe")
     pandas = pytest.importorskip("pandas")
-    script = write("return function(row) return { n = (type(row) == "table" and row.n or row) * 2 } end")
+    plain = write("return function(row) return { n = row * 2 } end", "plain.lua")
+    script = write("return function(row) return { n = row.n * 2 } end")
     double = luaopenai.dask.mapper(script, columns=["n"])
-    bag = dask_bag.from_sequence(list(range(10)), npartitions=3).map_partitions(double)
+    bag = dask_bag.from_sequence(list(range(10)), npartitions=3).map_partitions(
+        luaopenai.dask.mapper(plain)
+    )
     assert bag.compute(scheduler="threads") == [{"n": 2 * number} for number in range(10)]
     frame = dataframe.from_pandas(pandas.DataFrame({"n": range(10)}), npartitions=3)
     found = frame.map_partitions(double, meta={"n": "int64"}).compute(scheduler="threads")

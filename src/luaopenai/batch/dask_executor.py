@@ -88,7 +88,7 @@ class _Remote:
 class _Task:
     """A chunk that Dask has: its rows without an outcome, and the worker that does them."""
 
-    __slots__ = ("began", "future", "holder", "is_alone", "is_suspect", "number", "numbers", "rows")
+    __slots__ = ("began", "holder", "is_alone", "is_suspect", "number", "numbers", "rows")
 
     def __init__(self, number: int, rows: list[Row], *, is_alone: bool, is_suspect: bool) -> None:
         self.number = number
@@ -98,7 +98,6 @@ class _Task:
         self.is_suspect = is_suspect
         self.holder: _Remote | None = None
         self.began = 0.0
-        self.future: Future[None] | None = None
 
 
 class DaskExecutor:
@@ -131,6 +130,7 @@ class DaskExecutor:
         self._authority = Authority(rates, self._note_change)
         self._authority.start_from(used)
         self._tasks: dict[int, _Task] = {}
+        self._futures: dict[int, Future[None]] = {}
         self._where: dict[int, _Task] = {}
         self._losses: dict[int, int] = {}
         self._lonely: deque[Row] = deque()
@@ -232,6 +232,8 @@ class DaskExecutor:
         _listeners.pop(self._job, None)
         for task in list(self._tasks.values()):
             self._drop_task(task)
+        for number in list(self._futures):
+            self._release(number)
         self._book_rest()
         self._authority.close()
         self._connection.close()
@@ -339,12 +341,13 @@ class DaskExecutor:
             with warnings.catch_warnings():
                 if len(lines) > _QUIET_BYTES:
                     warnings.simplefilter("ignore")
-                task.future = self._client.submit(run_rows, told, key=key, pure=False)
+                future = self._client.submit(run_rows, told, key=key, pure=False)
         except Exception as error:
             if not self._connection.is_lost:
                 raise BatchError(f"{self._connection.shown} takes no task: {error}") from None
             return
-        task.future.add_done_callback(lambda _: self._events.put(task, _ENDED))
+        self._futures[task.number] = future
+        future.add_done_callback(lambda _: self._events.put(task, _ENDED))
 
     def _heed(self, teller: _Remote | _Task | None, kind: bytes, payload: bytes) -> None:
         """Takes an event, in the job's thread."""
@@ -423,10 +426,12 @@ class DaskExecutor:
 
     def _heed_end(self, task: _Task) -> None:
         """A task has ended. Mostly its rows have outcomes, and it is forgotten already."""
-        future = task.future
-        if task.number not in self._tasks or future is None:
+        future = self._futures.get(task.number)
+        if future is None:
             return
-        if self._is_finishing:
+        if task.number not in self._tasks:
+            self._release(task.number)
+        elif self._is_finishing:
             self._drop_task(task)
         elif future.status == "cancelled":
             self._stop_for_loss()
@@ -443,6 +448,7 @@ class DaskExecutor:
     def _submit_again(self, task: _Task) -> None:
         """Makes a new task of the rows that are left."""
         self._forget(task)
+        self._release(task.number)
         rows = list(task.rows.values())
         if rows:
             self._submit(rows, is_alone=task.is_alone, is_suspect=task.is_suspect)
@@ -490,9 +496,14 @@ class DaskExecutor:
         for number in task.rows:
             self._where.pop(number, None)
         self._drop(list(task.rows))
-        if task.future is not None and not self._connection.is_lost:
+        self._release(task.number)
+
+    def _release(self, number: int) -> None:
+        """Has Dask forget a task, and end it if it has not begun."""
+        future = self._futures.pop(number, None)
+        if future is not None and not self._connection.is_lost:
             with suppress(Exception):
-                task.future.release()
+                future.release()
 
     def _drop(self, numbers: list[int]) -> None:
         if numbers:
