@@ -82,7 +82,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 $(READY_DEV): $(READY)
-	@echo "installing the developers' tools into $(VENV) (30 MB)"
+	@echo "installing the developers' tools into $(VENV) (130 MB)"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet --group dev
 	@touch $@

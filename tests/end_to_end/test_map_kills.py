@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
-import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -21,6 +19,7 @@ import pytest
 
 from benchmarks.peers import LUAOPENAI
 from support.children import child
+from support.journal import numbers_in
 from support.pace_server import PaceServer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
@@ -55,19 +54,8 @@ class Command:
         return child(self.line, cwd=self.folder, env=self.environment)
 
     def kept(self) -> set[int]:
-        """Returns the rows that are in the journal, from a copy of it."""
-        copy = self.folder / "copy"
-        for end in ("", "-wal"):
-            Path(f"{copy}{end}").unlink(missing_ok=True)
-            if Path(f"{self.output}.journal{end}").exists():
-                shutil.copy(f"{self.output}.journal{end}", f"{copy}{end}")
-        if not copy.exists():
-            return set()
-        db = sqlite3.connect(copy)
-        try:
-            return {number for (number,) in db.execute("SELECT number FROM rows")}
-        finally:
-            db.close()
+        """Returns the rows that are in the journal."""
+        return numbers_in(f"{self.output}.journal")
 
     def check_output(self) -> None:
         lines = [json.loads(line) for line in self.output.read_text().splitlines()]

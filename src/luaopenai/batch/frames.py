@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from collections.abc import Iterator
+
+from luaopenai.batch.exchange import DONE, FAILED, LEFT_OUT, Outcome
 
 _HEAD = struct.Struct("<cI")
 _PIECE = 1 << 18
+_STATUSES = {b"d": DONE, b"l": LEFT_OUT, b"f": FAILED}
 
 BEGIN = b"b"
 """To a worker: what it is to do, as JSON. From it: it has loaded the script."""
@@ -85,3 +89,17 @@ class Frames:
         taken = bytes(held[:size])
         del held[:size]
         return taken
+
+
+def read_outcomes(payload: bytes) -> Iterator[Outcome]:
+    """Yields what a worker's ``OUTCOMES`` tell."""
+    for line in payload.split(b"\n"):
+        if not line:
+            continue
+        number, status, text = line.split(b"\t", 2)
+        outcome = Outcome(int(number), _STATUSES[status])
+        if status == b"d":
+            outcome.text = text
+        elif status == b"f":
+            outcome.error = text.decode("utf-8", "replace")
+        yield outcome

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from luaopenai.batch import frames
 from luaopenai.batch.authority import Authority
+from luaopenai.batch.events import Events
 from luaopenai.batch.exchange import (
-    DONE,
     FAILED,
-    LEFT_OUT,
     NOTHING_USED,
     Chunk,
     Dropped,
@@ -29,14 +28,14 @@ from luaopenai.batch.exchange import (
     Stop,
     Usage,
 )
-from luaopenai.batch.frames import FrameError, Frames
+from luaopenai.batch.frames import FrameError, Frames, read_outcomes
+from luaopenai.batch.meter import Meter
 from luaopenai.batch.pace import Need, Rates
 
 if TYPE_CHECKING:
     from luaopenai.batch.options import Options
 
 _START = "import sys; sys.path[:] = {path!r}; from luaopenai.batch.worker import main; main()"
-_STATUSES = {b"d": DONE, b"l": LEFT_OUT, b"f": FAILED}
 _CHUNK_ROWS = 256
 _AHEAD_SECONDS = 0.2
 """How long a worker shall have rows for that have not begun."""
@@ -51,36 +50,12 @@ _GRACE = 2.0
 """Seconds that a worker without rows has to end by itself."""
 
 
-class _Events:
-    """What the workers' threads tell the executor; it may be read inside a signal's handler."""
-
-    def __init__(self) -> None:
-        self._items: deque[tuple[_Worker | None, bytes, bytes]] = deque()
-        self._signal = threading.Lock()
-
-    def put(self, worker: _Worker | None, kind: bytes, payload: bytes = b"") -> None:
-        """Adds an event, from any thread."""
-        self._items.append((worker, kind, payload))
-        with suppress(RuntimeError):
-            # The signal may be given already.
-            self._signal.release()
-
-    def take(self, timeout: float) -> list[tuple[_Worker | None, bytes, bytes]]:
-        """Returns all there are; waits for the first up to ``timeout`` seconds."""
-        end = time.monotonic() + timeout
-        while not self._items and (left := end - time.monotonic()) > 0:
-            self._signal.acquire(timeout=left)
-        found = []
-        with suppress(IndexError):
-            while True:
-                found.append(self._items.popleft())
-        return found
-
-
 class _Worker:
     """A process, the line to it, and the rows that it has."""
 
-    def __init__(self, number: int, begin: bytes, events: _Events, authority: Authority) -> None:
+    def __init__(
+        self, number: int, begin: bytes, events: Events[_Worker], authority: Authority
+    ) -> None:
         self.number = number
         self.rows: dict[int, Row] = {}
         self.begun: set[int] = set()
@@ -88,9 +63,7 @@ class _Worker:
         self.is_ready = False
         self.is_alone = False
         self.is_reserved = False
-        self.pace = 0.0
-        """Rows a second that it has finished lately."""
-        self._finished: deque[tuple[float, int]] = deque()
+        self.finished = Meter()
         self._events = events
         self._authority = authority
         self.process = subprocess.Popen(
@@ -130,13 +103,6 @@ class _Worker:
             self.size -= len(row.text)
             self.begun.discard(number)
         return row
-
-    def note_finished(self, count: int, now: float) -> None:
-        """Notes how fast it is."""
-        self._finished.append((now, count))
-        while self._finished[0][0] < now - 1.0:
-            self._finished.popleft()
-        self.pace = sum(count for _, count in self._finished)
 
     def end(self) -> str:
         """Returns how it has ended, in a few words."""
@@ -208,7 +174,7 @@ class LocalExecutor:
         self._options = options
         self._concurrency = options.concurrency
         self._names_models = bool(rates.prices)
-        self._events = _Events()
+        self._events = Events[_Worker]()
         self._authority = Authority(rates, self._note_change)
         self._authority.start_from(used)
         self._fresh: deque[Row] = deque()
@@ -313,7 +279,7 @@ class LocalExecutor:
         """Returns how many rows a worker should have."""
         if worker.size > _MOST_BYTES:
             return self._concurrency
-        ahead = min(_MOST_AHEAD, int(worker.pace * _AHEAD_SECONDS))
+        ahead = min(_MOST_AHEAD, int(worker.finished.pace * _AHEAD_SECONDS))
         return self._concurrency + max(self._concurrency, ahead)
 
     def _dispatch(self) -> None:
@@ -363,26 +329,18 @@ class LocalExecutor:
 
     def _take_outcomes(self, worker: _Worker, payload: bytes) -> None:
         count = 0
-        for line in payload.split(b"\n"):
-            if not line:
-                continue
-            number, status, text = line.split(b"\t", 2)
-            if worker.take(int(number)) is None:
+        for outcome in read_outcomes(payload):
+            if worker.take(outcome.number) is None:
                 continue
             count += 1
-            self._losses.pop(int(number), None)
-            outcome = Outcome(int(number), _STATUSES[status])
-            if status == b"d":
-                outcome.text = text
-            elif status == b"f":
-                outcome.error = text.decode("utf-8", "replace")
+            self._losses.pop(outcome.number, None)
             outcome.usage = self._authority.take_usage() if count == 1 else NOTHING_USED
             self._found.append(outcome)
         if not worker.rows:
             worker.is_alone = False
         # As long as rows are finished, what ends workers as they start is not the script.
         self._fruitless = self._bad_starts = 0
-        worker.note_finished(count, time.monotonic())
+        worker.finished.note(count)
 
     def _take_end(self, worker: _Worker) -> None:
         """A worker has ended: another takes its place, and its rows go to others."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from luaopenai.local import LocalServer
 
 _SETTINGS = ("api_key", "base_url", "lua_cpath", "lua_path", "model", "no_rocks")
-_FOR_SCRIPTS = ("args", "cache", "limits", "local", "sandbox", "workers", *_SETTINGS)
+_FOR_SCRIPTS = ("args", "cache", "dask", "limits", "local", "sandbox", "workers", *_SETTINGS)
 _OURS = {"inputs", "script", "settings"}
 _SHOWN_FAILURES = 20
 

@@ -60,7 +60,7 @@ class Options:
     Names are those of the command's options, with ``_`` for ``-``. ``script`` is a path; ``args``
     are what ``setup`` gets. ``settings`` are the client's, and may hold a key; ``limits`` are those
     of the sandbox, for each row. Sizes are rows, ``rpm`` and ``tpm`` are per minute, ``prices`` is
-    the path of a file.
+    the path of a file. ``dask`` is a scheduler's address, ``local``, or a client of Dask's.
     """
 
     script: str
@@ -86,6 +86,7 @@ class Options:
     dry_run: int | None = None
 
     workers: int | None = None
+    dask: Any = None
     concurrency: int = 16
     sandbox: bool = False
     limits: Mapping[str, float] = field(default_factory=dict)

@@ -89,6 +89,7 @@ class Rates:
         max_tokens: tokens in all.
         max_cost: cost in all, in the currency of the prices.
         prices: by model.
+        slack: seconds for which a permit is good, by which the minute is longer.
     """
 
     rpm: float | None = None
@@ -96,6 +97,7 @@ class Rates:
     max_tokens: int | None = None
     max_cost: float | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
+    slack: float = SLACK
 
     @property
     def are_limited(self) -> bool:
@@ -127,9 +129,9 @@ class Spacing:
     ``w`` seconds has fewer than ``w / t + n``; so ``t`` is ``w / (rate - n + 1)``.
     """
 
-    def __init__(self, per_minute: float) -> None:
+    def __init__(self, per_minute: float, slack: float = SLACK) -> None:
         together = max(1, int(per_minute / MINUTE * _BURST))
-        self._interval = (MINUTE + SLACK) / (per_minute - together + 1)
+        self._interval = (MINUTE + slack) / (per_minute - together + 1)
         self._tolerance = (together - 1) * self._interval
         self._next = -math.inf
 
@@ -145,9 +147,9 @@ class Spacing:
 class TokenBucket:
     """Tokens at a rate: what a request has reserved too much comes back when it is done."""
 
-    def __init__(self, per_minute: float, now: float) -> None:
+    def __init__(self, per_minute: float, now: float, slack: float = SLACK) -> None:
         self._most = per_minute * _TOKEN_BURST
-        self._rate = (per_minute - self._most) / (MINUTE + SLACK)
+        self._rate = (per_minute - self._most) / (MINUTE + slack)
         self._level = self._most
         self._at = now
 
@@ -339,8 +341,8 @@ class Pace:
         self.backoff = Backoff()
         self.used_tokens = used_tokens
         self.used_cost = used_cost
-        self._requests = Spacing(rates.rpm) if rates.rpm else None
-        self._tokens = TokenBucket(rates.tpm, now) if rates.tpm else None
+        self._requests = Spacing(rates.rpm, rates.slack) if rates.rpm else None
+        self._tokens = TokenBucket(rates.tpm, now, rates.slack) if rates.tpm else None
         self._waiting: deque[tuple[Holder, Need]] = deque()
         self._reservations: dict[Holder, _Reservation] = {}
         self._answers = 0

@@ -67,6 +67,7 @@ class Permits:
         tell: is given the status and the headers of an answer that may change the pace.
         is_limited: whether requests need permits from the start.
         names_models: whether it matters which model is asked.
+        slack: seconds for which a permit is good.
         settle: is given what each request with a permit has used, as ``take_used`` returns it.
 
     Attributes:
@@ -83,7 +84,9 @@ class Permits:
         *,
         is_limited: bool,
         names_models: bool,
+        slack: float = SLACK,
     ) -> None:
+        self._slack = slack
         self._ask = ask
         self._withdraw = withdraw
         self._tell = tell
@@ -182,7 +185,7 @@ class Permits:
                 self._waiting.pop(number, None)
                 if call is not None:
                     call.detach()
-            if at is not None and time.monotonic() - at < SLACK:
+            if at is not None and time.monotonic() - at < self._slack:
                 return number
             self._withdraw(number)
             if call is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.batch.job import Job
@@ -29,6 +30,10 @@ def make_job(
         function: a Python function of a row, in the place of a script.
         yields_all: whether its steps yield rows too that this run does not ask.
     """
+    if options.dask is not None:
+        from luaopenai.batch.dask_cluster import check_dask
+
+        check_dask()
     rates = read_rates(options)
 
     def start(used: Usage) -> Executor:
@@ -36,6 +41,10 @@ def make_job(
             from luaopenai.batch.threads import ThreadExecutor
 
             return ThreadExecutor(function, options, rates, used)
+        if options.dask is not None:
+            from luaopenai.batch.dask_executor import SLACK, DaskExecutor
+
+            return DaskExecutor(options, replace(rates, slack=SLACK), used)
         from luaopenai.batch.local import LocalExecutor
 
         return LocalExecutor(options, rates, used)

@@ -12,16 +12,28 @@ _SHORTEST_KEY = 8
 _BREAKS = re.compile(r"\s*[\r\n\t\0\u2028\u2029]\s*")
 _KEY_NAME = re.compile(r"_(KEY|TOKEN|SECRET)$")
 _KEY_HEADERS = {"authorization", "api-key", "x-api-key"}
+_NOTHING: Mapping[str, str] = {}
 
 
 class Tidy:
-    """Makes an error's text one line without keys: those of the environment, and more."""
+    """Makes an error's text one line without keys: those of the environment, and more.
 
-    def __init__(self, key: str | None = None) -> None:
+    ``drop`` is left out of it too: a folder, which says nothing to who reads it.
+    """
+
+    def __init__(
+        self,
+        key: str | None = None,
+        environment: Mapping[str, str] = _NOTHING,
+        *,
+        drop: str = "",
+    ) -> None:
+        self._dropped = drop
         self._keys: list[str] = []
-        for name, value in os.environ.items():
-            if _KEY_NAME.search(name):
-                self._add(value)
+        for known in (os.environ, environment):
+            for name, value in known.items():
+                if _KEY_NAME.search(name):
+                    self._add(value)
         self._add(key or "")
 
     def learn(self, headers: Mapping[str, str]) -> None:
@@ -39,5 +51,7 @@ class Tidy:
         """Returns the line."""
         for key in self._keys:
             text = text.replace(key, "***")
+        if self._dropped:
+            text = text.replace(self._dropped, "")
         line = _BREAKS.sub(" ", text).strip()
         return line if len(line) <= LONGEST_ERROR else line[:LONGEST_ERROR] + "…"

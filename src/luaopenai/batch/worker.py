@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from luaopenai.batch import frames
 from luaopenai.batch.frames import FrameError, Frames
+from luaopenai.batch.pace import SLACK
 from luaopenai.batch.permits import Permits
 from luaopenai.batch.tidy import Tidy
 from luaopenai.bridge.errors import LuaError
@@ -20,6 +21,7 @@ from luaopenai.bridge.exports import Exports
 from luaopenai.bridge.marks import export, operation
 from luaopenai.bridge.runtime import Runtime
 from luaopenai.bridge.work import Work
+from luaopenai.client.servers import account_headers
 
 if TYPE_CHECKING:
     from luaopenai.batch.pace import Need
@@ -27,6 +29,24 @@ if TYPE_CHECKING:
     from luaopenai.bridge.values import Values
     from luaopenai.client.openai import OpenAI
     from luaopenai.client.transport import Transport
+
+_GETENV = """
+local known, getenv = ..., os.getenv
+function os.getenv(name)
+  local value = known[name]
+  if value == nil then
+    return getenv(name)
+  end
+  return value
+end
+"""
+
+
+class Line(Protocol):
+    """The way to a job."""
+
+    def send(self, kind: bytes, payload: bytes = b"") -> None:
+        """Sends a message; raises ``FrameError`` when nobody reads it."""
 
 
 class Lines:
@@ -38,7 +58,9 @@ class Lines:
         permits: what the transport asks.
     """
 
-    def __init__(self, line: Frames, *, is_limited: bool, names_models: bool) -> None:
+    def __init__(
+        self, line: Line, *, is_limited: bool, names_models: bool, slack: float = SLACK
+    ) -> None:
         self._line = line
         self.rows = SimpleQueue[bytes | None]()
         self.is_finishing = False
@@ -49,17 +71,11 @@ class Lines:
             self._settle,
             is_limited=is_limited,
             names_models=names_models,
+            slack=slack,
         )
 
-    def receive(self) -> None:
-        """Takes what the job sends, for ever; the process ends with the job."""
-        try:
-            while True:
-                self._take(*self._line.receive())
-        except FrameError:
-            os._exit(1)
-
-    def _take(self, kind: bytes, payload: bytes) -> None:
+    def take(self, kind: bytes, payload: bytes) -> None:
+        """Takes a message of the job's."""
         if kind in (frames.ROWS, frames.SUSPECTS):
             self.rows.put(kind + payload)
         elif kind == frames.GRANT:
@@ -124,10 +140,26 @@ class Lines:
 class MapExports(Exports):
     """The functions of a worker's Lua state."""
 
-    def __init__(self, values: Values, defaults: Defaults, lines: Lines, tidy: Tidy) -> None:
+    def __init__(
+        self,
+        values: Values,
+        defaults: Defaults,
+        lines: Lines,
+        tidy: Tidy,
+        environment: Mapping[str, str],
+    ) -> None:
         super().__init__(values, defaults)
         self._lines = lines
         self._tidy = tidy
+        self._environment = environment
+
+    def _gather_constants(self) -> dict[str, object]:
+        constants = super()._gather_constants()
+        names = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+        accounts = [self._environment.get(name) for name in names]
+        if any(accounts):
+            constants["account_headers"] = account_headers(*accounts)
+        return constants
 
     @operation()
     def next_rows(self) -> Work:
@@ -162,6 +194,7 @@ class MapRuntime(Runtime):
         lines: where rows come from.
         tidy: makes errors one line.
         transport: sends the requests, where there is no client.
+        environment: variables of the job's, which ``os.getenv`` finds before the process's own.
         client, settings: as for ``Runtime``.
     """
 
@@ -171,12 +204,16 @@ class MapRuntime(Runtime):
         tidy: Tidy,
         transport: Transport,
         client: OpenAI | None,
+        environment: Mapping[str, str],
         **settings: Any,
     ) -> None:
         self._lines = lines
         self._tidy = tidy
         self._transport = transport
+        self._environment = environment
         super().__init__(client, **settings)
+        if environment:
+            self.call(self.compile(_GETENV, "getenv"), dict(environment))
         self._map: dict[bytes, Any] = dict(self._state.boot[b"map"]().items())
 
     def load(self, script: str, args: list[str]) -> None:
@@ -190,7 +227,7 @@ class MapRuntime(Runtime):
 
     def _make_exports(self, values: Values, defaults: Defaults) -> Exports:
         defaults.transport = defaults.transport or self._transport
-        return MapExports(values, defaults, self._lines, self._tidy)
+        return MapExports(values, defaults, self._lines, self._tidy, self._environment)
 
 
 def main() -> None:
@@ -206,15 +243,14 @@ def main() -> None:
 
 
 def _serve(line: Frames, begin: dict[str, Any]) -> None:
-    from luaopenai.client.transport import set_pace
-
     lines = Lines(line, is_limited=begin["limited"], names_models=begin["names_models"])
-    set_pace(lines.permits)
-    threading.Thread(target=lines.receive, name="luaopenai-rows", daemon=True).start()
+    threading.Thread(
+        target=_receive, args=(line, lines), name="luaopenai-rows", daemon=True
+    ).start()
     tidy = Tidy(begin["settings"].get("api_key"))
     lines.permits.learn = tidy.learn
     try:
-        run = _load(begin, lines, tidy)
+        run = load(begin, lines, tidy)
     except (LuaError, ValueError, OSError) as error:
         lines.send(frames.REFUSED, tidy(str(error)).encode())
         return
@@ -231,14 +267,28 @@ def _serve(line: Frames, begin: dict[str, Any]) -> None:
     _end(status)
 
 
-def _load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]:
-    """Returns what runs rows, once the script is loaded."""
+def _receive(line: Frames, lines: Lines) -> None:
+    """Takes what the job sends, for ever; the process ends with the job."""
+    try:
+        while True:
+            lines.take(*line.receive())
+    except FrameError:
+        os._exit(1)
+
+
+def load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]:
+    """Returns what runs rows, once the script is loaded; raises what its loading raises.
+
+    ``begin`` may have an ``environment``: variables that ``os.getenv`` is to know.
+    """
     settings = begin["settings"]
     concurrency = begin["concurrency"]
+    environment = begin.get("environment", {})
+    transport = _make_transport(concurrency, lines.permits)
     if begin["sandbox"]:
         from luaopenai.batch.sandboxed import SandboxedRows
 
-        client = make_client(settings, _make_transport(concurrency))
+        client = make_client(settings, transport, environment)
         sandboxed = SandboxedRows(begin["script"], begin["args"], client, begin["limits"])
         return lambda: sandboxed.run(lines, tidy, concurrency)
     folder = os.path.dirname(begin["script"]) or "."
@@ -247,8 +297,9 @@ def _load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]
     runtime = MapRuntime(
         lines,
         tidy,
-        _make_transport(concurrency),
-        make_client(settings, _make_transport(concurrency)) if settings.get("local") else None,
+        transport,
+        make_client(settings, transport, environment) if settings.get("local") else None,
+        environment,
         lua_path=f"{path};{beside}" if path else beside,
         lua_cpath=settings.get("lua_cpath"),
         rocks=not settings.get("no_rocks"),
@@ -260,26 +311,33 @@ def _load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]
     return lambda: runtime.run(concurrency)
 
 
-def _make_transport(concurrency: int) -> Transport:
+def _make_transport(concurrency: int, pace: Permits) -> Transport:
     """Returns a transport that keeps a connection for each row under way."""
     from luaopenai.client.settings import read_settings
     from luaopenai.client.transport import Transport
 
     least = read_settings({}).pool_size
-    return Transport(read_settings({"pool_size": max(least, concurrency)}))
+    transport = Transport(read_settings({"pool_size": max(least, concurrency)}))
+    transport.pace = pace
+    return transport
 
 
-def make_client(settings: dict[str, Any], transport: Transport) -> OpenAI:
+def make_client(
+    settings: dict[str, Any], transport: Transport, environment: Mapping[str, str]
+) -> OpenAI:
     """Returns a client of the server that the settings name; a local one is told no key."""
     from luaopenai.client.doors import connection_of, speak_through
     from luaopenai.client.openai import OpenAI
-    from luaopenai.host.setup import company_client
+    from luaopenai.client.servers import PROVIDERS
+    from luaopenai.host.setup import company_client, find_company
 
     base_url = settings.get("base_url")
     if settings.get("local"):
         client, key = OpenAI(None, base_url), None
     else:
-        client = company_client(settings.get("api_key"), base_url)
+        company = find_company(base_url) if base_url else None
+        variable = PROVIDERS[company].key_variable if company else "OPENAI_API_KEY"
+        client = company_client(settings.get("api_key") or environment.get(variable), base_url)
         key = connection_of(client).api_key
     speak_through(client, transport, api_key=key)
     client.default_model = settings.get("model") or client.default_model

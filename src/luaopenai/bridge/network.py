@@ -190,8 +190,10 @@ class Network:
         if size != transport.settings.pool_size:
             from luaopenai.client.transport import Transport
 
-            transport = self._transports.get(size) or Transport(settings)
-            self._transports[size] = transport
+            if size not in self._transports:
+                self._transports[size] = Transport(settings)
+                self._transports[size].pace = transport.pace
+            transport = self._transports[size]
         return transport, settings
 
 

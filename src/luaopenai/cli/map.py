@@ -113,6 +113,7 @@ def read_options(argv: list[str]) -> tuple[Options, bool]:
         cache=given.cache,
         dry_run=given.dry_run,
         workers=given.workers,
+        dask=given.dask,
         concurrency=given.concurrency,
         sandbox=given.sandbox,
         limits={name: value for name, value in limits.items() if value is not None},
@@ -171,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--concurrency", type=_count, default=16, metavar="N",
         help="rows under way in each worker (16)")  # fmt: skip
     add("--workers", type=_count, metavar="N", help="processes (one for each core)")
+    add("--dask", metavar="ADDRESS", help="run rows on a cluster of Dask's; local starts one here")
     add("--rpm", type=_amount, metavar="N", help="requests a minute, of all workers together")
     add("--tpm", type=_amount, metavar="N", help="tokens a minute, likewise")
     add("--max-tokens-total", type=_count, metavar="N", help="stop before more tokens are used")
@@ -230,6 +232,8 @@ def _check(given: argparse.Namespace) -> None:
     limited = [name for name in ROW_LIMITS if getattr(given, f"max_{name}") is not None]
     if limited and not given.sandbox:
         raise wrong(f"--max-{limited[0].replace('_', '-')} goes with --sandbox")
+    if given.local and given.dask not in (None, "local"):
+        raise wrong("--local runs a model on this machine; with it goes --dask local alone")
     if given.model_file is not None and not given.local:
         raise wrong("--model-file goes with --local")
     if given.base_url is not None:
@@ -267,6 +271,8 @@ def _run_locally(options: Options, is_quiet: bool) -> int:
 def _run(options: Options, is_quiet: bool) -> int:
     from luaopenai.batch.start import make_job
 
+    if options.dask is not None:
+        _silence_dask()
     try:
         job = make_job(options)
         _stop_on_interrupt(job)
@@ -274,6 +280,16 @@ def _run(options: Options, is_quiet: bool) -> int:
     except BatchError as error:
         return _complain(str(error), error.code)
     return summary.code
+
+
+def _silence_dask() -> None:
+    """Has Dask say nothing on standard error: the command says what there is to say."""
+    try:
+        import dask.config
+    except ImportError:
+        return
+    names = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")
+    dask.config.set({"logging": dict.fromkeys(names, "critical")})
 
 
 def _follow(job: Job, is_quiet: bool) -> Summary:

@@ -247,6 +247,8 @@ class Transport:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or read_settings({})
+        self.pace: Pace | None = None
+        """Goes over that of the process; see ``set_pace``."""
         self._begin()
         _start_logging()
 
@@ -290,7 +292,7 @@ class Transport:
         failure: Exception | None = None
         check_cancelled()
         while True:
-            pace = _pace
+            pace = self.pace or _pace
             asked = time.monotonic() if pace else 0.0
             paced = pace.before(method, url, body, headers) if pace else None
             if paced is not None:

@@ -1,0 +1,314 @@
+"""Jobs on a cluster of Dask's: its workers have the script, the key and the rows, and may be lost.
+
+One cluster serves all tests here; workers that are killed are Dask's to replace.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+distributed = pytest.importorskip("distributed")
+
+import luaopenai  # noqa: E402
+from luaopenai.batch.dask_executor import SLACK  # noqa: E402
+from luaopenai.batch.options import BatchError  # noqa: E402
+from support.pace_server import PaceServer  # noqa: E402
+from support.waiting import eventually  # noqa: E402
+
+KEY = "sk-secret-of-the-jobs-0123456789"
+CHAT = """
+local client = require("openai").new(assert(os.getenv("OPENAI_API_KEY")))
+return function(row)
+  local messages = { { role = "user", content = "row " .. row } }
+  local status, body = client:chat(messages, { model = "small", max_tokens = 5 })
+  if status ~= 200 then
+    error(body)
+  end
+  return body.choices[1].message.content
+end
+"""
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def write(text: str, name: str = "f.lua") -> str:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_rows_come_back_in_their_order_with_their_numbers(client: Any, write: Any) -> None:
+    script = write("return function(row, index) return { row, index } end")
+    found = list(luaopenai.map(script, range(5000), dask=client))
+    assert found == [[number, number + 1] for number in range(5000)]
+
+
+def test_a_script_and_its_modules_and_arguments_are_sent(client: Any, write: Any) -> None:
+    write("return { name = ... }", "rules/first.lua")
+    script = write(
+        """
+        local first, last, given = require("rules.first"), ..., nil
+        return {
+          setup = function(args) given = args[1] end,
+          map = function() return { first.name, given, last } end,
+        }
+        """
+    )
+    found = list(luaopenai.map(script, [1], dask=client, args=["one"]))
+    assert found == [["rules.first", "one", "one"]]
+
+
+def test_values_cross_and_lose_nothing(client: Any, write: Any) -> None:
+    values: list[Any] = [None, 'ä\u2028\t\n"\r', [], {}, {"a": {"b": [{}]}}, "x" * 100_000]
+    script = write("return function(row) return { v = row } end")
+    found = list(luaopenai.map(script, values, dask=client))
+    assert found == [{"v": value} for value in values]
+
+
+def test_a_script_that_is_wrong_stops_the_run_and_is_named_without_its_copys_folder(
+    client: Any, write: Any
+) -> None:
+    script = write("x x")
+    with pytest.raises(BatchError, match=r"^f\.lua:1: '=' expected near 'x'$"):
+        list(luaopenai.map(script, range(3), dask=client))
+
+
+def test_rows_that_fail_are_tried_again_and_told(client: Any, write: Any) -> None:
+    script = write(
+        """
+        return function(row)
+          if row % 3 == 0 then error("no " .. row) end
+          if row % 3 == 1 then return row end
+        end
+        """
+    )
+    failures: list[Any] = []
+    with luaopenai.map(script, range(30), dask=client, on_failure=failures.append) as results:
+        assert list(results) == list(range(1, 30, 3))
+    told = {failure["number"]: failure["error"] for failure in failures}
+    assert told == {number: f"f.lua:3: no {number}" for number in range(0, 30, 3)}
+    assert results.counts.left_out == 10
+    assert results.counts.retries == 20
+
+
+def test_the_key_reaches_scripts_and_is_shown_nowhere(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    script = write(CHAT)
+    seen: list[str] = []
+    with (
+        PaceServer(key=KEY) as server,
+        luaopenai.map(script, range(20), dask=client, base_url=server.url) as results,
+    ):
+        for result in results:
+            if not seen:
+                seen.append(client.run_on_scheduler(_all_that_is_shown))
+            assert result.startswith("row ")
+    seen += [client.run_on_scheduler(_all_that_is_shown), str(client.get_scheduler_logs())]
+    seen += [str(client.get_worker_logs()), str(client.nthreads()), str(client.get_events())]
+    assert server.statuses.keys() == {200}
+    assert all("luaopenai-map" in text for text in seen[:1])
+    assert not any(KEY in text for text in seen)
+
+
+def _all_that_is_shown(dask_scheduler: Any) -> str:
+    tasks = [(task, task.run_spec) for task in dask_scheduler.tasks.values()]
+    told = dask_scheduler.worker_plugins, dask_scheduler.plugins, dask_scheduler.identity()
+    return f"{tasks} {told} {vars(dask_scheduler)}"
+
+
+def test_a_refused_key_is_not_repeated(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    script = write(CHAT)
+    with (
+        PaceServer(key="another") as server,
+        pytest.raises(BatchError, match="all failed alike") as caught,
+    ):
+        list(luaopenai.map(script, range(50), dask=client, base_url=server.url))
+    assert KEY not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+def test_a_rate_holds_across_all_workers(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    script = write(CHAT)
+    with PaceServer() as server:
+        found = list(luaopenai.map(script, range(80), dask=client, rpm=1200, base_url=server.url))
+    assert len(found) == 80
+    assert sum(server.asked.values()) == 80
+    # Twenty a second, but for two that may come together, and a first one that may come late.
+    assert max(server.times) - min(server.times) >= 78 / 20 - SLACK
+
+
+def test_a_budget_holds_across_all_workers_and_stops_the_run(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    script = write(CHAT)
+    with (
+        PaceServer(0.01) as server,
+        luaopenai.map(
+            script, range(500), dask=client, max_tokens_total=600, base_url=server.url
+        ) as results,
+        pytest.raises(BatchError, match="600"),
+    ):
+        list(results)
+    usage = results.counts.usage
+    assert usage.requests == sum(server.asked.values())
+    assert usage.input_tokens + usage.output_tokens <= 600
+    assert usage.requests >= 30
+
+
+def test_a_refusal_slows_all_workers_down(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    script = write(CHAT)
+    with PaceServer(0.02, refused=1, retry_after="1") as server:
+        found = list(
+            luaopenai.map(script, range(100), dask=client, concurrency=4, base_url=server.url)
+        )
+    assert len(found) == 100
+    times = sorted(server.times)
+    assert max(after - before for before, after in pairwise(times)) > 0.7
+
+
+# Workers that are lost.
+
+
+def test_a_row_that_ends_workers_fails_and_no_other_does(client: Any, write: Any) -> None:
+    script = write(
+        """
+        return function(row)
+          if row == 5 then os.exit(1) end
+          return row
+        end
+        """
+    )
+    failures: list[Any] = []
+    options: dict[str, Any] = {"dask": client, "concurrency": 4, "on_failure": failures.append}
+    found = list(luaopenai.map(script, range(40), **options))
+    assert found == [number for number in range(40) if number != 5]
+    assert [failure["error"] for failure in failures] == ["the row has ended 3 workers of Dask's"]
+
+
+def test_rows_that_were_finished_before_a_worker_is_killed_are_not_asked_again(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    script = write(CHAT)
+    found: list[str] = []
+    with (
+        PaceServer(0.1) as server,
+        luaopenai.map(
+            script, range(150), dask=client, concurrency=8, unordered=True, base_url=server.url
+        ) as results,
+    ):
+        known = set()
+        for result in results:
+            found.append(result)
+            if len(found) == 40:
+                _kill_a_worker(client)
+                known = set(found)
+    assert sorted(found) == sorted(f"row {number}" for number in range(150))
+    assert all(server.asked[text] == 1 for text in known)
+    # Eight rows were under way, and what was finished goes out within 0.1 seconds.
+    assert sum(server.asked.values()) <= 150 + 16
+
+
+def _kill_a_worker(client: Any) -> None:
+    pids = client.run(os.getpid)
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+
+def test_a_run_that_is_closed_ends_in_the_workers_too_and_leaves_nothing(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    script = write(CHAT)
+    with PaceServer(0.05) as server:
+        with luaopenai.map(
+            script, range(10_000), dask=client, concurrency=2, base_url=server.url
+        ) as results:
+            next(results)
+        # The rows under way come to their end.
+        eventually(lambda: _is_quiet(server))
+    assert client.run_on_scheduler(_jobs) == []
+    assert all(not names for names in client.run(_plugins).values())
+    assert sum(server.asked.values()) < 1000
+
+
+def _is_quiet(server: PaceServer) -> bool:
+    before = sum(server.asked.values())
+    time.sleep(0.3)
+    return sum(server.asked.values()) == before
+
+
+def _jobs(dask_scheduler: Any) -> list[str]:
+    relay = dask_scheduler.plugins["luaopenai-relay-1"]
+    plugins = [name for name in dask_scheduler.worker_plugins if "luaopenai" in name]
+    tasks = [str(key) for key in dask_scheduler.tasks if "luaopenai" in str(key)]
+    return [*relay._clients, *relay._workers, *plugins, *tasks]
+
+
+def _plugins(dask_worker: Any) -> list[str]:
+    return [name for name in dask_worker.plugins if "luaopenai" in name]
+
+
+def test_two_jobs_on_one_cluster_do_not_mix(client: Any, write: Any) -> None:
+    one = write("return function(row) return 'one ' .. row end", "one.lua")
+    two = write("return function(row) return 'two ' .. row end", "two.lua")
+    with (
+        luaopenai.map(one, range(200), dask=client) as first,
+        luaopenai.map(two, range(200), dask=client) as second,
+    ):
+        pairs = list(zip(first, second, strict=True))
+    assert pairs == [(f"one {number}", f"two {number}") for number in range(200)]
+
+
+def test_results_are_kept_in_a_journal_and_the_next_run_asks_the_rest(
+    client: Any, write: Any, tmp_path: Path
+) -> None:
+    script = write("return function(row) return row end")
+    options: dict[str, Any] = {"dask": client, "output": str(tmp_path / "out.jsonl")}
+    with luaopenai.map(script, range(3000), **options) as results:
+        next(results)
+    with luaopenai.map(script, range(3000), **options) as results:
+        assert list(results) == list(range(3000))
+    assert results.counts.before > 0
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"result": number} for number in range(3000)]

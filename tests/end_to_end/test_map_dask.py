@@ -1,0 +1,156 @@
+"""`luaopenai map --dask`, its workers and its scheduler, killed at random moments.
+
+2 kills of each by default; ``LUAOPENAI_SOAK=full`` makes it 50.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.dask_place import Cluster, dask_cluster
+from support.journal import numbers_in
+from support.map_place import CHAT, MapPlace
+from support.pace_server import PaceServer
+from support.terminal import piped
+from support.waiting import eventually
+
+distributed = pytest.importorskip("distributed")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+
+FULL = os.environ.get("LUAOPENAI_SOAK") == "full"
+KILLS = 50 if FULL else 2
+ROWS = 150
+"""For each kill."""
+UNDER_WAY = 8
+"""In two workers, with four rows each."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with dask_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> MapPlace:
+    place = MapPlace(tmp_path, CHAT)
+    place.numbered(ROWS * KILLS)
+    return place
+
+
+def command(place: MapPlace, cluster: Cluster, server: PaceServer) -> list[str]:
+    options = ["--dask", cluster.address, "--concurrency", "4", "--quiet"]
+    return place.command(*options, url=server.url)
+
+
+def kept(place: MapPlace) -> set[str]:
+    """Returns the texts of the rows that are in the journal."""
+    return {f"text {number}" for number in numbers_in(f"{place.output}.journal")}
+
+
+def check_output(place: MapPlace) -> None:
+    count = ROWS * KILLS
+    assert place.results() == [{"id": n, "said": f"text {n}"} for n in range(count)]
+
+
+def wait_for(server: PaceServer, process: subprocess.Popen[Any], count: int) -> None:
+    """Waits until so many more requests have come, or the command has ended."""
+    end = server.asked.total() + count
+    while process.poll() is None and server.asked.total() < end:
+        time.sleep(0.005)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_killed_command_ends_in_the_workers_and_asks_no_kept_row_again(
+    place: MapPlace, cluster: Cluster
+) -> None:
+    chance = random.Random(14)
+    with PaceServer(0.05) as server:
+        line = command(place, cluster, server)
+        for _ in range(KILLS):
+            before = kept(place)
+            server.asked.clear()
+            with piped(line, env=place.environment()) as process:
+                wait_for(server, process, chance.randrange(40, 80))
+                time.sleep(chance.uniform(0.3, 0.6))
+                process.kill()
+            asked = server.asked.total()
+            eventually(lambda: is_quiet(server))
+            # What had begun, and what had come to the workers before they heard of the end.
+            assert server.asked.total() <= asked + 2 * UNDER_WAY
+            assert before.isdisjoint(server.asked)
+            assert max(server.asked.values()) == 1
+            assert before <= kept(place)
+        before = kept(place)
+        assert before
+        server.asked.clear()
+        with piped(line, env=place.environment()) as process:
+            assert process.wait(60) == 0
+        assert before.isdisjoint(server.asked)
+    check_output(place)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_killed_workers_cost_only_what_they_had_under_way(
+    place: MapPlace, cluster: Cluster
+) -> None:
+    chance = random.Random(15)
+    with (
+        PaceServer(0.05) as server,
+        distributed.Client(cluster.address, set_as_default=False) as client,
+    ):
+        killed = 0
+        line = command(place, cluster, server)
+        with piped(line, env=place.environment()) as process:
+            while killed < KILLS and process.poll() is None:
+                wait_for(server, process, chance.randrange(30, 50))
+                if pids := list(client.run(os.getpid, on_error="ignore").values()):
+                    os.kill(chance.choice(pids), signal.SIGKILL)
+                    killed += 1
+            assert process.wait(100) == 0
+        assert killed == KILLS
+        # What was finished goes out together within 0.1 s.
+        assert server.asked.total() <= ROWS * KILLS + killed * 2 * UNDER_WAY
+    check_output(place)
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_scheduler_is_told_and_the_same_command_goes_on_with_another(
+    place: MapPlace, cluster: Cluster, tmp_path: Path
+) -> None:
+    with PaceServer(0.05) as server:
+        with dask_cluster(tmp_path / "first") as first:
+            line = command(place, first, server)
+            with piped(line, env=place.environment()) as process:
+                wait_for(server, process, 60)
+                first.scheduler.kill()
+                _, stderr = process.communicate(timeout=60)
+            assert process.returncode == 1
+            told = f"the connection to Dask's scheduler at {first.address} is lost"
+            assert told in stderr.decode()
+            assert "the same command goes on" in stderr.decode()
+            assert b"Traceback" not in stderr
+        before = kept(place)
+        assert before
+        server.asked.clear()
+        with piped(command(place, cluster, server), env=place.environment()) as process:
+            assert process.wait(60) == 0
+        assert before.isdisjoint(server.asked)
+    check_output(place)
+
+
+def is_quiet(server: PaceServer) -> bool:
+    before = server.asked.total()
+    time.sleep(0.2)
+    return server.asked.total() == before
