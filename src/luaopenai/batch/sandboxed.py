@@ -7,9 +7,7 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from luaopenai.bridge.errors import LuaError
 from luaopenai.client.payload import encode
-from luaopenai.host.faults import LimitExceeded
 from luaopenai.host.limits import Limits
 from luaopenai.host.plugin import Plugin
 from luaopenai.host.plugin_host import PluginHost
