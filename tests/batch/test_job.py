@@ -800,6 +800,21 @@ def test_an_output_that_appears_meanwhile_is_not_replaced(place: Place) -> None:
     assert (len(place.results()), place.asked) == (5, [])
 
 
+def test_a_damaged_journal_can_be_replaced_in_the_same_process(place: Place) -> None:
+    place.numbered(500)
+    assert place.run(executor=stopping_after(400)).code == 4
+    journal = Path(f"{place.output}.journal")
+    pages = journal.read_bytes()
+    journal.write_bytes(pages[: len(pages) // 2])
+    # The error is kept, and with it all that its frames hold.
+    with pytest.raises(BatchError, match="is damaged"):
+        place.run()
+    with pytest.raises(BatchError, match="is damaged") as kept:
+        place.run()
+    assert kept.value.__traceback__ is not None
+    assert place.run(restart=True).code == 0
+
+
 def test_output_and_journal_are_two_files(place: Place) -> None:
     place.numbered(5)
     with pytest.raises(BatchError, match="is output and journal at once"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from support.map_place import CHAT, KEY, MAP, MapPlace
 from support.pace_server import PaceServer
-from support.terminal import CTRL_C, Terminal
+from support.terminal import CTRL_C, Terminal, piped
 from support.waiting import eventually
 
 ONE_CHAT = 15
@@ -318,6 +319,48 @@ def test_the_first_ctrl_c_lets_rows_under_way_finish_and_the_same_command_goes_o
         assert place.run(*options, url=server.url).returncode == 0
     assert [row["id"] for row in place.results()] == list(range(100))
     assert set(server.asked.values()) == {1}
+
+
+def test_ctrl_c_lets_rows_under_way_finish_though_nobody_reads_what_is_said(
+    place: MapPlace,
+) -> None:
+    place.numbered(100)
+    options = ["--workers", "2", "--concurrency", "5"]
+    reader, writer = os.pipe()
+    with PaceServer(0.4) as server:
+        command = place.command(*options, url=server.url)
+        with piped(command, env=place.environment(), stderr=writer) as process:
+            os.close(writer)
+            eventually(lambda: len(server.asked) >= 20, 30)
+            os.close(reader)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        assert place.run(*options, url=server.url).returncode == 0
+    assert set(server.asked.values()) == {1}
+
+
+def test_closed_streams_are_no_reason_not_to_run(tmp_path: Path) -> None:
+    place = MapPlace(tmp_path)
+    place.numbered(10)
+    command = f"{shlex.join(place.command())} 0<&- 1>&- 2>&-"
+    assert (
+        subprocess.run(["sh", "-c", command], env=place.environment(), timeout=60).returncode == 0
+    )
+    assert len(place.results()) == 10
+
+
+def test_a_dry_run_shows_results_in_utf_8_to_whoever_reads_them(tmp_path: Path) -> None:
+    place = MapPlace(tmp_path, "return function(row) return { ('x'):rep(9999) .. 'ä☃' } end")
+    place.numbered(100)
+    env = place.environment({"PYTHONIOENCODING": "latin-1"})
+    with piped(place.command("--dry-run", "100"), env=env) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read() if process.stderr else b""
+        assert process.wait(30) == 0
+    assert line.decode().endswith('xä☃"]\n')
+    assert b"Traceback" not in said
 
 
 def test_a_second_ctrl_c_ends_the_command_at_once(place: MapPlace) -> None:

@@ -99,9 +99,14 @@ class Journal:
         self._due = 0.0
         try:
             self._db = _connect(path or ":memory:")
-            if path is None:
-                self._db.executescript(_SCHEMA)
-            self._read_totals()
+            try:
+                if path is None:
+                    self._db.executescript(_SCHEMA)
+                self._read_totals()
+            except BaseException:
+                # Its lock would keep this process from another try, as with --restart.
+                self._db.close()
+                raise
         except sqlite3.Error as error:
             raise self.trouble(error) from None
         except (ValueError, KeyError, TypeError) as error:
@@ -494,11 +499,15 @@ def _connect(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, cached_statements=64, check_same_thread=False)
     # What is damaged shall be said so, not be an error of decoding.
     db.text_factory = lambda text: text.decode("utf-8", "replace")
-    # Nobody else reads it: no shared memory is needed, and network drives do.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
+    try:
+        # Nobody else reads it: no shared memory is needed, and network drives do.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +22,7 @@ from luaopenai.batch.options import (
     MaxFailures,
     Options,
 )
+from luaopenai.cli.streams import forsake, keep_streams
 
 if TYPE_CHECKING:
     from luaopenai.batch.exchange import Outcome, Row, Summary
@@ -57,6 +59,7 @@ class _Parser(argparse.ArgumentParser):
 
 def map_rows(argv: list[str]) -> int:
     """``luaopenai map``: returns the exit status."""
+    keep_streams()
     try:
         options, is_quiet = read_options(argv)
     except SystemExit as leaving:
@@ -314,10 +317,14 @@ def _follow(job: Job, is_quiet: bool) -> Summary:
 
 def _print(finished: list[tuple[Row, Outcome]]) -> None:
     """Shows the results of a dry run, which are not kept."""
-    for _, outcome in sorted(finished, key=lambda pair: pair[0].number):
-        if outcome.text is not None:
-            sys.stdout.write(f"{outcome.text.decode()}\n")
-    sys.stdout.flush()
+    try:
+        for _, outcome in sorted(finished, key=lambda pair: pair[0].number):
+            if outcome.text is not None:
+                # As in an output, in UTF-8.
+                sys.stdout.buffer.write(outcome.text + b"\n")
+        sys.stdout.flush()
+    except OSError:
+        forsake(sys.stdout.fileno())
 
 
 def _say(summary: Summary, options: Options, *, is_quiet: bool) -> None:
@@ -350,7 +357,9 @@ def _stop_on_interrupt(job: Job) -> None:
         seconds = INTERRUPT_SECONDS if times == 1 else 0.0
         job.stop("interrupted", 128 + number, seconds)
         if times == 1:
-            os.write(2, b"\nluaopenai: rows under way get 5 s to finish; Ctrl-C again: none\n")
+            # Whoever read it may have been ended by the same Ctrl-C.
+            with suppress(OSError):
+                os.write(2, b"\nluaopenai: rows under way get 5 s to finish; Ctrl-C again: none\n")
 
     # Unless whoever started us has had it ignored.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
