@@ -147,7 +147,12 @@ def test_tools_tells_the_model_what_is_wrong_with_a_call(
 
 
 def test_typed_asks_again_for_an_answer_that_fits(httpserver: HTTPServer, base_url: str) -> None:
-    city = {"name": "Paris", "country": "France", "is_capital": "yes", "continent": None}
+    city: dict[str, Any] = {
+        "name": "Paris",
+        "country": "France",
+        "is_capital": "yes",
+        "continent": None,
+    }
     answer(httpserver, "POST", "/chat/completions", reply(json.dumps(city)))
     city["is_capital"] = True
     answer(httpserver, "POST", "/chat/completions", reply(json.dumps(city)))
