@@ -11,6 +11,7 @@ from luaopenai import Plugin, PluginHost
 
 RUNS = 15
 CALLS = 500
+PAUSE = 0.3
 VALUES = [f"value {number}" if number % 2 else number * 0.5 for number in range(1000)]
 CODE = """return {
   nothing = function() end,
@@ -30,6 +31,8 @@ def main() -> None:
         ("1,000 values to a plugin", lambda i: _values(i, "take", VALUES), 1e3, "ms", "≤ 2", "≤ 2"),
         ("1,000 values from a plugin", lambda i: _values(i, "give"), 1e3, "ms", "≤ 2", "≤ 2"),
         ("a plugin's start", _start, 1e3, "ms", "≤ 150", ""),
+        ("code of a model's", _code, 1e3, "ms", "≤ 60", "≤ 10"),
+        ("code of a model's, after a pause", _spaced_code, 1e3, "ms", "≤ 60", "≤ 10"),
     ]
     for case, measure, scale, unit, aim, thread_aim in rows:
         process, thread = (measure(isolation) * scale for isolation in ("process", "thread"))
@@ -75,3 +78,21 @@ def _start(isolation: Isolation) -> float:
             host.load_string(CODE)
             took.append(time.perf_counter() - begun)
     return median(took)
+
+
+def _code(isolation: Isolation, pause: float = 0.0) -> float:
+    """Returns the seconds for a call of a code tool, with a pause before each."""
+    took = []
+    with PluginHost(isolation=isolation) as host:
+        tool = host.code_tool()
+        for _ in range(2 * RUNS + 1):
+            time.sleep(pause)
+            begun = time.perf_counter()
+            tool.call({"code": "1 + 1"})
+            took.append(time.perf_counter() - begun)
+    return median(took)
+
+
+def _spaced_code(isolation: Isolation) -> float:
+    """The same at about the pace of a model, which thinks while the next process starts."""
+    return _code(isolation, PAUSE)

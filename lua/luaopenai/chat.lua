@@ -8,7 +8,7 @@ local concat, error, getmetatable, pairs, select, tostring, type =
   table.concat, error, getmetatable, pairs, select, tostring, type
 local stderr = io.stderr
 
-io.stdout = stderr
+io.stdout = stderr -- luacheck: ignore 122
 io.output(stderr)
 function print(...) -- luacheck: ignore 121 131
   local shown = {}

@@ -218,10 +218,14 @@ def test_a_wrong_command_line_is_told_in_one_line(args: list[str], complaint: st
     assert done.stderr == f"luaopenai chat: {complaint}; see luaopenai chat --help\n"
 
 
-def test_a_missing_key_is_told_before_anything_is_sent() -> None:
-    done = start("Hello", OPENAI_API_KEY="")
+@pytest.mark.parametrize(
+    ("args", "variable"),
+    [([], "OPENAI_API_KEY"), (["--base-url", "https://api.mistral.ai/v1"], "MISTRAL_API_KEY")],
+)
+def test_a_missing_key_is_told_before_anything_is_sent(args: list[str], variable: str) -> None:
+    done = start("Hello", *args, **{variable: ""})
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("luaopenai: there is no key: set OPENAI_API_KEY, or ")
+    assert done.stderr.startswith(f"luaopenai: there is no key: set {variable}, or ")
 
 
 def test_a_wrong_key_is_told_in_one_line(echo: str) -> None:

@@ -588,17 +588,6 @@ return {
     local reply, calls = make(client, { tools = { weather } }):run("How is Oslo?")
     return reply, calls
   end,
-  parse = function()
-    local shape = types.shape({ celsius = types.number, wind = types.string:is_optional() })
-    return client:new_chat_session():parse("How is Oslo?", shape)
-  end,
-  parse_alone = function()
-    local shape = types.shape({ celsius = types.number })
-    return client:parse({ { role = "user", content = "Oslo?" } }, shape)
-  end,
-  schema = function()
-    return openai.schema(types.shape({ a = types.integer:is_optional() }), { strict = true })
-  end,
 }
 """
 
@@ -622,32 +611,6 @@ def test_a_plugin_runs_tools_of_its_own(inside: Plugin, tool_server: ToolServer,
     assert reply == "Cold."
     assert [call.get("result") for call in calls] == ["cold in Oslo", "cold in Rome", None]
     assert calls[2]["error"] == 'arguments.city: expected type "string", got "nil"'
-
-
-@pytest.mark.parametrize("kind", ["chat", "responses"])
-def test_the_rounds_of_a_plugins_run_count_as_its_requests(
-    inside: Plugin, tool_server: ToolServer, kind: str
-) -> None:
-    tool_server.script(*[{"calls": [["weather", {"city": "Oslo"}]]}] * 10)
-    with pytest.raises(LimitExceeded) as caught:
-        inside.call("run", kind)
-    assert caught.value.kind == "requests"
-    assert len(tool_server.requests) == 3
-    tool_server.script({"text": "Cold."})
-    assert inside.call("run", kind)[0] == "Cold."
-
-
-def test_a_plugin_asks_for_typed_answers(inside: Plugin, tool_server: ToolServer) -> None:
-    tool_server.script({"text": '{"celsius":"cold"}'}, {"text": '{"celsius":4,"wind":null}'})
-    assert inside.call("parse")[0] == {"celsius": 4}
-    tool_server.script({"text": '{"celsius":5}'})
-    assert inside.call("parse_alone")[0] == {"celsius": 5}
-
-
-def test_a_plugin_has_the_schemas_of_types(inside: Plugin) -> None:
-    schema = inside.call("schema")
-    assert schema["required"] == ["a"]
-    assert schema["additionalProperties"] is False
 
 
 # --- Workers that say what none of ours says ---

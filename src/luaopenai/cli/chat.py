@@ -56,16 +56,15 @@ def chat(argv: list[str]) -> int:
         end = argv.index("--") if "--" in argv else len(argv)
         options = parser.parse_intermixed_args(argv[:end])
         _check(parser, options)
+        schema = None if options.json is None else _read_schema(options.json)
         prompt = _read_prompt(parser, options.prompt + argv[end + 1 :])
-        if options.json is not None and prompt is None:
+        if schema is not None and prompt is None:
             parser.error("--json needs a PROMPT")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
-    try:
-        if options.json is not None:
-            options.schema = _read_schema(options.json)
     except ValueError as error:
         return _complain(f"{options.json}: {error}")
+    options.schema = schema
     try:
         return _chat_locally(options, prompt) if options.local else _chat(options, prompt)
     except BrokenPipeError:
@@ -203,7 +202,6 @@ def _chat_locally(options: argparse.Namespace, prompt: str | None) -> int:
 
 def _chat(options: argparse.Namespace, prompt: str | None) -> int:
     from luaopenai.client.doors import connection_of
-    from luaopenai.client.servers import BASE_URL
     from luaopenai.host.setup import company_client
 
     try:
@@ -211,12 +209,24 @@ def _chat(options: argparse.Namespace, prompt: str | None) -> int:
     except ValueError as error:
         return _complain(str(error))
     with client:
-        if client.base_url == BASE_URL and not connection_of(client).api_key:
+        variable = _key_variable(client.base_url)
+        if variable and not connection_of(client).api_key:
             return _complain(
-                "there is no key: set OPENAI_API_KEY, or name another server with --base-url, or "
-                "use the embedded model with --local"
+                f"there is no key: set {variable}, or name another server with --base-url, or use "
+                "the embedded model with --local"
             )
         return _chat_with(client, options, prompt)
+
+
+def _key_variable(base_url: str) -> str | None:
+    """Returns the variable with the key of a server that is known to want one."""
+    from luaopenai.client.servers import BASE_URL, PROVIDERS
+    from luaopenai.host.setup import find_company
+
+    if base_url == BASE_URL:
+        return "OPENAI_API_KEY"
+    company = find_company(base_url)
+    return PROVIDERS[company].key_variable if company else None
 
 
 def _chat_with(client: OpenAI, options: argparse.Namespace, prompt: str | None) -> int:
@@ -258,7 +268,7 @@ def _converse(
     limit = 1 if options.trust else 8
     conversation = Conversation(session, screen, limit=limit, asks=options.ask)
     if prompt is not None:
-        if options.json is None:
+        if options.schema is None:
             return 0 if conversation.answer(prompt) else 1
         return 0 if conversation.answer_typed(prompt, options.schema) else 1
     raise_on_interrupt()
