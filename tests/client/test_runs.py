@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from luaopenai import (
     APIConnectionError,
@@ -288,6 +288,24 @@ def test_what_a_tool_raises_is_told_in_a_line(
     call = open_session(tools=[handler(fail(failure))]).run("Hi").calls[0]
     assert (call.result, call.error) == (None, error)
     assert answers(tool_server.requests[1]) == [f"error: {error}"]
+
+
+@pytest.mark.parametrize("raise_errors", [False, True])
+def test_a_check_that_breaks_is_a_tool_that_raises(
+    open_session: Opener, tool_server: ToolServer, raise_errors: bool
+) -> None:
+    @tool(name="weather")
+    def broken(city: Annotated[str, AfterValidator({}.__getitem__)]) -> str:
+        return city
+
+    tool_server.script({"calls": [OSLO]}, {"text": "Sorry."})
+    session = open_session(tools=[broken])
+    if raise_errors:
+        with pytest.raises(KeyError, match="Oslo"):
+            session.run("Hi", raise_errors=True)
+    else:
+        assert session.run("Hi").calls[0].error == "KeyError: 'Oslo'"
+    assert held(session) == ["error: KeyError: 'Oslo'"] or not raise_errors
 
 
 def test_a_result_that_json_cannot_carry_is_an_error(

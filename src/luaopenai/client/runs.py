@@ -269,10 +269,7 @@ def _text(result: Any) -> str:
     try:
         return result_text(result)
     except ValueError:
-        plain = _plain(result)
-        if plain is result:
-            raise
-        return result_text(plain)
+        return result_text(_plain(result))
 
 
 def _plain(value: Any) -> Any:
@@ -298,10 +295,9 @@ def run(loop: Loop, message: Any) -> Run:
     while True:
         if slots:
             _run_round(loop, loop.begin_round(slots))
-        check_cancelled()
         reply = loop.history.keep(loop.history.ask())
         slots = reply.slots
-        if not slots or loop.history.was_stopped:
+        if not slots:
             return Run(reply.text, loop.calls)
 
 
