@@ -125,6 +125,8 @@ ERRORS = [
     *(status_error(f"Bad status: {status}", status, BODY, HEADERS) for status, _ in BY_STATUS),
     APIConnectionError("connection refused: http://x"),
     APITimeoutError("timed out"),
+    luaopenai.ToolLoopError("no answer", [luaopenai.ToolCall("call_1", "weather", {}, error="x")]),
+    luaopenai.AnswerError("no answer that fits", "{}"),
     LimitExceeded("seconds", 2.0, 2.5, "greeter"),
     LuaError("script.lua:3: oops", "script.lua", 3, "stack traceback:"),
 ]

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from luaopenai import (
     APIConnectionError,
@@ -290,6 +290,24 @@ def test_what_a_tool_raises_is_told_in_a_line(
     assert answers(tool_server.requests[1]) == [f"error: {error}"]
 
 
+@pytest.mark.parametrize("raise_errors", [False, True])
+def test_a_check_that_breaks_is_a_tool_that_raises(
+    open_session: Opener, tool_server: ToolServer, raise_errors: bool
+) -> None:
+    @tool(name="weather")
+    def broken(city: Annotated[str, AfterValidator({}.__getitem__)]) -> str:
+        return city
+
+    tool_server.script({"calls": [OSLO]}, {"text": "Sorry."})
+    session = open_session(tools=[broken])
+    if raise_errors:
+        with pytest.raises(KeyError, match="Oslo"):
+            session.run("Hi", raise_errors=True)
+    else:
+        assert session.run("Hi").calls[0].error == "KeyError: 'Oslo'"
+    assert held(session) == ["error: KeyError: 'Oslo'"] or not raise_errors
+
+
 def test_a_result_that_json_cannot_carry_is_an_error(
     open_session: Opener, tool_server: ToolServer
 ) -> None:
@@ -331,6 +349,7 @@ def test_on_call_may_refuse_a_call(
     asked: list[Any] = []
 
     def on_call(call: ToolCall) -> object:
+        assert (call.result, call.error) == (None, None)
         asked.append(call.arguments)
         return verdict if call.arguments == {"city": "Oslo"} else None
 
@@ -373,20 +392,19 @@ def test_the_calls_of_a_round_run_side_by_side_and_keep_their_order(
 def test_no_more_calls_run_at_once_than_the_limit(
     tool_client: OpenAI, tool_server: ToolServer
 ) -> None:
-    pair, lock = threading.Barrier(2), threading.Lock()
-    running, most = 0, 0
+    pair = threading.Barrier(2)
+    begun: list[ToolCall] = []
+    ended: list[ToolCall] = []
+    most = 0
 
-    def work(_: object) -> None:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        pair.wait(GENEROUS)
-        with lock:
-            running -= 1
+    def on_call(call: ToolCall) -> None:
+        nonlocal most
+        begun.append(call)
+        most = max(most, len(begun) - len(ended))
 
     tool_server.script({"calls": [OSLO] * 6})
-    run = tool_client.new_chat_session(tools=[handler(work)]).run("Hi", limit=2)
+    session = tool_client.new_chat_session(tools=[handler(lambda _: pair.wait(GENEROUS))])
+    run = session.run("Hi", limit=2, on_call=on_call, on_result=ended.append)
     assert [call.error for call in run.calls] == [None] * 6
     assert most == 2
 
@@ -437,6 +455,7 @@ def test_more_rounds_than_max_steps_are_an_error(
     with pytest.raises(ToolLoopError, match=text) as raised:
         begin(session)("Hi", max_steps=2)
     assert [call.error for call in raised.value.calls] == [None, None, core.not_run()]
+    assert [call.arguments for call in raised.value.calls] == [{"city": "Oslo"}] * 3
     assert session.send("Go on")
     assert answers(tool_server.requests[-1])[-1] == core.not_run()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field
 
 from luaopenai import APIError, ChatSession, OpenAI, ResponseObject, Runtime
 from luaopenai.local import LocalServer
@@ -353,3 +354,15 @@ def test_any_other_endpoint_is_reached(python: OpenAI, lua: Runtime) -> None:
         'local s, b = client:request("POST", "/../tokenize", ...) return s, b', "tokenize", payload
     )
     assert (status, body) == (200, {"tokens": tokens})
+
+
+class Weather(BaseModel):
+    city: str = Field(max_length=20)
+    celsius: int = Field(ge=-50, le=50)
+    sky: Literal["clear", "cloudy"]
+
+
+def test_a_typed_answer_follows_a_type_in_python(python: OpenAI) -> None:
+    messages = [{"role": "user", "content": "Make up the weather in Paris."}]
+    made = python.parse(messages, Weather, attempts=1, max_tokens=100)
+    assert_fits(made.model_dump())

@@ -23,7 +23,7 @@ async def run_async(loop: Loop, message: Any) -> Run:
             await _SideBySide(loop).run(loop.begin_round(slots))
         reply = loop.history.keep(await in_thread(loop.history.ask))
         slots = reply.slots
-        if not slots or loop.history.was_stopped:
+        if not slots:
             return Run(reply.text, loop.calls)
 
 

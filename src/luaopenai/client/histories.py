@@ -129,12 +129,14 @@ class ChatHistory(History):
         super().__init__(*args)
         self._session = session
 
-    def parameters(self) -> dict[str, Any]:  # noqa: D102
+    def parameters(self) -> dict[str, Any]:
+        """See ``History.parameters``."""
         session = self._session
         own = {"tools": session.tools, "functions": session.functions, **session.opts}
         return {**own, **self.opts}
 
-    def begin(self, message: str | dict[str, Any] | None) -> list[Slot]:  # noqa: D102
+    def begin(self, message: str | dict[str, Any] | None) -> list[Slot]:
+        """See ``History.begin``."""
         if message is None:
             return self._hold(unanswered(self._session.messages))
         if isinstance(message, str):
@@ -148,10 +150,12 @@ class ChatHistory(History):
             self._session.append_message(message)
         return []
 
-    def ask(self) -> str | dict[str, Any]:  # noqa: D102
+    def ask(self) -> str | dict[str, Any]:
+        """See ``History.ask``."""
         return self._session.generate_response(False, self.callback, **self.opts)
 
-    def keep(self, answered: str | dict[str, Any]) -> Reply:  # noqa: D102
+    def keep(self, answered: str | dict[str, Any]) -> Reply:
+        """See ``History.keep``."""
         message = answered if isinstance(answered, dict) else {"content": answered}
         text = message.get("content") or ""
         if self.was_stopped:
@@ -159,10 +163,12 @@ class ChatHistory(History):
         self._go_on()
         return Reply(text, self._hold(find_calls(message), history_message(message)))
 
-    def ask_for(self, form: AnswerFormat) -> None:  # noqa: D102
+    def ask_for(self, form: AnswerFormat) -> None:
+        """See ``History.ask_for``."""
         self.opts.update(form.parameters("chat"))
 
-    def cut(self) -> str:  # noqa: D102
+    def cut(self) -> str:
+        """See ``History.cut``."""
         if self.callback is None:
             return why_cut(self._session.last_response)
         return why_cut({"choices": [{"finish_reason": self.finish_reason}]})
@@ -182,20 +188,24 @@ class ResponsesHistory(History):
         self._input: str | list[dict[str, Any]] = []
         self._sent: tuple[Any, dict[str, Any]] = ([], {})
 
-    def parameters(self) -> dict[str, Any]:  # noqa: D102
+    def parameters(self) -> dict[str, Any]:
+        """See ``History.parameters``."""
         return {**self._session.opts, **self.opts}
 
-    def begin(self, message: str | list[dict[str, Any]] | None) -> list[Slot]:  # noqa: D102
+    def begin(self, message: str | list[dict[str, Any]] | None) -> list[Slot]:
+        """See ``History.begin``."""
         self._input = [] if message is None else message
         check_input(self._input)
         slots = self._hold(self._unanswered())
         return slots if message is None else []
 
-    def ask(self) -> tuple[ResponseObject | None, str]:  # noqa: D102
+    def ask(self) -> tuple[ResponseObject | None, str]:
+        """See ``History.ask``."""
         self._sent = self._session._prepare(self._input, self.opts)
         return self._session._ask(self._sent[0], self.callback, self._sent[1])
 
-    def keep(self, answered: tuple[ResponseObject | None, str]) -> Reply:  # noqa: D102
+    def keep(self, answered: tuple[ResponseObject | None, str]) -> Reply:
+        """See ``History.keep``."""
         response, text = answered
         if response is None:
             return Reply(text, [])
@@ -205,11 +215,13 @@ class ResponsesHistory(History):
         self._go_on()
         return Reply(text, self._hold(find_response_calls(response)))
 
-    def ask_for(self, form: AnswerFormat) -> None:  # noqa: D102
+    def ask_for(self, form: AnswerFormat) -> None:
+        """See ``History.ask_for``."""
         asked = form.parameters("responses")["text"]
         self.opts["text"] = {**(self.parameters().get("text") or {}), **asked}
 
-    def cut(self) -> str:  # noqa: D102
+    def cut(self) -> str:
+        """See ``History.cut``."""
         history = self._session.response_history
         return why_cut(history[-1]) if history else ""
 

@@ -20,6 +20,7 @@ from luaopenai.client.errors import ToolLoopError
 from luaopenai.client.tools import (
     LIMIT,
     MAX_STEPS,
+    ArgumentsError,
     not_run,
     read_arguments,
     refused,
@@ -78,13 +79,20 @@ class Job:
 
     Attributes:
         told: what callbacks are given of it.
+        fault: why its arguments are none, or "".
         failure: what its tool has raised, or None.
         tool: what runs it; None before its arguments are checked.
     """
 
-    def __init__(self, slot: Slot, told: ToolCall) -> None:
+    def __init__(self, slot: Slot) -> None:
+        call = slot.call
         self.slot = slot
-        self.told = told
+        self.told = ToolCall(call.id, call.name, call.text, error=not_run())
+        self.fault = ""
+        try:
+            self.told.arguments = read_arguments(call.text)
+        except ArgumentsError as error:
+            self.fault = str(error)
         self.failure: Exception | None = None
         self.tool: Tool | None = None
         self.args: tuple[Any, ...] = ()
@@ -140,10 +148,7 @@ class Loop:
 
     def begin_round(self, slots: list[Slot]) -> list[Job]:
         """Returns the calls of a round; raises ``ToolLoopError`` where it is one too many."""
-        jobs = []
-        for slot in slots:
-            call = slot.call
-            jobs.append(Job(slot, ToolCall(call.id, call.name, call.text, error=not_run())))
+        jobs = [Job(slot) for slot in slots]
         self.calls += (job.told for job in jobs)
         self._rounds += 1
         if self._rounds > self.max_steps:
@@ -152,17 +157,17 @@ class Loop:
 
     def check(self, job: Job) -> bool:
         """Returns whether a call can be run; one that cannot has its answer then."""
-        told = job.told
+        job.tool = self.tools.get(job.told.name)
+        if job.tool is None or job.fault:
+            unknown = "" if job.tool else unknown_tool(job.told.name, self.tools)
+            return self._refuse(job, unknown or job.fault)
         try:
-            told.arguments = read_arguments(job.slot.call.text)
-            job.tool = self.tools.get(told.name)
-            if job.tool is None:
-                return self._refuse(job, unknown_tool(told.name, self.tools))
-            job.args, job.kwargs = job.tool.check(told.arguments)
+            job.args, job.kwargs = job.tool.check(job.told.arguments)
         except ValueError as error:
             return self._refuse(job, str(error))
         except Exception as error:
             return self.fail(job, error)
+        job.told.error = None
         return True
 
     def accept(self, job: Job, verdict: object) -> bool:
@@ -269,10 +274,7 @@ def _text(result: Any) -> str:
     try:
         return result_text(result)
     except ValueError:
-        plain = _plain(result)
-        if plain is result:
-            raise
-        return result_text(plain)
+        return result_text(_plain(result))
 
 
 def _plain(value: Any) -> Any:
@@ -298,10 +300,9 @@ def run(loop: Loop, message: Any) -> Run:
     while True:
         if slots:
             _run_round(loop, loop.begin_round(slots))
-        check_cancelled()
         reply = loop.history.keep(loop.history.ask())
         slots = reply.slots
-        if not slots or loop.history.was_stopped:
+        if not slots:
             return Run(reply.text, loop.calls)
 
 

@@ -184,7 +184,7 @@ class Tool:
 
     def _fitting(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self.parameters is None:
-            return arguments
+            return dict(arguments)
         fitting: dict[str, Any] = without_nulls(arguments, self.parameters)
         wrong = fault(fitting, self.parameters, "arguments")
         if wrong:
