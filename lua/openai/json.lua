@@ -74,6 +74,15 @@ function json.is_utf8(text)
   return is_ascii(text) or bridge.is_utf8(text)
 end
 
+---Returns why JSON cannot carry a value in which a string is not UTF-8.
+---@param value any
+---@param where string what to call the value
+---@return string
+function json.utf8_fault(value, where)
+  local reason = bridge.explain(value, where)
+  return reason ~= "" and reason or where .. ": a string is not valid UTF-8"
+end
+
 ---Returns whether a text can be decoded here: our decoder takes a NUL for the end, and does not check UTF-8.
 ---@param text string
 ---@return boolean

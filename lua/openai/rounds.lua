@@ -60,7 +60,7 @@ local function result_text(value)
     end
   end
   if not json.is_utf8(text) then
-    return nil, bridge.explain(value, "result")
+    return nil, json.utf8_fault(value, "result")
   end
   return text
 end

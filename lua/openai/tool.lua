@@ -60,7 +60,7 @@ local function check_spec(spec)
     fail("strict", "expected a boolean, got " .. type(spec.strict))
   end
   if spec.description and not json.is_utf8(spec.description) then
-    error(bridge.explain(spec.description, "tool: description"), 0)
+    error(json.utf8_fault(spec.description, "tool: description"), 0)
   end
 end
 

@@ -109,3 +109,10 @@ def test_an_answer_that_was_cut_says_why(body: dict[str, Any], word: str) -> Non
 )
 def test_a_whole_answer_was_not_cut(body: object) -> None:
     assert why_cut(body) == ""
+
+
+@pytest.mark.parametrize("text", ["```json" + "\n" * 300_000 + "x", "```\n" + " " * 300_000 + "x"])
+def test_a_fence_that_is_not_closed_costs_no_more_than_it_is_long(text: str) -> None:
+    # A pattern that looks at a character twice would take hours: the test's time would be over.
+    with pytest.raises(ValueError, match=r"^not JSON: "):
+        AnswerFormat({"type": "object", "properties": {}}).read(text)

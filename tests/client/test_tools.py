@@ -186,6 +186,12 @@ def test_an_errors_text_becomes_one_line_without_positions_and_folders(
     assert one_line(text) == line
 
 
+@pytest.mark.parametrize("piece", [" ", "\n", "/a", "a/", "@/", '[string "', '"]', "x:", "a:1: "])
+def test_a_long_text_of_an_error_costs_no_more_than_it_is_long(piece: str) -> None:
+    # A pattern that looks at a character twice would take minutes: the test's time would be over.
+    assert "\n" not in one_line("x" + piece * 300_000 + "x")
+
+
 def test_the_answer_to_a_call_that_failed_says_why() -> None:
     assert tool_failed("tools.lua:3: boom") == "error: boom"
     assert tool_failed("") == "error: the tool failed"

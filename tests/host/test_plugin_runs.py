@@ -27,6 +27,7 @@ local behave = {
     local list = {}
     while true do list[#list + 1] = ("x"):rep(1e5) end
   end,
+  bytes = function() return string.char(255) end,
   write = function() for _ = 1, 1e6 do print(("x"):rep(1e4)) end end,
 }
 
@@ -131,6 +132,12 @@ def test_a_plugin_streams_and_refuses_in_a_run(load: Load, server: ToolServer) -
         'arguments.a: expected type "number", got "nil"',
         "error: broke",
     ]
+
+
+def test_a_plugins_result_that_is_no_text_is_a_failed_call(load: Load, server: ToolServer) -> None:
+    server.script(calls({"a": 1}))
+    load().call("run", KINDS[0], "bytes")
+    assert answers(server.requests[1]) == ["error: result: a string is not valid UTF-8"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

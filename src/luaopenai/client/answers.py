@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 2
 """Requests that a typed answer may take, where the caller names no number."""
-_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 _WRAPPED = "value"
 
 
@@ -69,14 +68,21 @@ class AnswerFormat:
         A fence of Markdown around it is passed over: models without a grammar write one. Raises
         ``ValueError``, with a line for the model, where it is not JSON.
         """
-        fenced = _FENCE.fullmatch(text)
         try:
-            value = json.loads(fenced[1] if fenced else text, parse_constant=refuse_constant)
+            value = json.loads(_without_fence(text), parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"not JSON: {json_fault(error)}") from None
         if self.is_wrapped and isinstance(value, dict) and list(value) == [_WRAPPED]:
             return value[_WRAPPED]
         return value
+
+
+def _without_fence(text: str) -> str:
+    """Returns what a fence of Markdown is around, or the text itself."""
+    stripped = text.strip()
+    head, line_break, rest = stripped.partition("\n")
+    is_fenced = line_break and head.rstrip() in ("```", "```json") and rest.endswith("```")
+    return rest[:-3] if is_fenced else text
 
 
 def ask_again(line: str) -> str:

@@ -225,18 +225,36 @@ def too_many_rounds(steps: int) -> str:
     return f"no answer after {steps} round{'' if steps == 1 else 's'} of tool calls"
 
 
-_TRACEBACK = re.compile(r"\s*(stack traceback:|Traceback \(most recent call last\):).*", re.DOTALL)
-_POSITION = re.compile(
-    r'^(?:\[string "[^\n]*?"\]|(?:[A-Za-z]:)?[^\n:"]*\.lua|[^\s:"]*[A-Za-z_][^\s:"]*):\d+: '
-)
-_FOLDERS = re.compile(r"(?<![\w:/\\.~-])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+[/\\](?=[\w.@+~-])")
+# Texts of errors come from anywhere and may be long: no pattern looks at a character twice.
+_TRACEBACK = re.compile(r"stack traceback:|Traceback \(most recent call last\):")
+_POSITION = re.compile(r'(?:\[string "[^\n]*?"\]|((?:[A-Za-z]:)?[^\n:"]*)):\d+: ')
+_LETTER = re.compile(r"[A-Za-z_]")
+_PATH = re.compile(r"(?<![\w:/\\.~-])(?:[A-Za-z]:)?[/\\][\w.@+~-][\w.@+~/\\-]*")
 
 
 def one_line(text: str) -> str:
     """Returns an error's text as one line for a model: no traceback, no position, no folders."""
-    text = _TRACEBACK.sub("", text)
-    text = _POSITION.sub("", text.strip())
-    return " ".join(_FOLDERS.sub("", text).split())
+    traceback = _TRACEBACK.search(text)
+    text = (text[: traceback.start()] if traceback else text).strip()
+    position = _POSITION.match(text)
+    if position and _is_chunk(position[1]):
+        text = text[position.end() :]
+    return " ".join(_PATH.sub(_without_folders, text).split())
+
+
+def _is_chunk(name: str | None) -> bool:
+    """Returns whether a position names a chunk of code; None stands for one made of a string."""
+    if name is None or name.endswith(".lua"):
+        return True
+    return not any(map(str.isspace, name)) and _LETTER.search(name) is not None
+
+
+def _without_folders(path: re.Match[str]) -> str:
+    """Returns the last name in a path; a path of one name stays as it is."""
+    names = re.split(r"[/\\]+", path[0].rstrip("/\\"))
+    if len(names) < 3:
+        return path[0]
+    return names[-1] + path[0][len(path[0].rstrip("/\\")) :]
 
 
 def later_choice(choice: object) -> object:
