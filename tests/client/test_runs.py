@@ -409,6 +409,21 @@ def test_no_more_calls_run_at_once_than_the_limit(
     assert most == 2
 
 
+def test_a_call_that_is_done_makes_room_for_the_next(
+    tool_client: OpenAI, tool_server: ToolServer
+) -> None:
+    begun: list[str] = []
+
+    def wait_for_three(arguments: dict[str, Any]) -> None:
+        begun.append(arguments["city"])
+        if arguments["city"] == "Rome":
+            eventually(lambda: len(begun) == 3)
+
+    tool_server.script({"calls": [ROME, OSLO, OSLO]})
+    session = tool_client.new_chat_session(tools=[handler(wait_for_three)])
+    assert [call.error for call in session.run("Hi", limit=2).calls] == [None] * 3
+
+
 @pytest.mark.parametrize(("calls", "limit"), [(2, 1), (1, 8)])
 def test_one_call_at_a_time_runs_in_the_callers_thread(
     tool_client: OpenAI, tool_server: ToolServer, calls: int, limit: int
