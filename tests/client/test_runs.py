@@ -517,6 +517,16 @@ def test_a_callback_that_ends_a_stream_ends_the_run(
     assert session.send("Go on")
 
 
+def test_a_callback_that_ends_a_stream_amid_a_call_leaves_the_call_out(
+    tool_client: OpenAI, tool_server: ToolServer
+) -> None:
+    tool_server.script({"text": "Wait.", "calls": [OSLO]}, {"text": "And on."})
+    session = tool_client.new_chat_session(tools=[handler(fail(AssertionError("was run")))])
+    assert session.run("Hi", lambda piece: "tool_calls" not in piece) == Run("Wait.", [])
+    assert session.last_message() == {"role": "assistant", "content": "Wait."}
+    assert session.send("Go on")
+
+
 def test_a_callback_that_ends_a_later_stream_leaves_the_history_whole(
     open_session: Opener, tool_server: ToolServer
 ) -> None:
@@ -625,6 +635,18 @@ def test_a_message_goes_after_answers_to_calls_that_were_not_run(
     assert run == Run("Fine.", [])
     assert answers(tool_server.requests[1]) == [core.not_run()] * 2
     assert said(tool_server.requests[1]) == "Never mind"
+
+
+def test_calls_of_another_response_than_the_one_gone_on_from_are_left_alone(
+    tool_client: OpenAI, tool_server: ToolServer
+) -> None:
+    tool_server.script({"calls": [OSLO]}, {"text": "Fine."})
+    session = tool_client.new_responses_chat_session(
+        tools=[handler(fail(AssertionError("was run")))]
+    )
+    session.send("Hi")
+    assert session.run(previous_response_id="resp_0") == Run("Fine.", [])
+    assert session.pending_outputs == []
 
 
 def test_an_answer_of_the_callers_own_counts(tool_client: OpenAI, tool_server: ToolServer) -> None:
@@ -927,6 +949,14 @@ def test_a_conversation_carries_pending_outputs(
     session.send("Go on")
     assert [len(answers(one)) for one in tool_server.requests] == [0, 1, 0, 1]
     assert session.pending_outputs == []
+
+
+def test_what_the_user_says_is_sent_once(tool_client: OpenAI, tool_server: ToolServer) -> None:
+    tool_server.script({"calls": [OSLO]}, {"text": "Cold."})
+    tool_client.new_responses_chat_session(tools=[weather]).run("Hi")
+    first, second = (request["input"] for request in tool_server.requests)
+    assert first == "Hi"
+    assert [item["type"] for item in second] == ["function_call_output"]
 
 
 def test_the_response_to_begin_from_counts_for_the_first_request(
