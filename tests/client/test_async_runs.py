@@ -143,6 +143,22 @@ def test_no_more_coroutines_run_at_once_than_the_limit(
     assert most == limit
 
 
+def test_a_call_that_is_done_makes_room_for_the_next(
+    with_session: Opener, tool_server: ToolServer
+) -> None:
+    begun: list[str] = []
+
+    async def wait_for_three(arguments: dict[str, Any]) -> None:
+        begun.append(arguments["city"])
+        if arguments["city"] == "Rome":
+            await soon(lambda: len(begun) == 3)
+
+    tool_server.script({"calls": [ROME, OSLO, OSLO]})
+    tools = [handler(wait_for_three)]
+    run = with_session(tools=tools)(lambda session: session.run("Hi", limit=2))
+    assert [call.error for call in run.calls] == [None] * 3
+
+
 def test_other_functions_run_in_threads_side_by_side_with_the_callers_context(
     with_session: Opener, tool_server: ToolServer
 ) -> None:

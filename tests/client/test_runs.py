@@ -409,6 +409,21 @@ def test_no_more_calls_run_at_once_than_the_limit(
     assert most == 2
 
 
+def test_a_call_that_is_done_makes_room_for_the_next(
+    tool_client: OpenAI, tool_server: ToolServer
+) -> None:
+    begun: list[str] = []
+
+    def wait_for_three(arguments: dict[str, Any]) -> None:
+        begun.append(arguments["city"])
+        if arguments["city"] == "Rome":
+            eventually(lambda: len(begun) == 3)
+
+    tool_server.script({"calls": [ROME, OSLO, OSLO]})
+    session = tool_client.new_chat_session(tools=[handler(wait_for_three)])
+    assert [call.error for call in session.run("Hi", limit=2).calls] == [None] * 3
+
+
 @pytest.mark.parametrize(("calls", "limit"), [(2, 1), (1, 8)])
 def test_one_call_at_a_time_runs_in_the_callers_thread(
     tool_client: OpenAI, tool_server: ToolServer, calls: int, limit: int
@@ -499,6 +514,16 @@ def test_a_callback_that_ends_a_stream_ends_the_run(
     run = session.run("Hi", lambda piece: not str(piece))
     assert run.text == "Wait "
     assert run.calls == []
+    assert session.send("Go on")
+
+
+def test_a_callback_that_ends_a_stream_amid_a_call_leaves_the_call_out(
+    tool_client: OpenAI, tool_server: ToolServer
+) -> None:
+    tool_server.script({"text": "Wait.", "calls": [OSLO]}, {"text": "And on."})
+    session = tool_client.new_chat_session(tools=[handler(fail(AssertionError("was run")))])
+    assert session.run("Hi", lambda piece: "tool_calls" not in piece) == Run("Wait.", [])
+    assert session.last_message() == {"role": "assistant", "content": "Wait."}
     assert session.send("Go on")
 
 
@@ -610,6 +635,18 @@ def test_a_message_goes_after_answers_to_calls_that_were_not_run(
     assert run == Run("Fine.", [])
     assert answers(tool_server.requests[1]) == [core.not_run()] * 2
     assert said(tool_server.requests[1]) == "Never mind"
+
+
+def test_calls_of_another_response_than_the_one_gone_on_from_are_left_alone(
+    tool_client: OpenAI, tool_server: ToolServer
+) -> None:
+    tool_server.script({"calls": [OSLO]}, {"text": "Fine."})
+    session = tool_client.new_responses_chat_session(
+        tools=[handler(fail(AssertionError("was run")))]
+    )
+    session.send("Hi")
+    assert session.run(previous_response_id="resp_0") == Run("Fine.", [])
+    assert session.pending_outputs == []
 
 
 def test_an_answer_of_the_callers_own_counts(tool_client: OpenAI, tool_server: ToolServer) -> None:
@@ -912,6 +949,14 @@ def test_a_conversation_carries_pending_outputs(
     session.send("Go on")
     assert [len(answers(one)) for one in tool_server.requests] == [0, 1, 0, 1]
     assert session.pending_outputs == []
+
+
+def test_what_the_user_says_is_sent_once(tool_client: OpenAI, tool_server: ToolServer) -> None:
+    tool_server.script({"calls": [OSLO]}, {"text": "Cold."})
+    tool_client.new_responses_chat_session(tools=[weather]).run("Hi")
+    first, second = (request["input"] for request in tool_server.requests)
+    assert first == "Hi"
+    assert [item["type"] for item in second] == ["function_call_output"]
 
 
 def test_the_response_to_begin_from_counts_for_the_first_request(

@@ -365,6 +365,8 @@ def test_a_type_that_nobody_knows_is_an_error() -> None:
             {"a": "one: two", "b": "below and on"},
         ),
         ("Says.\n\n    Args:\n    nothing: here", "Says.", {}),
+        ("\n    Args:\n        a: one,\n            that is: two", "", {"a": "one, that is: two"}),
+        ("\n    Args:\n        a: one\n            b: two\n", "", {"a": "one b: two"}),
     ],
     ids=repr,
 )

@@ -115,7 +115,7 @@ class History:
 
         def on_piece(piece: Any, event: Any) -> object:
             go_on = callback(piece, event)
-            self.was_stopped = self.was_stopped or go_on is False
+            self.was_stopped = go_on is False
             self.finish_reason = piece.get("finish_reason")
             return go_on
 
