@@ -39,6 +39,12 @@ return {
     local kind = assert(loadstring("return " .. source))()
     return json.encode(openai.schema(kind, { strict = true }), "schema")
   end,
+  say = function(text)
+    local kind = types.shape({ a = types.any, b = types.string:is_optional() })
+    local tool = openai.tool({ name = "f", parameters = kind, call = give_back })
+    local ok, failure = pcall(tool, text)
+    return ok and "" or failure
+  end,
   accept = function(source, text)
     local kind = assert(loadstring("return " .. source))()
     for _, strict in ipairs({ true, false }) do
@@ -219,6 +225,12 @@ def test_arguments_that_do_not_fit_are_one_line_that_names_them(
         assert "\n" not in text
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(value, json.loads(lua["schema"](source)))
+
+
+@pytest.mark.parametrize("depth", [100, *range(950, 1010), 10_000])
+def test_arguments_of_any_depth_are_taken_or_refused_in_one_line(lua: Any, depth: int) -> None:
+    said = lua["say"](f'{{"a": {"[" * depth}{"]" * depth}, "b": null}}')
+    assert said in ("", "arguments: nested too deeply", "arguments: not JSON: nested too deeply")
 
 
 # --- Interrupts ---
