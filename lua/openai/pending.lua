@@ -73,11 +73,8 @@ end
 
 ---Forgets outputs that a request has carried.
 ---@param session ResponsesChatSession
----@param carried? table[]
+---@param carried table[]
 function pending.remove(session, carried)
-  if not carried then
-    return
-  end
   local is_carried, kept = {}, {}
   for _, output in ipairs(carried) do
     is_carried[output] = true

@@ -5,7 +5,6 @@ local class = bridge.bundled("openai.class")
 local events = bridge.bundled("openai.events")
 local json = bridge.bundled("openai.json")
 local check_input = bridge.bundled("openai.messages").check_input
-local pending = bridge.bundled("openai.pending")
 local session = bridge.bundled("openai.session")
 
 local own_options = {}
@@ -162,7 +161,9 @@ function methods:create_response(input, opts, callback)
   check_input(input)
   local parameters = request_parameters(self, opts, callback)
   local carried
-  input, carried = pending.add(self, input, parameters)
+  if self.pending_outputs and self.pending_outputs[1] then
+    input, carried = bridge.bundled("openai.pending").add(self, input, parameters)
+  end
   local stream, on_event
   if parameters.stream then
     stream, on_event = stream_reader(callback or ignore)
@@ -189,7 +190,9 @@ function methods:create_response(input, opts, callback)
     return nil, failure, stream and status == 200 and response or body
   end
   keep(self, response)
-  pending.remove(self, carried)
+  if carried then
+    bridge.bundled("openai.pending").remove(self, carried)
+  end
   if not stream then
     return response, body
   end

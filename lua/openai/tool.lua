@@ -81,7 +81,7 @@ end
 
 -- Returns arguments from JSON text, where nothing about it is unusual; or nil.
 local function read_plain(text)
-  if byte(text, 1) == OPEN and not find(text, "null", 1, true) and not find(text, "\\u", 1, true) then
+  if byte(text, 1) == OPEN and not find(text, "null", 1, true) then
     return json.is_plain(text) and json.decode_strict(text) or nil
   end
 end

@@ -39,6 +39,12 @@ return {
     local kind = assert(loadstring("return " .. source))()
     return json.encode(openai.schema(kind, { strict = true }), "schema")
   end,
+  say = function(text)
+    local kind = types.shape({ a = types.any, b = types.string:is_optional() })
+    local tool = openai.tool({ name = "f", parameters = kind, call = give_back })
+    local ok, failure = pcall(tool, text)
+    return ok and "" or failure
+  end,
   accept = function(source, text)
     local kind = assert(loadstring("return " .. source))()
     for _, strict in ipairs({ true, false }) do
@@ -221,6 +227,12 @@ def test_arguments_that_do_not_fit_are_one_line_that_names_them(
             jsonschema.validate(value, json.loads(lua["schema"](source)))
 
 
+@pytest.mark.parametrize("depth", [100, *range(950, 1010), 10_000])
+def test_arguments_of_any_depth_are_taken_or_refused_in_one_line(lua: Any, depth: int) -> None:
+    said = lua["say"](f'{{"a": {"[" * depth}{"]" * depth}, "b": null}}')
+    assert said in ("", "arguments: nested too deeply", "arguments: not JSON: nested too deeply")
+
+
 # --- Interrupts ---
 
 SESSIONS = r"""
@@ -267,6 +279,16 @@ return {
     }))
   end,
   send = function() return (assert(session:send("Are you there?"))) end,
+  answer_by_hand = function()
+    local reply = assert(session:send("How warm?"))
+    if reply.tool_calls then
+      local id = reply.tool_calls[1].id
+      return (assert(session:send({ role = "tool", tool_call_id = id, content = "by hand" })))
+    end
+    local id = reply.output[1].call_id
+    local output = { type = "function_call_output", call_id = id, output = "by hand" }
+    return tostring(assert(session:send({ output })))
+  end,
 }
 """
 
@@ -342,6 +364,23 @@ def test_results_that_came_before_an_interrupt_are_kept(server: ToolServer, clie
         found = [item.get("output") or item["content"] for item in items if is_answer(item)]
         not_run = "not run: the run was ended before"
         assert found == ["4 in Oslo", not_run, not_run]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_script_answers_calls_by_hand_after_an_interrupt(
+    server: ToolServer, client: OpenAI, kind: str
+) -> None:
+    step = Interrupts()
+    lua = Runtime(client, rocks=False).run_string(SESSIONS, "sessions", step)
+    server.script({"calls": [["weather", CITIES[0]]]}, {"calls": [["weather", CITIES[0]]]})
+    lua["begin"](kind, False)
+    step.left = 1
+    with pytest.raises(KeyboardInterrupt):
+        lua["run"](1, False)
+    assert lua["answer_by_hand"]() == "done"
+    items = server.requests[-1].get("messages") or server.requests[-1]["input"]
+    found = [item.get("output") or item["content"] for item in items if is_answer(item)]
+    assert found[-1] == "by hand"
 
 
 def is_answer(item: dict[str, Any]) -> bool:

@@ -70,6 +70,18 @@ for _, talk in ipairs(talks) do
         assert_goes_on(session, { "4 in Oslo", "4 in Bonn", "error: {code = 5}", NOT_RUN })
       end)
 
+      it("when two errors are raised, of which the first is told", function()
+        script(calls("Oslo", "Rome"))
+        local tool = city_tool(function(city)
+          openai.sleep(city == "Oslo" and 0.001 or 0.02)
+          error("no station in " .. city, 0)
+        end)
+        local session = talk.new({ tools = { tool } })
+        local ok, failure = pcall(session.run, session, "x", options({ raise = true }))
+        assert.same({ false, "no station in Oslo" }, { ok, failure })
+        assert_goes_on(session, { "error: no station in Oslo", "error: no station in Rome" })
+      end)
+
       it("when on_call raises", function()
         script(calls("Oslo", "Rome"))
         local session = talk.new({ tools = { raise_at() } })
@@ -230,6 +242,24 @@ for _, talk in ipairs(talks) do
       assert.has_error(function() session:run("x") end, "not today")
       assert.truthy(session:send("Are you there?"))
       assert.same({ "4" }, talk.answers(requests()[2]))
+    end)
+
+    it("when a method of the script's raises when a reply with calls has come", function()
+      for _, name in ipairs({ "generate_response", "create_response" }) do
+        script(calls("Oslo"))
+        local session = talk.new({ tools = { city_tool(function() return "4" end) } })
+        local method = session[name]
+        if method then
+          session[name] = function(...)
+            method(...)
+            error("the log is full", 0)
+          end
+          assert.has_error(function() session:run("x") end, "the log is full")
+          session[name] = nil
+          assert.truthy(session:send("Are you there?"))
+          assert.same({ NOT_RUN }, talk.answers(requests()[2]))
+        end
+      end
     end)
 
     it("keeps the origin of a tool's error", function()

@@ -114,6 +114,10 @@ describe("Calling a tool", function()
     assert.same({ city = "Oslo" }, tool_with()('{"city":"Oslo","unit":null}'))
   end)
 
+  it("has whole characters in arguments that hold half of one", function()
+    assert.same({ city = "x\239\191\189" }, tool_with()([[{"city":"x\ud83d"}]]))
+  end)
+
   it("returns all that the function returns", function()
     local tool = tool_with({ parameters = false, call = function() return 1, nil, 3 end })
     assert.same({ n = 3, 1, nil, 3 }, { n = select("#", tool()), tool() })

@@ -106,7 +106,7 @@ class Tools(Network):
             line = fault(arguments, known, "arguments") if is_checked else ""
             if line:
                 return None, line
-        return _sendable(arguments), None
+        return _deep_or_sendable(arguments, "arguments: ")
 
     @export(plugins=True, needs=_CALLS)
     def unknown_tool(self, name: bytes, names: bytes) -> str:
@@ -172,7 +172,7 @@ class Tools(Network):
             return None, str(error)
         value = without_nulls(value, known)
         line = fault(value, known) if is_checked else ""
-        return (None, line) if line else (_sendable(value), None)
+        return (None, line) if line else _deep_or_sendable(value, "")
 
     @export(plugins=True, needs=_ANSWERS)
     def ask_again(self, line: bytes) -> str:
@@ -200,6 +200,14 @@ class Tools(Network):
 def _written(calls: list[Call]) -> bytes:
     """Returns calls as JSON, for Lua."""
     return _sendable([{key: getattr(call, key) for key in call.__slots__} for call in calls])
+
+
+def _deep_or_sendable(value: Any, where: str) -> tuple[bytes | None, str | None]:
+    """Returns a value as JSON; or nothing and a line, where it is too deep for that."""
+    try:
+        return _sendable(value), None
+    except RecursionError:
+        return None, f"{where}nested too deeply"
 
 
 def _sendable(value: Any) -> bytes:
