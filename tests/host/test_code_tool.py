@@ -78,6 +78,8 @@ def error(tool: Tool, code: str) -> str:
         ("'a\\0b'", "a\0b"),
         ("require('cjson').decode('[null]')", [None]),
         ("coroutine.wrap(function() return 7 end)()", 7),
+        ("('').dump", None),
+        ("getmetatable('')", None),
         ("local t = require('openai').spawn(function() return 5 end) return t:wait()", 5),
     ],
 )
@@ -109,6 +111,17 @@ def test_a_result_may_come_to_what_the_host_says(make: Make) -> None:
     tool = make(answer_kb=0.1)
     assert result(tool, "('x'):rep(98)") == "x" * 98
     assert "at most 100;" in error(tool, "('x'):rep(99)")
+
+
+def test_a_result_that_only_a_broken_worker_sends_is_an_error(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    tool = make()
+    monkeypatch.setattr("luaopenai.host.plugin.Plugin.call", lambda *_: deep)
+    assert error(tool, "1") == "the result is nested too deeply"
 
 
 def test_a_result_that_would_fill_the_host_is_a_limit(make: Make) -> None:
@@ -288,13 +301,16 @@ def test_a_worker_that_dies_is_the_answer_and_the_next_call_works(keep: bool) ->
             assert result(tools[0], "x") is None
 
 
-def test_a_system_without_processes_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_system_without_processes_is_the_answer(
+    monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
     def refuse() -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
     with PluginHost() as host, monkeypatch.context() as patch:
         patch.setattr("luaopenai.host.process.WorkerProcess", refuse)
-        tool = host.code_tool()
+        tool = host.code_tool(keep=keep)
         text = "the code can have no process: Resource temporarily unavailable"
         assert error(tool, "1") == text
         patch.undo()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -282,11 +283,25 @@ def test_a_forked_child_runs_code_in_processes_of_its_own(isolation: Any, keep: 
         assert tool.call({"code": "1"})["result"] == 1
         pid = os.fork()
         if pid == 0:
+            signal.alarm(int(GENEROUS))
             ok = tool.call({"code": "2"})["result"] == 2
             host.close()
             os._exit(0 if ok else 1)
         assert os.waitpid(pid, 0)[1] == 0
         assert tool.call({"code": "3"})["result"] == 3
+
+
+def test_a_fork_while_another_thread_takes_a_state_leaves_the_child_free_to_call(
+    isolation: Any,
+) -> None:
+    with PluginHost(isolation=isolation) as host:
+        tool = host.code_tool()
+        with tool.function.__self__._lock:  # type: ignore[attr-defined]
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(int(GENEROUS))
+                os._exit(0 if tool.call({"code": "2"})["result"] == 2 else 1)
+            assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_a_fork_during_a_call_leaves_the_child_free_to_call(isolation: Any) -> None:
@@ -304,6 +319,7 @@ def test_a_fork_during_a_call_leaves_the_child_free_to_call(isolation: Any) -> N
                 assert begun.wait(GENEROUS)
                 pid = os.fork()
                 if pid == 0:
+                    signal.alarm(int(GENEROUS))
                     os._exit(0 if tool.call({"code": "2"})["result"] == 2 else 1)
                 assert os.waitpid(pid, 0)[1] == 0
             finally:

@@ -195,13 +195,13 @@ def test_what_is_no_tool_is_refused_at_the_start(hosts: Hosts, code: str, text: 
 def test_declarations_that_would_fill_the_host_are_a_limit(hosts: Hosts) -> None:
     code = """
 local tool = require("openai").tool({ name = "a", call = print })
-local list = {}
-for index = 1, 2e5 do list[index] = { index } end
+local list, shared = {}, { 1 }
+for index = 1, 2e5 do list[index] = shared end
 tool["function"].parameters = { list = list }
 return tool
 """
     with pytest.raises(LimitExceeded, match="memory_mb"):
-        hosts(limits=Limits(memory_mb=16, seconds=10)).load_string(code)
+        hosts(limits=Limits(memory_mb=12, seconds=10)).load_string(code)
 
 
 def test_a_strict_tool_is_declared_as_strict_mode_wants_it(hosts: Hosts) -> None:
