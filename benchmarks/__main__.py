@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from benchmarks import calls, cjson, concurrency, maps, plugins, startup, tools
-from benchmarks.peers import environment, installed
+from benchmarks.calls import serving
+from benchmarks.peers import installed
 from benchmarks.report import print_table
 
 ALONE = {
@@ -55,20 +51,6 @@ def compare(names: list[str]) -> None:
     print_table(rows)
     if remark:
         print(f"\n{remark}")
-
-
-@contextmanager
-def serving() -> Iterator[calls.Server]:
-    """Our server, in another process."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.server", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                assert process.stdout is not None
-                http, https = map(int, process.stdout.readline().split())
-                yield calls.Server(http, https, environment(Path(folder, "ca.pem")))
-            finally:
-                process.terminate()
 
 
 def machine() -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.peers import Peer, Worker
+from benchmarks.peers import Peer, Worker, environment
 from benchmarks.report import Row
 
 
@@ -78,6 +83,20 @@ class Server(NamedTuple):
 
     def url(self, path: str, *, tls: bool = False) -> str:
         return f"{'https' if tls else 'http'}://127.0.0.1:{self.https if tls else self.http}/{path}"
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """Our server, in another process."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.server", folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                http, https = map(int, process.stdout.readline().split())
+                yield Server(http, https, environment(Path(folder, "ca.pem")))
+            finally:
+                process.terminate()
 
 
 def measure(cases: Iterable[Case], peers: Mapping[str, Peer], server: Server) -> list[Row]:

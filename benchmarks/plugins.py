@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Literal
 
-from luaopenai import Plugin, PluginHost
+from benchmarks.calls import serving
+from luaopenai import Limits, OpenAI, Plugin, PluginHost, Runtime
 
 RUNS = 15
 CALLS = 500
@@ -18,6 +20,15 @@ CODE = """return {
   take = function(values) return #values end,
   give = function() return kept end,
   keep = function(values) kept = values end,
+}"""
+
+CHATS = """
+local client = require("openai").new()
+local question = { { role = "user", content = "Say hello." } }
+return {
+  chats = function(count)
+    for _ = 1, count do assert(client:chat(question) == 200) end
+  end,
 }"""
 
 Isolation = Literal["process", "thread"]
@@ -37,6 +48,8 @@ def main() -> None:
     for case, measure, scale, unit, aim, thread_aim in rows:
         process, thread = (measure(isolation) * scale for isolation in ("process", "thread"))
         print(f"| {case} | {process:.2f} {unit} | {aim} | {thread:.2f} {unit} | {thread_aim} |")
+    process, thread = _chats()
+    print(f"| a chat, to the same outside | {process:.2f} | ≤ 1.6 | {thread:.2f} |  |")
 
 
 def _nothing(isolation: Isolation) -> float:
@@ -49,6 +62,37 @@ def _values(isolation: Isolation, function: str, *args: object) -> float:
         plugin = _warm(host)
         plugin.call("keep", VALUES)
         return _time(plugin, function, *args, calls=20)
+
+
+def _chats() -> tuple[float, float]:
+    """Returns what a chat takes in a process and in a thread, to the same in a script outside;
+    all in turn, the median ratios.
+    """
+    limits = Limits(requests=None, tokens=None)
+    with (
+        serving() as server,
+        OpenAI("key", server.url("small")) as client,
+        PluginHost(client, limits=limits, isolation="process") as far,
+        PluginHost(client, limits=limits, isolation="thread") as near,
+    ):
+        chats: list[Callable[[int], object]] = [
+            Runtime(client, rocks=False).run_string(CHATS)["chats"],
+            partial(far.load_string(CHATS).call, "chats"),
+            partial(near.load_string(CHATS).call, "chats"),
+        ]
+        ratios = []
+        for _ in range(1 + RUNS):
+            outside, *inside = (_seconds(chat, CALLS // 5) for chat in chats)
+            ratios.append([seconds / outside for seconds in inside])
+    # The first is made to warm up.
+    process, thread = (median(column) for column in zip(*ratios[1:], strict=True))
+    return process, thread
+
+
+def _seconds(function: Callable[[int], object], argument: int) -> float:
+    begun = time.perf_counter()
+    function(argument)
+    return time.perf_counter() - begun
 
 
 def _warm(host: PluginHost) -> Plugin:

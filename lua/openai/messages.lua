@@ -2,6 +2,7 @@
 -- tests/vectors/messages.json holds both to the same: Python takes all that is taken here.
 
 local _, bridge = ...
+local buffer = require("string.buffer")
 local json = bridge.bundled("openai.json")
 
 local floor, huge, next, type, getmetatable = math.floor, math.huge, next, type, getmetatable
@@ -10,21 +11,28 @@ local null, array_mt, is_utf8 = json.null, json.array_mt, json.is_utf8
 local DEEPEST = 32
 local ROLES = { system = true, developer = true, user = true, assistant = true, ["function"] = true, tool = true }
 
--- Holds texts that most messages have: to look one up costs a fraction of looking through it.
+-- Holds texts that most messages have, and that are UTF-8.
 local KNOWN = { content = true, name = true, role = true, text = true, type = true, tool_call_id = true }
 for role in pairs(ROLES) do
   KNOWN[role] = true
 end
 
-local function is_text_sendable(text)
-  return KNOWN[text] or is_utf8(text)
+-- Gathers the texts of what is checked, a line each: whether they are UTF-8 is looked at once, for all.
+local texts = buffer.new()
+
+local function gather(text)
+  if not KNOWN[text] then
+    texts:put(text, "\n")
+  end
 end
 
--- Returns whether JSON can surely carry a value; deep tables, and those with foreign metatables, are left to Python.
+-- Returns whether JSON can surely carry a value, if its texts, which are gathered, are UTF-8; deep tables, and those
+-- with foreign metatables, are left to Python.
 local function is_sendable(value, depth)
   local kind = type(value)
   if kind == "string" then
-    return is_text_sendable(value)
+    gather(value)
+    return true
   elseif kind == "number" then
     return value > -huge and value < huge
   elseif kind == "boolean" or value == null then
@@ -44,7 +52,9 @@ local function is_sendable(value, depth)
         return false
       end
       count = count + 1
-    elseif type(key) ~= "string" or not is_text_sendable(key) then
+    elseif type(key) == "string" then
+      gather(key)
+    else
       return false
     end
     if not is_sendable(item, depth + 1) then
@@ -138,13 +148,23 @@ local function are_sound(list, is_sound)
   return true
 end
 
+-- Returns what a check returns, or false if a text that it has gathered is not UTF-8.
+local function with_texts(check, ...)
+  texts:reset()
+  return check(...) and is_utf8(texts:get())
+end
+
+local function is_sound_message(message)
+  return is_object(message) and is_sendable(message, 0) and is_message(message)
+end
+
 local messages = {}
 
 ---Raises unless the API takes a message.
 ---@param message any
 ---@param where string what errors call it
 function messages.check(message, where)
-  if not (is_object(message) and is_sendable(message, 0) and is_message(message)) then
+  if not with_texts(is_sound_message, message) then
     bridge.check_message(json.encode(message, where), where)
   end
 end
@@ -152,7 +172,7 @@ end
 ---Raises unless a value is a list of messages that the API takes.
 ---@param list any
 function messages.check_all(list)
-  if not are_sound(list, is_message) then
+  if not with_texts(are_sound, list, is_message) then
     bridge.check_messages(json.encode(list, "messages"))
   end
 end
@@ -160,7 +180,7 @@ end
 ---Raises unless the Responses API takes a value as input.
 ---@param input any
 function messages.check_input(input)
-  local is_sound = type(input) == "string" and is_utf8(input) or are_sound(input, is_item)
+  local is_sound = type(input) == "string" and is_utf8(input) or with_texts(are_sound, input, is_item)
   if not is_sound then
     bridge.check_input(json.encode(input, "input"))
   end

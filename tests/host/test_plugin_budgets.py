@@ -444,12 +444,14 @@ def test_answers_that_lie_unread_fill_the_host_together(
 def test_a_stream_without_an_event_does_not_fill_the_host(
     connect: Callable[..., OpenAI], fault_server: Callable[[Script], FaultServer]
 ) -> None:
+    event = b'data: {"choices": [], "filler": "' + b"x" * 1000 + b'"}\n\n'
+
     def pour(connection: Connection) -> None:
         connection.read_request()
         connection.send(CHUNKED_STREAM)
         with suppress(OSError):
             for _ in range(100):
-                connection.send(chunk(b'data: {"choices": []}\n\n' * 5000))
+                connection.send(chunk(event * 110))
             for _ in range(100):
                 connection.send(chunk(b"x" * 100_000))
 

@@ -425,3 +425,9 @@ def test_a_file_name_that_is_not_utf_8_is_a_name_all_the_same(
     assert (plugin.name, plugin.call("run")) == ("caf\ufffd", 1)
     with pytest.raises(LuaError, match="plugin caf\ufffd: caf\ufffd:1: no"):
         plugin.call("run", True)
+
+
+def test_a_process_begins_without_what_only_its_host_needs_to_send() -> None:
+    code = "import sys, luaopenai.host.worker; print({'urllib3', 'ssl'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"

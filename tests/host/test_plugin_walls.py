@@ -342,7 +342,7 @@ CUT = 'data: {"choices":[{"delta":{"content":"%s\\ud83d"}}]}\n\n'
 def test_what_stream_filters_hold_counts_as_the_plugins_memory(
     load: Load, count: int, keep: int, size: int, pieces: int, form: str
 ) -> None:
-    plugin = load(FILTERS, Limits(seconds=20, memory_mb=16))
+    plugin = load(FILTERS, Limits(seconds=20, memory_mb=8))
     with pytest.raises(LimitExceeded, match="memory_mb"):
         plugin.call("run", count, keep, size, pieces, form)
     assert plugin.call("rest") == "alive"
@@ -375,7 +375,7 @@ def test_what_stream_filters_hold_bit_by_bit_over_many_calls_counts_too(
 @pytest.mark.parametrize("form", ["%s", CUT], ids=["begun", "cut"])
 def test_what_a_stream_filter_held_is_given_back_when_nobody_has_it(load: Load, form: str) -> None:
     plugin = load(FILTERS, Limits(seconds=20, memory_mb=16))
-    assert plugin.call("run", 200, 2, 2**18, 4, form) == "done"
+    assert plugin.call("run", 50, 2, 2**18, 4, form) == "done"
 
 
 def test_an_event_that_is_whole_is_not_held(load: Load) -> None:

@@ -20,7 +20,6 @@ from luaopenai.client.cancel import Cancelled
 from luaopenai.client.doors import open_response
 from luaopenai.client.endpoints import ENDPOINTS
 from luaopenai.client.errors import APIConnectionError, APITimeoutError
-from luaopenai.client.failures import was_sent, was_stale
 from luaopenai.client.urls import add_query
 from luaopenai.host import wire
 from luaopenai.host.faults import LimitExceeded, Stop, describe
@@ -268,6 +267,9 @@ class Broker:
     def _send(
         self, client: OpenAI, method: str, path: str, body: bytes | None, count: TokenCount
     ) -> PluginResponse:
+        # Not above: a worker imports this module, too, and urllib3 with it would double its start.
+        from luaopenai.client.failures import was_sent, was_stale
+
         lost = 0
         """How many tries a server may have worked for although no answer came of them."""
         is_under_way = False

@@ -79,11 +79,13 @@ class Engine:
             is_capped=is_guest and limits.memory_mb is not None,
             compiled=_compiled if is_guest else None,
         )
-        self._sandbox = state.boot[b"sandbox"]()
+        self._sandbox: dict[bytes, Any] = dict(state.boot[b"sandbox"]().items())
         self._stride = self._sandbox[b"stride"]
         self._tick = self._sandbox[b"tick"]
+        self._is_armed = False
         self._sandbox[b"collect"]()
-        self._base, _ = self._memory()
+        self._look()
+        self._base = self._used
         if limits.memory_mb is not None:
             state.begin_cap(int(_CAP * limits.memory_mb * MEGABYTE))
         self.seconds = 0.0
@@ -115,21 +117,27 @@ class Engine:
 
     def peak(self) -> float:
         """Returns the most memory that the last call used, in megabytes above an empty plugin's."""
-        return max(0.0, self._memory()[1] - self._base) / MEGABYTE
+        return max(0.0, self._peak - self._base) / MEGABYTE
 
     def is_full(self) -> bool:
         """Returns whether the plugin keeps more memory than a call may use, garbage aside."""
         limit = self._limits.memory_mb
-        if limit is None or self._memory()[0] - self._base <= limit * MEGABYTE:
+        if limit is None or self._used - self._base <= limit * MEGABYTE:
             return False
         self._sandbox[b"collect"]()
-        return self._memory()[0] - self._base > limit * MEGABYTE
+        self._look()
+        return self._used - self._base > limit * MEGABYTE
 
-    def _memory(self) -> tuple[float, float]:
-        """Returns the bytes of memory in use, and the most since the last call began."""
-        _, used, peak = self._sandbox[b"state"]()
-        used += self._held.size
-        return used, max(used, peak)
+    def _look(self) -> bytes | None:
+        """Notes the bytes of memory in use, and the most since the last call began.
+
+        Returns which limit stopped that call.
+        """
+        kind: bytes | None
+        kind, used, peak = self._sandbox[b"state"]()
+        self._used: float = used + self._held.size
+        self._peak: float = max(self._used, peak)
+        return kind
 
     def _make_alarm(self) -> Alarm | None:
         """Returns an alarm that ends a late call from another thread, or None if none can."""
@@ -143,10 +151,13 @@ class Engine:
 
     def disarm(self) -> None:
         """Lifts the limits of a call that is over; an interrupt may have kept it from that."""
+        if not self._is_armed:
+            return
         self._state.lift_cap()
         if self._alarm is not None:
             watchdog.forget(self._alarm)
         self._state.boot[b"sethook"]()
+        self._is_armed = False
 
     def _limited(self, function: Any, *args: Any) -> Any:
         limits = self._limits
@@ -177,7 +188,7 @@ class Engine:
         if not (outcome and outcome[0]):
             state.boot[b"forget_tasks"]()
         state.exports.leave()
-        kind, *_ = self._sandbox[b"state"]()
+        kind = self._look()
         if raised is not None:
             raise raised
         if kind is not None:
@@ -191,6 +202,7 @@ class Engine:
 
     def _arm(self, crossing: Iterable[object]) -> None:
         state = self._state
+        self._is_armed = True
         state.boot[b"sethook"](self._tick, b"", self._stride)
         if self._alarm is not None:
             watchdog.watch(self._alarm)
