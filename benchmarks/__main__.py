@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import calls, cjson, concurrency, maps, plugins, startup
+from benchmarks import calls, cjson, concurrency, maps, plugins, scale, startup
 from benchmarks.peers import environment, installed
 from benchmarks.report import print_table
 
@@ -20,6 +20,7 @@ ALONE = {
     "cjson": cjson.main,
     "plugins": plugins.main,
     "map": maps.main,
+    "scale": scale.main,
 }
 NAMES = ["startup", *calls.CASES, *ALONE]
 PACKAGES = ("luaopenai", "lupa", "requests", "urllib3", "openai")
