@@ -8,7 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -20,6 +24,7 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 import luaopenai  # noqa: E402
+from luaopenai.batch import dask_cluster  # noqa: E402
 from luaopenai.batch.dask_executor import SLACK  # noqa: E402
 from luaopenai.batch.options import BatchError  # noqa: E402
 from support.pace_server import PaceServer  # noqa: E402
@@ -312,3 +317,66 @@ def test_results_are_kept_in_a_journal_and_the_next_run_asks_the_rest(
     assert results.counts.before > 0
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"result": number} for number in range(3000)]
+
+
+def test_a_python_function_runs_in_the_workers_and_is_held_to_budgets(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with PaceServer(0.01) as server:
+        url = server.url
+
+        def ask(row: int) -> Any:
+            if row == 3:
+                raise ValueError("three")
+            with luaopenai.OpenAI("key", url) as asked:
+                said = asked.new_chat_session().send(f"row {row}")
+            return {"said": said, "in": os.getpid()}
+
+        failures: list[Any] = []
+        options: dict[str, Any] = {"dask": client, "attempts": 1, "on_failure": failures.append}
+        with luaopenai.map(ask, range(40), max_tokens_total=10_000, **options) as results:
+            found = list(results)
+    assert [one["said"] for one in found] == [f"row {row}" for row in range(40) if row != 3]
+    assert os.getpid() not in {one["in"] for one in found}
+    assert [failure["error"] for failure in failures] == ["ValueError: three"]
+    assert results.counts.usage.requests == 39
+
+
+def test_what_cannot_be_sent_or_reached_is_told_in_one_line(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = write("return print")
+    lock = threading.Lock()
+    with pytest.raises(BatchError, match="no scheduler of Dask's answers at nowhere"):
+        list(luaopenai.map(script, [1], dask="nowhere://x"))
+    with pytest.raises(BatchError, match="the function cannot be sent to workers"):
+        list(luaopenai.map(lambda row: lock, [1], dask="local"))
+    monkeypatch.setattr(dask_cluster, "find_spec", lambda _: None)
+    with pytest.raises(BatchError, match=r"pip install 'luaopenai\[dask\]'"):
+        luaopenai.map(script, [1], dask="local")
+
+
+@pytest.mark.parametrize(
+    ("packages", "told"),
+    [
+        ({"python": "3.9.1.final.0", "luaopenai": luaopenai.__version__}, "has Python 3.9.1, and"),
+        ({"python": platform.python_version(), "luaopenai": None}, "lacks luaopenai"),
+        ({"python": platform.python_version(), "luaopenai": "0.9"}, "has luaopenai 0.9, and"),
+        ({"python": platform.python_version(), "luaopenai": luaopenai.__version__}, None),
+    ],
+)
+def test_a_worker_is_told_of_that_lacks_something_or_has_another_version(
+    packages: dict[str, Any], told: str | None
+) -> None:
+    found = dask_cluster.check_worker(packages)
+    assert found is None if told is None else told in (found or "")
+
+
+def test_plain_runs_do_not_load_dask(tmp_path: Path) -> None:
+    (tmp_path / "f.lua").write_text("return function(row) return row end")
+    code = (
+        "import sys, luaopenai; found = list(luaopenai.map('f.lua', [1], workers=1));"
+        "assert found == [1]; assert not {'dask', 'distributed'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)

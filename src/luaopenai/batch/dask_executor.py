@@ -8,6 +8,7 @@ import time
 import uuid
 import warnings
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,7 @@ class DaskExecutor:
         options: the job's; ``dask`` names the cluster.
         rates: what the job may use.
         used: what former runs of the job have used, which counts towards the budgets.
+        function: a Python function of a row, in the place of the script.
 
     When a worker is lost, Dask has another one do its tasks; that asks the job which rows are left.
     From then on these are suspects: they begin in groups that are announced. Rows of a group that
@@ -114,14 +116,20 @@ class DaskExecutor:
     under way in three that were lost has failed.
     """
 
-    def __init__(self, options: Options, rates: Rates, used: Usage = NOTHING_USED) -> None:
+    def __init__(
+        self,
+        options: Options,
+        rates: Rates,
+        used: Usage = NOTHING_USED,
+        function: Callable[[Any], Any] | None = None,
+    ) -> None:
         assert options.dask is not None
         self._options = options
         self._concurrency = options.concurrency
         self._job = uuid.uuid4().hex[:12]
         self._name = plugin_name(self._job)
         self._begin = {
-            **what_to_do(options),
+            **what_to_do(options, function),
             "names_models": bool(rates.prices),
             "slack": SLACK,
         }

@@ -56,6 +56,15 @@ class _PaceOfThreads:
         return observe
 
 
+_PACE = _PaceOfThreads()
+
+
+def pace_this_thread(permits: Permits) -> None:
+    """Has what this thread sends ask a run for permits."""
+    set_pace(_PACE)
+    _here.permits = permits
+
+
 class ThreadExecutor:
     """Threads that call a function; see ``exchange.Executor``.
 
@@ -75,7 +84,6 @@ class ThreadExecutor:
         rates: Rates,
         used: Usage = NOTHING_USED,
     ) -> None:
-        set_pace(_PaceOfThreads())
         self._function = function
         self._concurrency = options.concurrency
         self._tidy = Tidy()
@@ -154,7 +162,7 @@ class ThreadExecutor:
         self._authority.close()
 
     def _work(self) -> None:
-        _here.permits = self._permits
+        pace_this_thread(self._permits)
         while (row := self._rows.get()) is not None:
             self._put(self._run(row))
 

@@ -272,6 +272,14 @@ def load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]:
     settings = begin["settings"]
     concurrency = begin["concurrency"]
     environment = begin.get("environment", {})
+    if begin.get("function") is not None:
+        import pickle
+        from base64 import b64decode
+
+        from luaopenai.batch.functions import FunctionRows
+
+        rows = FunctionRows(pickle.loads(b64decode(begin["function"])))
+        return lambda: rows.run(lines, tidy, concurrency)
     transport = _make_transport(concurrency, lines.permits)
     if begin["sandbox"]:
         from luaopenai.batch.sandboxed import SandboxedRows
