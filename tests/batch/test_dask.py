@@ -5,6 +5,7 @@ One cluster serves all tests here; workers that are killed are Dask's to replace
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -24,9 +25,11 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 import luaopenai  # noqa: E402
-from luaopenai.batch import dask_cluster  # noqa: E402
+from luaopenai.batch import dask_cluster, dask_executor  # noqa: E402
 from luaopenai.batch.dask_executor import SLACK  # noqa: E402
+from luaopenai.batch.dask_worker import Rows  # noqa: E402
 from luaopenai.batch.options import BatchError  # noqa: E402
+from luaopenai.batch.ranges import range_of  # noqa: E402
 from support.pace_server import PaceServer  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
@@ -380,3 +383,49 @@ def test_plain_runs_do_not_load_dask(tmp_path: Path) -> None:
         "assert found == [1]; assert not {'dask', 'distributed'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+
+# Where the rows come from.
+
+
+def test_rows_of_a_file_are_read_by_the_workers(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(dask_executor, "Rows", _noting(sent))
+    path = write('\ufeff{"n": 0}\n \n{"n": 1} \r\n' + '{"n":\r2}\n' * 50, "rows.jsonl")
+    found = list(luaopenai.map(write("return function(row) return row.n end"), path, dask=client))
+    assert found == [0, 1, *[2] * 50]
+    assert not isinstance(sent[0], bytes)
+    assert not isinstance(sent[-1], bytes)
+
+
+def test_rows_of_a_file_that_workers_find_changed_or_gone_are_sent(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(dask_executor, "Rows", _noting(sent))
+    monkeypatch.setattr(dask_executor, "range_of", _elsewhere)
+    path = write("".join(f"{number}\n" for number in range(300)), "rows.jsonl")
+    found = list(luaopenai.map(write("return function(row) return row end"), path, dask=client))
+    assert found == list(range(300))
+    assert not isinstance(sent[0], bytes)
+    assert isinstance(sent[-1], bytes)
+
+
+def _noting(sent: list[Any]) -> Any:
+    def make(job: str, number: int, lines: Any, *, is_alone: bool) -> Rows:
+        sent.append(lines)
+        return Rows(job, number, lines, is_alone=is_alone)
+
+    return make
+
+
+def _elsewhere(rows: Any) -> Any:
+    found = range_of(rows)
+    return found and dataclasses.replace(found, path=found.path + ".gone")
+
+
+def test_a_script_that_ends_workers_as_it_is_loaded_stops_the_run(client: Any, write: Any) -> None:
+    with pytest.raises(BatchError, match=r"called os\.exit as it was loaded"):
+        list(luaopenai.map(write("os.exit(1)"), range(3), dask=client))

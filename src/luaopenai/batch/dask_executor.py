@@ -20,7 +20,7 @@ from luaopenai.batch.authority import Authority
 from luaopenai.batch.begin import what_to_do
 from luaopenai.batch.dask_cluster import Connection
 from luaopenai.batch.dask_relay import CLOSE, DOWN, GONE, OPEN, OVER, TOPIC, Relay, plugin_name
-from luaopenai.batch.dask_worker import GO, HELLO, START, JobPlugin, Rows, run_rows
+from luaopenai.batch.dask_worker import GO, HELLO, START, UNREAD, JobPlugin, Rows, run_rows
 from luaopenai.batch.events import Events
 from luaopenai.batch.exchange import (
     FAILED,
@@ -37,6 +37,7 @@ from luaopenai.batch.frames import read_outcomes
 from luaopenai.batch.meter import Meter
 from luaopenai.batch.options import BatchError
 from luaopenai.batch.pace import Need, Rates
+from luaopenai.batch.ranges import Range, range_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -57,6 +58,8 @@ _MOST_FRUITLESS = 10
 """Workers that may be lost one after another without having finished a row, beside two each."""
 _WAIT_SECONDS = 600.0
 """How long a run goes on without a worker."""
+_SHORT_WAIT_SECONDS = 60.0
+"""The same, where the last one has ended without having finished a row."""
 _ENDED = b"y"
 """A task has ended, as Dask says."""
 _CHANGED = b"C"
@@ -89,7 +92,16 @@ class _Remote:
 class _Task:
     """A chunk that Dask has: its rows without an outcome, and the worker that does them."""
 
-    __slots__ = ("began", "holder", "is_alone", "is_suspect", "number", "numbers", "rows")
+    __slots__ = (
+        "began",
+        "holder",
+        "is_alone",
+        "is_range",
+        "is_suspect",
+        "number",
+        "numbers",
+        "rows",
+    )
 
     def __init__(self, number: int, rows: list[Row], *, is_alone: bool, is_suspect: bool) -> None:
         self.number = number
@@ -99,6 +111,7 @@ class _Task:
         self.is_suspect = is_suspect
         self.holder: _Remote | None = None
         self.began = 0.0
+        self.is_range = False
 
 
 class DaskExecutor:
@@ -145,6 +158,7 @@ class DaskExecutor:
         self._workers: dict[str, _Remote] = {}
         self._finished = Meter(2.0)
         self._found: list[Event] = []
+        self._sends_ranges = True
         self._grown = 0
         """Rows of a chunk, as of those that were done fast."""
         self._last_task = 0
@@ -342,12 +356,15 @@ class DaskExecutor:
             self._tasks[task.number] = task
         for row in rows:
             self._where[row.number] = task
-        lines = b"".join([b"%d\t%b\n" % (row.number, row.text) for row in rows])
+        lines: bytes | Range | None = range_of(rows) if self._sends_ranges else None
+        task.is_range = lines is not None
+        if lines is None:
+            lines = b"".join([b"%d\t%b\n" % (row.number, row.text) for row in rows])
         told = Rows(self._job, task.number, lines, is_alone=is_alone)
         key = f"{self._name}-{task.number}"
         try:
             with warnings.catch_warnings():
-                if len(lines) > _QUIET_BYTES:
+                if isinstance(lines, bytes) and len(lines) > _QUIET_BYTES:
                     warnings.simplefilter("ignore")
                 future = self._client.submit(run_rows, told, key=key, pure=False)
         except Exception as error:
@@ -375,6 +392,9 @@ class DaskExecutor:
             teller.is_ready = True
         elif kind == frames.REFUSED:
             self._stop(payload.decode("utf-8", "replace"), 0.0)
+        elif kind == UNREAD:
+            # Dask then says that the task has ended, and its rows are left.
+            self._sends_ranges = False
         elif kind == GONE:
             self._take_loss(teller)
         elif kind == OVER:
@@ -444,7 +464,10 @@ class DaskExecutor:
         elif future.status == "cancelled":
             self._stop_for_loss()
         elif future.status != "error":
-            self._submit_again(task)
+            # It could not read its rows; or its worker does not know the job.
+            self._fruitless += not task.is_range
+            if not self._is_hopeless():
+                self._submit_again(task)
         else:
             error = future.exception()
             if isinstance(error, KilledWorker):
@@ -470,8 +493,7 @@ class DaskExecutor:
                 self._drop_task(task)
             return
         self._fruitless += 1
-        if self._fruitless >= _MOST_FRUITLESS + 2 * max(1, len(self._workers)):
-            self._stop(f"{self._fruitless} workers were lost without having finished a row", 5.0)
+        if self._is_hopeless():
             return
         for task in list(worker.chunks):
             with self._lock:
@@ -481,6 +503,13 @@ class DaskExecutor:
             if not task.rows:
                 self._forget(task)
         worker.chunks.clear()
+
+    def _is_hopeless(self) -> bool:
+        """Ends the run when workers only end."""
+        if self._fruitless < _MOST_FRUITLESS + 2 * max(1, len(self._workers)):
+            return False
+        self._stop(f"{self._fruitless} workers have ended without having finished a row", 5.0)
+        return True
 
     def _take_back(self, task: _Task, number: int) -> None:
         """Sorts a row that was known to be under way in a lost worker: it will run alone."""
@@ -542,7 +571,7 @@ class DaskExecutor:
             self._stop_for_loss()
         elif self._workers:
             self._worked_at = now
-        elif now - self._worked_at > _WAIT_SECONDS:
+        elif now - self._worked_at > (_SHORT_WAIT_SECONDS if self._fruitless else _WAIT_SECONDS):
             self._stop(f"{self._connection.shown} has no workers", 0.0)
 
     def _stop_for_loss(self) -> None:

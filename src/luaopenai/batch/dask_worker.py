@@ -25,6 +25,7 @@ from luaopenai.batch import frames
 from luaopenai.batch.begin import written
 from luaopenai.batch.dask_relay import DOWN, OVER, UP, plugin_name
 from luaopenai.batch.meter import Meter
+from luaopenai.batch.ranges import Range
 from luaopenai.batch.tidy import Tidy
 from luaopenai.batch.worker import Lines, load
 from luaopenai.bridge.errors import LuaError
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 HELLO = b"h"
 """To a job: a worker is there. Answered by ``frames.BEGIN``."""
+UNREAD = b"v"
+"""To a job: the file that rows are in is not here, or not the same."""
 START = b"c"
 """To a job: a task begins, with a chunk's number. Answered by ``GO``."""
 GO = b"k"
@@ -49,9 +52,16 @@ _GONE_AWAY = b""
 
 
 class Rows:
-    """A chunk on its way to a worker, as lines; nothing of it is shown in logs."""
+    """A chunk on its way to a worker; nothing of it is shown in logs.
 
-    def __init__(self, job: str, number: int, lines: bytes, *, is_alone: bool) -> None:
+    Args:
+        job: whose it is.
+        number: the chunk's.
+        lines: the rows with their numbers, or where they are.
+        is_alone: whether no other rows may be under way beside it.
+    """
+
+    def __init__(self, job: str, number: int, lines: bytes | Range, *, is_alone: bool) -> None:
         self.job = job
         self.number = number
         self.lines = lines
@@ -230,6 +240,10 @@ class JobHere:
                 except (LuaError, ValueError, OSError) as error:
                     self.send(frames.REFUSED, tidy(str(error)).encode())
                     return
+                except SystemExit:
+                    # A worker that ends as it begins is not started again by Dask.
+                    self.send(frames.REFUSED, b"the script has called os.exit as it was loaded")
+                    return
                 lines.settle()
                 self.send(frames.BEGIN)
                 self._is_ready.set()
@@ -260,6 +274,11 @@ class JobHere:
             # The first word may have come before the job could hear it.
             self.send(HELLO)
         self._is_ready.wait()
+        text = rows.lines if isinstance(rows.lines, bytes) else rows.lines.read()
+        if text is None:
+            # The job sends the rows themselves then.
+            self.send(UNREAD)
+            return
         chunk = _ChunkHere()
         with self._changed:
             if self._is_over:
@@ -271,7 +290,7 @@ class JobHere:
             if answer == _GONE_AWAY:
                 return
             told = json.loads(answer)
-            lines = _lines_by_number(rows.lines, told["skip"])
+            lines = _lines_by_number(text, told["skip"])
             if rows.is_alone or told["suspect"]:
                 self._run_suspects(rows, chunk, lines)
             elif lines and self._reserve(chunk, lines, is_alone=False):
