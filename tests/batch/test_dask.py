@@ -155,6 +155,25 @@ def _all_that_is_shown(dask_scheduler: Any) -> str:
     return f"{tasks} {told} {vars(dask_scheduler)}"
 
 
+def test_what_the_environment_says_of_the_server_holds_in_the_workers(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = write(
+        """
+        local client = require("openai").new("sk-of-the-script")
+        return function(row)
+          local chat = client:new_chat_session()
+          return (assert(chat:send("row " .. row)))
+        end
+        """
+    )
+    with PaceServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_MODEL", "the-one")
+        assert list(luaopenai.map(script, [1], dask=client)) == ["row 1"]
+    assert [body["model"] for body in server.bodies] == ["the-one"]
+
+
 def test_a_refused_key_is_not_repeated(
     client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

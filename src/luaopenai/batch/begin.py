@@ -30,7 +30,7 @@ def what_to_do(options: Options, function: Callable[[Any], Any] | None = None) -
         "files": {name: text.decode("latin-1") for name, text in files.items()},
         "args": list(options.args),
         "concurrency": options.concurrency,
-        "settings": dict(options.settings),
+        "settings": {**_settings_of(os.environ), **options.settings},
         "environment": environment_to_send(os.environ),
         "sandbox": options.sandbox,
         "limits": dict(options.limits),
@@ -43,6 +43,12 @@ def environment_to_send(known: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in known.items() if name in keys or name.startswith("OPENAI_")
     }
+
+
+def _settings_of(known: Mapping[str, str]) -> dict[str, str]:
+    """Returns what the environment says of the server, which a worker's own does not."""
+    names = {"base_url": "OPENAI_BASE_URL", "model": "OPENAI_MODEL"}
+    return {setting: known[name] for setting, name in names.items() if known.get(name)}
 
 
 def _pickled(function: Callable[[Any], Any]) -> str:
