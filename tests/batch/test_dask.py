@@ -48,7 +48,7 @@ end
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
+def connected() -> Iterator[Any]:
     with (
         distributed.LocalCluster(
             n_workers=2,
@@ -61,6 +61,13 @@ def client() -> Iterator[Any]:
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def client(connected: Any) -> Any:
+    """The cluster's client; workers that the test before has killed are there again."""
+    connected.wait_for_workers(2, timeout=100)
+    return connected
 
 
 @pytest.fixture
