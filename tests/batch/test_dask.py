@@ -55,6 +55,7 @@ def connected() -> Iterator[Any]:
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -455,3 +456,23 @@ def _elsewhere(rows: Any) -> Any:
 def test_a_script_that_ends_workers_as_it_is_loaded_stops_the_run(client: Any, write: Any) -> None:
     with pytest.raises(BatchError, match=r"called os\.exit as it was loaded"):
         list(luaopenai.map(write("os.exit(1)"), range(3), dask=client))
+
+
+def test_rows_that_take_long_keep_no_others_of_their_worker_from_beginning(
+    client: Any, write: Any
+) -> None:
+    # The first rows wait until their own worker has begun later ones, of other chunks.
+    script = write(
+        """
+        local openai = require("openai")
+        local last = 0
+        return function(row)
+          last = math.max(last, row)
+          repeat
+            openai.sleep(0.01)
+          until row >= 4 or last >= 60
+          return row
+        end
+        """
+    )
+    assert list(luaopenai.map(script, range(300), dask=client)) == list(range(300))
