@@ -8,7 +8,7 @@ import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
 SLACK = 2.0
 """Seconds for which a permit is good: messages take longer than on one machine."""
+SETTLING = 5.0
+"""Seconds that a worker is there before it begins rows that may end it: Dask does not replace one
+that ends before its nanny knows that it has begun.
+"""
 _CHUNK_SECONDS = 0.5
 """How long a worker shall have to do with a chunk."""
 _MOST_ROWS = 4096
@@ -145,6 +149,7 @@ class DaskExecutor:
             **what_to_do(options, function),
             "names_models": bool(rates.prices),
             "slack": SLACK,
+            "settling": SETTLING,
         }
         self._lock = threading.Lock()
         self._events = Events[_Remote | _Task]()
@@ -360,7 +365,10 @@ class DaskExecutor:
         task.is_range = lines is not None
         if lines is None:
             lines = b"".join([b"%d\t%b\n" % (row.number, row.text) for row in rows])
-        told = Rows(self._job, task.number, lines, is_alone=is_alone)
+        numbers: Sequence[int] = task.numbers
+        if isinstance(lines, Range):
+            numbers = range(lines.first, lines.first + lines.count)
+        told = Rows(self._job, task.number, numbers, lines, is_alone=is_alone)
         key = f"{self._name}-{task.number}"
         try:
             with warnings.catch_warnings():
