@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import sys
 
-from benchmarks import calls, cjson, concurrency, maps, plugins, startup, tools
+from benchmarks import calls, cjson, concurrency, maps, plugins, scale, startup, tools
 from benchmarks.calls import serving
 from benchmarks.peers import installed
 from benchmarks.report import print_table
@@ -17,6 +17,7 @@ ALONE = {
     "plugins": plugins.main,
     "map": maps.main,
     "tools": tools.main,
+    "scale": scale.main,
 }
 NAMES = ["startup", *calls.CASES, *ALONE]
 PACKAGES = ("luaopenai", "lupa", "requests", "urllib3", "openai")

@@ -18,14 +18,14 @@ from pathlib import Path
 from benchmarks.concurrency import serving
 
 ROWS = int(os.environ.get("LUAOPENAI_MAP_ROWS", 100_000))
-CHATS = int(os.environ.get("LUAOPENAI_MAP_CHATS", 20_000))
+CHATS = int(os.environ.get("LUAOPENAI_MAPCHATS", 20_000))
 AT_ONCE = 200
 WAIT = 0.25
 CPU_ROWS = 600
 
 _COMMAND = [sys.executable, "-m", "luaopenai", "map"]
-_NOTHING = "return function(row) return { id = row.id, size = #row.text } end"
-_CHAT = """
+NOTHING = "return function(row) return { id = row.id, size = #row.text } end"
+CHAT = """
 local client = require("openai").new("key")
 return function(row)
   local messages = { { role = "user", content = row.text } }
@@ -79,7 +79,7 @@ def main() -> None:
         ideal = CHATS * WAIT / AT_ONCE
         for workers in (1, 2):
             options = ["--concurrency", str(AT_ONCE // workers), "--base-url", url]
-            seconds, cpu, memory = _map(place, _CHAT, CHATS, workers, options)
+            seconds, cpu, memory = timed_map(place, CHAT, CHATS, workers, options)
             case = f"{CHATS:,} chats of 250 ms, {AT_ONCE} at once, workers: {workers}"
             each = f"{cpu / CHATS * 1e3:.2f} ms a chat"
             _row(
@@ -94,7 +94,7 @@ def main() -> None:
             each = f"{cpu / CHATS * 1e3:.2f} ms a chat"
             case = "the same by `openai`'s async client and a semaphore"
             _row(case, f"{seconds:.1f} s, {seconds / ideal:.2f} times the ideal", each, memory, "")
-        one, two = (_map(place, _WORK, CPU_ROWS, workers, [])[0] for workers in (1, 2))
+        one, two = (timed_map(place, _WORK, CPU_ROWS, workers, [])[0] for workers in (1, 2))
         _row(
             f"{CPU_ROWS} rows of CPU, 2 workers to 1",
             f"{one / two:.2f} times",
@@ -105,14 +105,14 @@ def main() -> None:
 
 
 def _time_nothing(place: Path, rows: int, aim: str) -> None:
-    seconds, cpu, memory = _map(place, _NOTHING, rows, 1, [])
+    seconds, cpu, memory = timed_map(place, NOTHING, rows, 1, [])
     each = f"{cpu / rows * 1e6:.0f} µs a row"
     _row(
         f"{rows:,} rows that ask nothing", f"{rows / seconds:,.0f} rows a second", each, memory, aim
     )
 
 
-def _map(
+def timed_map(
     place: Path, script: str, rows: int, workers: int, options: list[str]
 ) -> tuple[float, float, float]:
     """Returns the seconds, those of CPU, and the most bytes of one of the command's processes."""

@@ -5,10 +5,15 @@ One cluster serves all tests here; workers that are killed are Dask's to replace
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
+import platform
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -20,8 +25,11 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 import luaopenai  # noqa: E402
+from luaopenai.batch import dask_cluster, dask_executor  # noqa: E402
 from luaopenai.batch.dask_executor import SLACK  # noqa: E402
+from luaopenai.batch.dask_worker import Rows  # noqa: E402
 from luaopenai.batch.options import BatchError  # noqa: E402
+from luaopenai.batch.ranges import range_of  # noqa: E402
 from support.pace_server import PaceServer  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
@@ -40,19 +48,27 @@ end
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
+def connected() -> Iterator[Any]:
     with (
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def client(connected: Any) -> Any:
+    """The cluster's client; a worker that the test before has killed may take its time."""
+    connected.wait_for_workers(1, timeout=100)
+    return connected
 
 
 @pytest.fixture
@@ -147,6 +163,25 @@ def _all_that_is_shown(dask_scheduler: Any) -> str:
     return f"{tasks} {told} {vars(dask_scheduler)}"
 
 
+def test_what_the_environment_says_of_the_server_holds_in_the_workers(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = write(
+        """
+        local client = require("openai").new("sk-of-the-script")
+        return function(row)
+          local chat = client:new_chat_session()
+          return (assert(chat:send("row " .. row)))
+        end
+        """
+    )
+    with PaceServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_MODEL", "the-one")
+        assert list(luaopenai.map(script, [1], dask=client)) == ["row 1"]
+    assert [body["model"] for body in server.bodies] == ["the-one"]
+
+
 def test_a_refused_key_is_not_repeated(
     client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,22 +245,6 @@ def test_a_refusal_slows_all_workers_down(
 # Workers that are lost.
 
 
-def test_a_row_that_ends_workers_fails_and_no_other_does(client: Any, write: Any) -> None:
-    script = write(
-        """
-        return function(row)
-          if row == 5 then os.exit(1) end
-          return row
-        end
-        """
-    )
-    failures: list[Any] = []
-    options: dict[str, Any] = {"dask": client, "concurrency": 4, "on_failure": failures.append}
-    found = list(luaopenai.map(script, range(40), **options))
-    assert found == [number for number in range(40) if number != 5]
-    assert [failure["error"] for failure in failures] == ["the row has ended 3 workers of Dask's"]
-
-
 def test_rows_that_were_finished_before_a_worker_is_killed_are_not_asked_again(
     client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,21 +252,21 @@ def test_rows_that_were_finished_before_a_worker_is_killed_are_not_asked_again(
     script = write(CHAT)
     found: list[str] = []
     with (
-        PaceServer(0.1) as server,
+        PaceServer(0.05) as server,
         luaopenai.map(
-            script, range(150), dask=client, concurrency=8, unordered=True, base_url=server.url
+            script, range(300), dask=client, concurrency=8, unordered=True, base_url=server.url
         ) as results,
     ):
         known = set()
         for result in results:
             found.append(result)
-            if len(found) == 40:
+            if len(found) == 150:
                 _kill_a_worker(client)
                 known = set(found)
-    assert sorted(found) == sorted(f"row {number}" for number in range(150))
+    assert sorted(found) == sorted(f"row {number}" for number in range(300))
     assert all(server.asked[text] == 1 for text in known)
     # Eight rows were under way, and what was finished goes out within 0.1 seconds.
-    assert sum(server.asked.values()) <= 150 + 16
+    assert sum(server.asked.values()) <= 300 + 24
 
 
 def _kill_a_worker(client: Any) -> None:
@@ -312,3 +331,188 @@ def test_results_are_kept_in_a_journal_and_the_next_run_asks_the_rest(
     assert results.counts.before > 0
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"result": number} for number in range(3000)]
+
+
+def test_a_python_function_runs_in_the_workers_and_is_held_to_budgets(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with PaceServer(0.01) as server:
+        url = server.url
+
+        def ask(row: int) -> Any:
+            if row == 3:
+                raise ValueError("three")
+            with luaopenai.OpenAI("key", url) as asked:
+                said = asked.new_chat_session().send(f"row {row}")
+            return {"said": said, "in": os.getpid()}
+
+        failures: list[Any] = []
+        options: dict[str, Any] = {"dask": client, "attempts": 1, "on_failure": failures.append}
+        with luaopenai.map(ask, range(40), max_tokens_total=10_000, **options) as results:
+            found = list(results)
+    assert [one["said"] for one in found] == [f"row {row}" for row in range(40) if row != 3]
+    assert os.getpid() not in {one["in"] for one in found}
+    assert [failure["error"] for failure in failures] == ["ValueError: three"]
+    assert results.counts.usage.requests == 39
+
+
+def test_what_a_function_makes_of_a_refusal_at_the_runs_end_is_no_result(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with PaceServer(0.01) as server:
+        url = server.url
+
+        def ask(row: int) -> Any:
+            with luaopenai.OpenAI("key", url) as asked:
+                try:
+                    return asked.new_chat_session().send(f"row {row}")
+                except Exception:
+                    return "?"
+
+        with luaopenai.map(ask, range(40), max_tokens_total=60, dask=client) as results:
+            found = [one["result"] for one in _until_stopped(results)]
+    assert found
+    assert "?" not in found
+
+
+def _until_stopped(results: Any) -> Iterator[Any]:
+    with contextlib.suppress(luaopenai.BatchError):
+        yield from results
+
+
+def test_a_function_that_raises_no_mere_exception_fails_its_row(client: Any) -> None:
+    def leave(row: int) -> Any:
+        raise asyncio.CancelledError("row", row)
+
+    failures: list[Any] = []
+    options: dict[str, Any] = {"dask": client, "attempts": 1, "on_failure": failures.append}
+    with luaopenai.map(leave, range(3), **options) as results:
+        assert list(results) == []
+    assert [failure["error"][:15] for failure in failures] == ["CancelledError:"] * 3
+
+
+def test_what_cannot_be_sent_or_reached_is_told_in_one_line(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = write("return print")
+    lock = threading.Lock()
+    with pytest.raises(BatchError, match="no scheduler of Dask's answers at nowhere"):
+        list(luaopenai.map(script, [1], dask="nowhere://x"))
+    with pytest.raises(BatchError, match="the function cannot be sent to workers"):
+        list(luaopenai.map(lambda row: lock, [1], dask="local"))
+    monkeypatch.setattr(dask_cluster, "find_spec", lambda _: None)
+    with pytest.raises(BatchError, match=r"pip install 'luaopenai\[dask\]'"):
+        luaopenai.map(script, [1], dask="local")
+
+
+@pytest.mark.parametrize(
+    ("packages", "told"),
+    [
+        ({"python": "3.9.1.final.0", "luaopenai": luaopenai.__version__}, "has Python 3.9.1, and"),
+        ({"python": platform.python_version(), "luaopenai": None}, "lacks luaopenai"),
+        ({"python": platform.python_version(), "luaopenai": "0.9"}, "has luaopenai 0.9, and"),
+        ({"python": platform.python_version(), "luaopenai": luaopenai.__version__}, None),
+    ],
+)
+def test_a_worker_is_told_of_that_lacks_something_or_has_another_version(
+    packages: dict[str, Any], told: str | None
+) -> None:
+    found = dask_cluster.check_worker(packages)
+    assert found is None if told is None else told in (found or "")
+
+
+def test_plain_runs_do_not_load_dask(tmp_path: Path) -> None:
+    (tmp_path / "f.lua").write_text("return function(row) return row end")
+    code = (
+        "import sys, luaopenai; found = list(luaopenai.map('f.lua', [1], workers=1));"
+        "assert found == [1]; assert not {'dask', 'distributed'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+
+# Where the rows come from.
+
+
+def test_rows_of_a_file_are_read_by_the_workers(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(dask_executor, "Rows", _noting(sent))
+    path = write('\ufeff{"n": 0}\n \n{"n": 1} \r\n' + '{"n":\r2}\n' * 50, "rows.jsonl")
+    found = list(luaopenai.map(write("return function(row) return row.n end"), path, dask=client))
+    assert found == [0, 1, *[2] * 50]
+    assert not isinstance(sent[0], bytes)
+    assert not isinstance(sent[-1], bytes)
+
+
+def test_rows_of_a_file_that_workers_find_changed_or_gone_are_sent(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(dask_executor, "Rows", _noting(sent))
+    monkeypatch.setattr(dask_executor, "range_of", _elsewhere)
+    path = write("".join(f"{number}\n" for number in range(300)), "rows.jsonl")
+    found = list(luaopenai.map(write("return function(row) return row end"), path, dask=client))
+    assert found == list(range(300))
+    assert not isinstance(sent[0], bytes)
+    assert isinstance(sent[-1], bytes)
+
+
+def _noting(sent: list[Any]) -> Any:
+    def make(job: str, number: int, numbers: Any, lines: Any, *, is_alone: bool) -> Rows:
+        sent.append(lines)
+        return Rows(job, number, numbers, lines, is_alone=is_alone)
+
+    return make
+
+
+def _elsewhere(rows: Any) -> Any:
+    found = range_of(rows)
+    return found and dataclasses.replace(found, path=found.path + ".gone")
+
+
+def test_a_script_that_ends_workers_as_it_is_loaded_stops_the_run(client: Any, write: Any) -> None:
+    with pytest.raises(BatchError, match=r"called os\.exit as it was loaded"):
+        list(luaopenai.map(write("os.exit(1)"), range(3), dask=client))
+
+
+def test_rows_that_take_long_keep_no_others_of_their_worker_from_beginning(
+    client: Any, write: Any
+) -> None:
+    # The first rows wait until their own worker has begun later ones, of other chunks.
+    script = write(
+        """
+        local openai = require("openai")
+        local last = 0
+        return function(row)
+          last = math.max(last, row)
+          repeat
+            openai.sleep(0.01)
+          until row >= 4 or last >= 60
+          return row
+        end
+        """
+    )
+    assert list(luaopenai.map(script, range(300), dask=client)) == list(range(300))
+
+
+def test_a_row_that_ends_workers_fails_and_no_other_does(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The last test here: a busy machine may be slower than that, and then lose workers for good.
+    monkeypatch.setattr(dask_executor, "SETTLING", 2.0)
+    script = write(
+        """
+        return function(row)
+          if row == 5 then os.exit(1) end
+          return row
+        end
+        """
+    )
+    failures: list[Any] = []
+    options: dict[str, Any] = {"dask": client, "concurrency": 4, "on_failure": failures.append}
+    found = list(luaopenai.map(script, range(40), **options))
+    assert found == [number for number in range(40) if number != 5]
+    assert [failure["error"] for failure in failures] == ["the row has ended 3 workers of Dask's"]

@@ -350,8 +350,8 @@ def test_a_script_needs_at_least_one_worker(script: Path) -> None:
 
 
 def test_there_is_no_option_for_what_cannot_be_had(script: Path) -> None:
-    with pytest.raises(TypeError, match="no option 'dask'"):
-        luaopenai.map(script, [1], dask="tcp://127.0.0.1:1")
+    with pytest.raises(TypeError, match="no option 'spark'"):
+        luaopenai.map(script, [1], spark="tcp://127.0.0.1:1")
 
 
 def test_what_json_cannot_carry_fails_its_row() -> None:

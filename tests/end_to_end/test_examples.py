@@ -214,6 +214,17 @@ def test_summaries_shows_its_progress_and_each_texts_summary(
     assert texts == ["The text one.", "The text two."]
 
 
+def test_dataframe_labels_each_ticket(httpserver: HTTPServer, base_url: str) -> None:
+    pytest.importorskip("dask.dataframe")
+    path = "/v1/chat/completions"
+    httpserver.expect_request(path).respond_with_json(reply('{"label":"invoice"}'))
+    command = [sys.executable, "examples/map/dataframe.py"]
+    done = start(command, OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-test")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows == [["id", "label"], *([str(number), "invoice"] for number in range(1, 13))]
+
+
 def test_upload_sends_reads_back_and_deletes(httpserver: HTTPServer, base_url: str) -> None:
     content = (
         b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\n'

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +156,29 @@ def is_quiet(server: PaceServer) -> bool:
     before = server.asked.total()
     time.sleep(0.2)
     return server.asked.total() == before
+
+
+def test_a_cluster_of_this_machine_is_started_and_prints_what_scripts_print_for_people(
+    tmp_path: Path,
+) -> None:
+    place = MapPlace(tmp_path, "return function(row) print('seen') return row.id end")
+    place.numbered(20)
+    with socket.socket() as taken:
+        # Where Dask's own dashboard would be.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        done = place.run("--dask", "local", "--workers", "1", "--dry-run", "5")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0\n1\n2\n3\n4\n"
+    assert "seen" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_of_this_machine_goes_with_workers_of_this_machine_alone(
+    tmp_path: Path,
+) -> None:
+    done = MapPlace(tmp_path).run("--dask", "tcp://127.0.0.1:1", "--local")
+    assert done.returncode == 2
+    assert "--local runs a model on this machine" in done.stderr

@@ -86,15 +86,21 @@ class Connection:
     def _start(self, workers: int) -> Client:
         from distributed import LocalCluster
 
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                # Without a dashboard there still is a port, which others may have.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+        except (OSError, RuntimeError) as error:
+            what = str(error).partition("\n")[0]
+            raise BatchError(f"Dask starts no workers here: {what}") from None
         self._closing.callback(cluster.close, timeout=10)
         return self._connect(cluster)
 

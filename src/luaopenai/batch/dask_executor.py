@@ -8,6 +8,7 @@ import time
 import uuid
 import warnings
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from luaopenai.batch.authority import Authority
 from luaopenai.batch.begin import what_to_do
 from luaopenai.batch.dask_cluster import Connection
 from luaopenai.batch.dask_relay import CLOSE, DOWN, GONE, OPEN, OVER, TOPIC, Relay, plugin_name
-from luaopenai.batch.dask_worker import GO, HELLO, START, JobPlugin, Rows, run_rows
+from luaopenai.batch.dask_worker import GO, HELLO, START, UNREAD, JobPlugin, Rows, run_rows
 from luaopenai.batch.events import Events
 from luaopenai.batch.exchange import (
     FAILED,
@@ -36,6 +37,7 @@ from luaopenai.batch.frames import read_outcomes
 from luaopenai.batch.meter import Meter
 from luaopenai.batch.options import BatchError
 from luaopenai.batch.pace import Need, Rates
+from luaopenai.batch.ranges import Range, range_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
 
 SLACK = 2.0
 """Seconds for which a permit is good: messages take longer than on one machine."""
+SETTLING = 5.0
+"""Seconds that a worker is there before it begins rows that may end it: Dask does not replace one
+that ends before its nanny knows that it has begun.
+"""
 _CHUNK_SECONDS = 0.5
 """How long a worker shall have to do with a chunk."""
 _MOST_ROWS = 4096
@@ -56,6 +62,8 @@ _MOST_FRUITLESS = 10
 """Workers that may be lost one after another without having finished a row, beside two each."""
 _WAIT_SECONDS = 600.0
 """How long a run goes on without a worker."""
+_SHORT_WAIT_SECONDS = 60.0
+"""The same, where the last one has ended without having finished a row."""
 _ENDED = b"y"
 """A task has ended, as Dask says."""
 _CHANGED = b"C"
@@ -88,7 +96,16 @@ class _Remote:
 class _Task:
     """A chunk that Dask has: its rows without an outcome, and the worker that does them."""
 
-    __slots__ = ("began", "holder", "is_alone", "is_suspect", "number", "numbers", "rows")
+    __slots__ = (
+        "began",
+        "holder",
+        "is_alone",
+        "is_range",
+        "is_suspect",
+        "number",
+        "numbers",
+        "rows",
+    )
 
     def __init__(self, number: int, rows: list[Row], *, is_alone: bool, is_suspect: bool) -> None:
         self.number = number
@@ -98,6 +115,7 @@ class _Task:
         self.is_suspect = is_suspect
         self.holder: _Remote | None = None
         self.began = 0.0
+        self.is_range = False
 
 
 class DaskExecutor:
@@ -107,6 +125,7 @@ class DaskExecutor:
         options: the job's; ``dask`` names the cluster.
         rates: what the job may use.
         used: what former runs of the job have used, which counts towards the budgets.
+        function: a Python function of a row, in the place of the script.
 
     When a worker is lost, Dask has another one do its tasks; that asks the job which rows are left.
     From then on these are suspects: they begin in groups that are announced. Rows of a group that
@@ -114,16 +133,23 @@ class DaskExecutor:
     under way in three that were lost has failed.
     """
 
-    def __init__(self, options: Options, rates: Rates, used: Usage = NOTHING_USED) -> None:
+    def __init__(
+        self,
+        options: Options,
+        rates: Rates,
+        used: Usage = NOTHING_USED,
+        function: Callable[[Any], Any] | None = None,
+    ) -> None:
         assert options.dask is not None
         self._options = options
         self._concurrency = options.concurrency
         self._job = uuid.uuid4().hex[:12]
         self._name = plugin_name(self._job)
         self._begin = {
-            **what_to_do(options),
+            **what_to_do(options, function),
             "names_models": bool(rates.prices),
             "slack": SLACK,
+            "settling": SETTLING,
         }
         self._lock = threading.Lock()
         self._events = Events[_Remote | _Task]()
@@ -137,6 +163,7 @@ class DaskExecutor:
         self._workers: dict[str, _Remote] = {}
         self._finished = Meter(2.0)
         self._found: list[Event] = []
+        self._sends_ranges = True
         self._grown = 0
         """Rows of a chunk, as of those that were done fast."""
         self._last_task = 0
@@ -334,12 +361,18 @@ class DaskExecutor:
             self._tasks[task.number] = task
         for row in rows:
             self._where[row.number] = task
-        lines = b"".join([b"%d\t%b\n" % (row.number, row.text) for row in rows])
-        told = Rows(self._job, task.number, lines, is_alone=is_alone)
+        lines: bytes | Range | None = range_of(rows) if self._sends_ranges else None
+        task.is_range = lines is not None
+        if lines is None:
+            lines = b"".join([b"%d\t%b\n" % (row.number, row.text) for row in rows])
+        numbers: Sequence[int] = task.numbers
+        if isinstance(lines, Range):
+            numbers = range(lines.first, lines.first + lines.count)
+        told = Rows(self._job, task.number, numbers, lines, is_alone=is_alone)
         key = f"{self._name}-{task.number}"
         try:
             with warnings.catch_warnings():
-                if len(lines) > _QUIET_BYTES:
+                if isinstance(lines, bytes) and len(lines) > _QUIET_BYTES:
                     warnings.simplefilter("ignore")
                 future = self._client.submit(run_rows, told, key=key, pure=False)
         except Exception as error:
@@ -367,6 +400,9 @@ class DaskExecutor:
             teller.is_ready = True
         elif kind == frames.REFUSED:
             self._stop(payload.decode("utf-8", "replace"), 0.0)
+        elif kind == UNREAD:
+            # Dask then says that the task has ended, and its rows are left.
+            self._sends_ranges = False
         elif kind == GONE:
             self._take_loss(teller)
         elif kind == OVER:
@@ -436,7 +472,10 @@ class DaskExecutor:
         elif future.status == "cancelled":
             self._stop_for_loss()
         elif future.status != "error":
-            self._submit_again(task)
+            # It could not read its rows; or its worker does not know the job.
+            self._fruitless += not task.is_range
+            if not self._is_hopeless():
+                self._submit_again(task)
         else:
             error = future.exception()
             if isinstance(error, KilledWorker):
@@ -462,8 +501,7 @@ class DaskExecutor:
                 self._drop_task(task)
             return
         self._fruitless += 1
-        if self._fruitless >= _MOST_FRUITLESS + 2 * max(1, len(self._workers)):
-            self._stop(f"{self._fruitless} workers were lost without having finished a row", 5.0)
+        if self._is_hopeless():
             return
         for task in list(worker.chunks):
             with self._lock:
@@ -473,6 +511,13 @@ class DaskExecutor:
             if not task.rows:
                 self._forget(task)
         worker.chunks.clear()
+
+    def _is_hopeless(self) -> bool:
+        """Ends the run when workers only end."""
+        if self._fruitless < _MOST_FRUITLESS + 2 * max(1, len(self._workers)):
+            return False
+        self._stop(f"{self._fruitless} workers have ended without having finished a row", 5.0)
+        return True
 
     def _take_back(self, task: _Task, number: int) -> None:
         """Sorts a row that was known to be under way in a lost worker: it will run alone."""
@@ -534,7 +579,7 @@ class DaskExecutor:
             self._stop_for_loss()
         elif self._workers:
             self._worked_at = now
-        elif now - self._worked_at > _WAIT_SECONDS:
+        elif now - self._worked_at > (_SHORT_WAIT_SECONDS if self._fruitless else _WAIT_SECONDS):
             self._stop(f"{self._connection.shown} has no workers", 0.0)
 
     def _stop_for_loss(self) -> None:

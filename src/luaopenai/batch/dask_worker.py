@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from luaopenai.batch import frames
 from luaopenai.batch.begin import written
 from luaopenai.batch.dask_relay import DOWN, OVER, UP, plugin_name
 from luaopenai.batch.meter import Meter
+from luaopenai.batch.ranges import Range
 from luaopenai.batch.tidy import Tidy
 from luaopenai.batch.worker import Lines, load
 from luaopenai.bridge.errors import LuaError
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 HELLO = b"h"
 """To a job: a worker is there. Answered by ``frames.BEGIN``."""
+UNREAD = b"v"
+"""To a job: the file that rows are in is not here, or not the same."""
 START = b"c"
 """To a job: a task begins, with a chunk's number. Answered by ``GO``."""
 GO = b"k"
@@ -49,11 +53,28 @@ _GONE_AWAY = b""
 
 
 class Rows:
-    """A chunk on its way to a worker, as lines; nothing of it is shown in logs."""
+    """A chunk on its way to a worker; nothing of it is shown in logs.
 
-    def __init__(self, job: str, number: int, lines: bytes, *, is_alone: bool) -> None:
+    Args:
+        job: whose it is.
+        number: the chunk's.
+        numbers: the rows'.
+        lines: the rows with their numbers, or where they are.
+        is_alone: whether no other rows may be under way beside it.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        number: int,
+        numbers: Sequence[int],
+        lines: bytes | Range,
+        *,
+        is_alone: bool,
+    ) -> None:
         self.job = job
         self.number = number
+        self.numbers = numbers
         self.lines = lines
         self.is_alone = is_alone
 
@@ -124,6 +145,8 @@ class JobHere:
         self._worker = worker
         self._job = job
         self._changed = threading.Condition()
+        self._began = time.monotonic()
+        self._settling = 0.0
         self._outbox: list[bytes] = []
         self._due = float("inf")
         self._hold = 0.05
@@ -209,6 +232,7 @@ class JobHere:
 
     def _begin(self, begin: dict[str, Any]) -> None:
         self._hold = begin["hold"]
+        self._settling = begin["settling"]
         self._concurrency = begin["concurrency"]
         self._lines = Lines(
             self,
@@ -229,6 +253,10 @@ class JobHere:
                     run = load({**begin, "script": script}, lines, tidy)
                 except (LuaError, ValueError, OSError) as error:
                     self.send(frames.REFUSED, tidy(str(error)).encode())
+                    return
+                except SystemExit:
+                    # A worker that ends as it begins is not started again by Dask.
+                    self.send(frames.REFUSED, b"the script has called os.exit as it was loaded")
                     return
                 lines.settle()
                 self.send(frames.BEGIN)
@@ -260,6 +288,11 @@ class JobHere:
             # The first word may have come before the job could hear it.
             self.send(HELLO)
         self._is_ready.wait()
+        text = rows.lines if isinstance(rows.lines, bytes) else rows.lines.read()
+        if text is None:
+            # The job sends the rows themselves then.
+            self.send(UNREAD)
+            return
         chunk = _ChunkHere()
         with self._changed:
             if self._is_over:
@@ -271,31 +304,40 @@ class JobHere:
             if answer == _GONE_AWAY:
                 return
             told = json.loads(answer)
-            lines = _lines_by_number(rows.lines, told["skip"])
             if rows.is_alone or told["suspect"]:
-                self._run_suspects(rows, chunk, lines)
-            elif lines and self._reserve(chunk, lines, is_alone=False):
-                self._give(lines)
-                self._stay(chunk)
-                self._wait(chunk)
+                self._run_suspects(rows, chunk, _lines_by_number(text, told["skip"]))
+            elif told["skip"]:
+                lines = _lines_by_number(text, told["skip"])
+                self._run_together(chunk, list(lines), b"".join(lines.values()))
+            else:
+                self._run_together(chunk, rows.numbers, text)
         finally:
             with self._changed:
                 del self._chunks[rows.number]
                 with contextlib.suppress(ValueError):
                     self._staying.remove(chunk)
 
+    def _run_together(self, chunk: _ChunkHere, numbers: Sequence[int], lines: bytes) -> None:
+        """Does rows beside those of other chunks."""
+        if numbers and self._reserve(chunk, numbers, is_alone=False):
+            self._give(len(numbers), lines)
+            self._stay(chunk)
+            self._wait(chunk)
+
     def _run_suspects(self, rows: Rows, chunk: _ChunkHere, lines: dict[int, bytes]) -> None:
         """Does rows that may end the process: the job knows which, before they begin."""
+        with self._changed:
+            left = self._began + self._settling - time.monotonic()
+            self._changed.wait_for(lambda: self._is_over, max(0.0, left))
         numbers = list(lines)
         for first in range(0, len(numbers), self._concurrency):
             group = numbers[first : first + self._concurrency]
-            given = {number: lines[number] for number in group}
-            if not self._reserve(chunk, given, is_alone=rows.is_alone):
+            if not self._reserve(chunk, group, is_alone=rows.is_alone):
                 return
             self.send(frames.BEGUN, json.dumps([rows.number, group]).encode())
             if chunk.wake.get() == _GONE_AWAY:
                 return
-            self._give(given)
+            self._give(len(group), b"".join([lines[number] for number in group]))
             if not self._wait(chunk):
                 return
             if rows.is_alone:
@@ -303,7 +345,7 @@ class JobHere:
                     self._lonely -= 1
                     self._changed.notify_all()
 
-    def _reserve(self, chunk: _ChunkHere, lines: dict[int, bytes], *, is_alone: bool) -> bool:
+    def _reserve(self, chunk: _ChunkHere, numbers: Sequence[int], *, is_alone: bool) -> bool:
         """Notes rows that begin, as soon as they may: those that are to run alone, and no others
         beside them. Returns whether they may.
         """
@@ -314,15 +356,14 @@ class JobHere:
                 self._changed.wait_for(lambda: self._is_over or not self._where)
             if self._is_over:
                 return False
-            chunk.left = len(lines)
-            for number in lines:
-                self._where[number] = chunk
+            chunk.left = len(numbers)
+            self._where.update(dict.fromkeys(numbers, chunk))
             return True
 
-    def _give(self, lines: dict[int, bytes]) -> None:
+    def _give(self, count: int, lines: bytes) -> None:
         """Gives rows to the script."""
         assert self._lines is not None
-        self._lines.rows.put(frames.ROWS + b"%d\n" % len(lines) + b"".join(lines.values()))
+        self._lines.rows.put(frames.ROWS + b"%d\n" % count + lines)
 
     def _stay(self, chunk: _ChunkHere) -> None:
         """Notes that a chunk's task keeps the next one from beginning, until it is called."""

@@ -13,7 +13,8 @@ class Row:
 
     ``number`` counts from 0 over all input files. ``text`` is the value as JSON in UTF-8, on one
     line. ``digest`` (16 bytes) says whether it is the same row in a later run: it is made of the
-    key where the rows have one (``--key``), else of the content.
+    key where the rows have one (``--key``), else of the content. Where ``path`` names a file, the
+    text is a line of it, but for spaces around it, which begins at byte ``at``.
     """
 
     number: int
@@ -22,6 +23,8 @@ class Row:
     file: str
     line: int
     named: str | None = None
+    path: str | None = None
+    at: int = 0
 
     @property
     def value(self) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from luaopenai.local import LocalServer
 
 _SETTINGS = ("api_key", "base_url", "lua_cpath", "lua_path", "model", "no_rocks")
-_FOR_SCRIPTS = ("args", "cache", "dask", "limits", "local", "sandbox", "workers", *_SETTINGS)
+_FOR_SCRIPTS = ("args", "cache", "limits", "local", "sandbox", "workers", *_SETTINGS)
 _OURS = {"inputs", "script", "settings"}
 _SHOWN_FAILURES = 20
 
@@ -183,7 +183,8 @@ def map(
     Args:
         script: the path of a Lua script that returns a function of a row, which runs in processes;
             or a Python function of a row, which runs in threads of this process. What that sends
-            through this package's clients is held to the rates and the budgets.
+            through this package's clients is held to the rates and the budgets. With ``dask``,
+            an address, ``"local"`` or a client of Dask's, both run in Dask's workers.
         rows: values that JSON can carry; or the path of a file, as the command takes it.
         on_failure: is given ``number``, ``key``, ``source``, ``error`` and ``row`` of each row that
             fails. When None, ``RowsFailedError`` is raised after the last result.
@@ -246,6 +247,8 @@ def _check_function(function: object, options: dict[str, Any]) -> None:
     if inspect.iscoroutinefunction(function):
         raise TypeError("map: a coroutine function cannot run in threads; pass an ordinary one")
     for name in options:
+        if name == "workers" and options.get("dask") is not None:
+            continue
         if name in _FOR_SCRIPTS:
             raise TypeError(f"map: {name} is for Lua scripts; a Python function has it already")
 

@@ -31,6 +31,15 @@ Found = tuple[int, bytes | None, Any]
 """A line's number, and its value as JSON and in Python; or None, and what is wrong with it."""
 
 
+class Place:
+    """Where in a file the line begins that was read last, in bytes."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = 0
+
+
 class BadRowError(BatchError):
     """An input row that cannot be read; the message names its file and line."""
 
@@ -164,7 +173,9 @@ class FileRows:
         for file in self.files:
             shown = file.shown
             named = None
-            for line, text, value in _found(file):
+            place = Place()
+            path = file.path if file.format == "jsonl" else None
+            for line, text, value in _found(file, place):
                 if text is None:
                     on_bad(BadRowError(f"{shown}:{line}", value))
                     continue
@@ -176,7 +187,7 @@ class FileRows:
                         on_bad(BadRowError(f"{shown}:{line}", _no_key(value, key_field)))
                         continue
                     digest = digest_of_key(named)
-                yield Row(number, text, digest, shown, line, named)
+                yield Row(number, text, digest, shown, line, named, path, place.at)
                 number += 1
 
 
@@ -248,16 +259,16 @@ def _no_key(value: Any, field: str) -> str:
     return f"has no key: no field {field!r}"
 
 
-def _found(file: InputFile) -> Iterator[Found]:
+def _found(file: InputFile, place: Place) -> Iterator[Found]:
     try:
-        yield from _read(file)
+        yield from _read(file, place)
     except OSError as error:
         raise BatchError(f"{file.shown} cannot be read: {error}") from None
 
 
-def _read(file: InputFile) -> Iterator[Found]:
+def _read(file: InputFile, place: Place) -> Iterator[Found]:
     if file.format == "jsonl":
-        return _json_lines(file)
+        return _json_lines(file, place)
     if file.format == "text":
         return _text_lines(file)
     from luaopenai.batch import tables
@@ -267,15 +278,18 @@ def _read(file: InputFile) -> Iterator[Found]:
     return tables.read_csv(file.lines(), "\t" if file.format == "tsv" else ",", file.shown)
 
 
-def _json_lines(file: InputFile) -> Iterator[Found]:
+def _json_lines(file: InputFile, place: Place) -> Iterator[Found]:
     # Numbers stay text: they are only looked at where they are keys.
     decode = json.JSONDecoder(
         parse_constant=_refuse_constant, parse_int=str, parse_float=str
     ).raw_decode
+    following = 0
     for number, line in enumerate(file.lines(), 1):
+        place.at, following = following, following + len(line)
         text = line.strip(_SPACE)
         if number == 1 and text.startswith(_BOM):
             text = text[len(_BOM) :].lstrip(_SPACE)
+            place.at = line.index(_BOM) + len(_BOM)
         if not text:
             continue
         try:

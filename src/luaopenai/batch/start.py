@@ -37,14 +37,14 @@ def make_job(
     rates = read_rates(options)
 
     def start(used: Usage) -> Executor:
+        if options.dask is not None:
+            from luaopenai.batch.dask_executor import SLACK, DaskExecutor
+
+            return DaskExecutor(options, replace(rates, slack=SLACK), used, function)
         if function is not None:
             from luaopenai.batch.threads import ThreadExecutor
 
             return ThreadExecutor(function, options, rates, used)
-        if options.dask is not None:
-            from luaopenai.batch.dask_executor import SLACK, DaskExecutor
-
-            return DaskExecutor(options, replace(rates, slack=SLACK), used)
         from luaopenai.batch.local import LocalExecutor
 
         return LocalExecutor(options, rates, used)

@@ -60,6 +60,29 @@ class _PaceOfThreads:
         return observe
 
 
+_PACE = _PaceOfThreads()
+
+
+def pace_this_thread(permits: Permits) -> None:
+    """Has what this thread sends ask a run for permits."""
+    set_pace(_PACE)
+    _here.permits = permits
+
+
+def begin_row() -> None:
+    """Forgets what this thread's last row was refused."""
+    _here.was_refused = False
+
+
+def was_refused() -> bool:
+    """Returns whether this thread's row was refused a request, because the run ends.
+
+    Its function may have made a result of that: it is not the row's.
+    """
+    refused: bool = _here.was_refused
+    return refused
+
+
 class ThreadExecutor:
     """Threads that call a function; see ``exchange.Executor``.
 
@@ -79,7 +102,6 @@ class ThreadExecutor:
         rates: Rates,
         used: Usage = NOTHING_USED,
     ) -> None:
-        set_pace(_PaceOfThreads())
         self._function = function
         self._concurrency = options.concurrency
         self._tidy = Tidy()
@@ -165,15 +187,14 @@ class ThreadExecutor:
             self._put(Outcome(-1, FAILED, usage=usage))
 
     def _work(self) -> None:
-        _here.permits = self._permits
+        pace_this_thread(self._permits)
         while (row := self._rows.get()) is not None:
             self._put(self._run(row))
 
     def _run(self, row: Row) -> Event:
-        _here.was_refused = False
+        begin_row()
         outcome = self._answer(row)
-        # A function may make a result of the refusal: it is not the row's.
-        return Dropped([row.number]) if _here.was_refused else outcome
+        return Dropped([row.number]) if was_refused() else outcome
 
     def _answer(self, row: Row) -> Event:
         outcome = Outcome(row.number, DONE)
@@ -189,7 +210,7 @@ class ThreadExecutor:
                 # It may have failed for the run's end.
                 return Dropped([row.number])
             outcome.status, outcome.text = FAILED, None
-            outcome.error = self._tidy(_describe(error))
+            outcome.error = self._tidy(describe(error))
         self._settle()
         outcome.usage = self._authority.take_usage()
         return outcome
@@ -216,7 +237,7 @@ class ThreadExecutor:
             self._signal.release()
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     name = type(error).__name__
     try:
         return f"{name}: {error}"

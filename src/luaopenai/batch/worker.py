@@ -248,7 +248,6 @@ def _serve(line: Frames, begin: dict[str, Any]) -> None:
         target=_receive, args=(line, lines), name="luaopenai-rows", daemon=True
     ).start()
     tidy = Tidy(begin["settings"].get("api_key"))
-    lines.permits.learn = tidy.learn
     try:
         run = load(begin, lines, tidy)
     except (LuaError, ValueError, OSError) as error:
@@ -281,9 +280,18 @@ def load(begin: dict[str, Any], lines: Lines, tidy: Tidy) -> Callable[[], None]:
 
     ``begin`` may have an ``environment``: variables that ``os.getenv`` is to know.
     """
+    lines.permits.learn = tidy.learn
     settings = begin["settings"]
     concurrency = begin["concurrency"]
     environment = begin.get("environment", {})
+    if begin.get("function") is not None:
+        import pickle
+        from base64 import b64decode
+
+        from luaopenai.batch.functions import FunctionRows
+
+        rows = FunctionRows(pickle.loads(b64decode(begin["function"])))
+        return lambda: rows.run(lines, tidy, concurrency)
     transport = _make_transport(concurrency, lines.permits)
     if begin["sandbox"]:
         from luaopenai.batch.sandboxed import SandboxedRows
