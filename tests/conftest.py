@@ -28,6 +28,8 @@ LONGEST = (
     "test_examples",
     "test_plugin_escapes",
     "test_plugin_tasks",
+    "test_map_dask",
+    "test_dask",
     "test_interrupts",
     "test_local",
     "test_plugins",

@@ -5,6 +5,8 @@ One cluster serves all tests here; workers that are killed are Dask's to replace
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
