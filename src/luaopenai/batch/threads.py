@@ -238,6 +238,7 @@ class ThreadExecutor:
 
 
 def describe(error: BaseException) -> str:
+    """Returns the kind and the text of what a function has raised."""
     name = type(error).__name__
     try:
         return f"{name}: {error}"
