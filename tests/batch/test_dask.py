@@ -25,9 +25,9 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 import luaopenai  # noqa: E402
-from luaopenai.batch import dask_cluster, dask_executor  # noqa: E402
+from luaopenai.batch import dask_cluster, dask_executor, frames  # noqa: E402
 from luaopenai.batch.dask_executor import SLACK  # noqa: E402
-from luaopenai.batch.dask_worker import Rows  # noqa: E402
+from luaopenai.batch.dask_worker import JobHere, Rows, _ChunkHere  # noqa: E402
 from luaopenai.batch.options import BatchError  # noqa: E402
 from luaopenai.batch.ranges import range_of  # noqa: E402
 from support.pace_server import PaceServer  # noqa: E402
@@ -394,6 +394,36 @@ def test_plain_runs_do_not_load_dask(tmp_path: Path) -> None:
         "assert found == [1]; assert not {'dask', 'distributed'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_outcomes_go_out_together_and_before_their_task_ends() -> None:
+    worker = _FakeWorker()
+    here = JobHere(worker, "job")  # type: ignore[arg-type]
+    chunk = _ChunkHere()
+    chunk.left = 2
+    here._where = {1: chunk, 2: chunk}
+    here.send(frames.OUTCOMES, b"1\td\tone\n")
+    assert worker.sent == []
+    assert chunk.wake.empty()
+    here.send(frames.OUTCOMES, b"2\td\ttwo\n")
+    [message] = worker.sent
+    assert message["frames"] == [frames.OUTCOMES, b"1\td\tone\n", frames.OUTCOMES, b"2\td\ttwo\n"]
+    assert not chunk.wake.empty()
+
+
+class _FakeWorker:
+    """A worker whose loop does at once what is to be done at once, and nothing later."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.batched_send = self.sent.append
+        self.loop = self
+
+    def add_callback(self, function: Any, *args: Any) -> None:
+        function(*args)
+
+    def call_later(self, delay: float, function: Any) -> None:
+        pass
 
 
 # Where the rows come from.
