@@ -250,6 +250,7 @@ def test_rows_that_were_finished_before_a_worker_is_killed_are_not_asked_again(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     script = write(CHAT)
+    pid = next(iter(client.run(os.getpid).values()))
     found: list[str] = []
     with (
         PaceServer(0.05) as server,
@@ -261,17 +262,12 @@ def test_rows_that_were_finished_before_a_worker_is_killed_are_not_asked_again(
         for result in results:
             found.append(result)
             if len(found) == 150:
-                _kill_a_worker(client)
+                os.kill(pid, signal.SIGKILL)
                 known = set(found)
     assert sorted(found) == sorted(f"row {number}" for number in range(300))
     assert all(server.asked[text] == 1 for text in known)
     # Eight rows were under way, and what was finished goes out within 0.1 seconds.
     assert sum(server.asked.values()) <= 300 + 24
-
-
-def _kill_a_worker(client: Any) -> None:
-    pids = client.run(os.getpid)
-    os.kill(next(iter(pids.values())), signal.SIGKILL)
 
 
 def test_a_run_that_is_closed_ends_in_the_workers_too_and_leaves_nothing(
