@@ -27,9 +27,9 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 import luaopenai  # noqa: E402
-from luaopenai.batch import dask_cluster, dask_executor  # noqa: E402
+from luaopenai.batch import dask_cluster, dask_executor, frames  # noqa: E402
 from luaopenai.batch.dask_executor import SLACK  # noqa: E402
-from luaopenai.batch.dask_worker import Rows  # noqa: E402
+from luaopenai.batch.dask_worker import JobHere, Rows, _ChunkHere  # noqa: E402
 from luaopenai.batch.options import BatchError  # noqa: E402
 from luaopenai.batch.ranges import range_of  # noqa: E402
 from support.pace_server import PaceServer  # noqa: E402
@@ -251,7 +251,10 @@ def test_rows_that_were_finished_before_a_worker_is_killed_are_not_asked_again(
     client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    script = write(CHAT)
+    # Of the rows of a chunk, some are finished long before others.
+    slow = 'require("openai").sleep(row % 2 * 0.3)\n  return body.choices'
+    script = write(CHAT.replace("return body.choices", slow))
+    pid = next(iter(client.run(os.getpid).values()))
     found: list[str] = []
     with (
         PaceServer(0.05) as server,
@@ -263,17 +266,12 @@ def test_rows_that_were_finished_before_a_worker_is_killed_are_not_asked_again(
         for result in results:
             found.append(result)
             if len(found) == 150:
-                _kill_a_worker(client)
+                os.kill(pid, signal.SIGKILL)
                 known = set(found)
     assert sorted(found) == sorted(f"row {number}" for number in range(300))
     assert all(server.asked[text] == 1 for text in known)
     # Eight rows were under way, and what was finished goes out within 0.1 seconds.
     assert sum(server.asked.values()) <= 300 + 24
-
-
-def _kill_a_worker(client: Any) -> None:
-    pids = client.run(os.getpid)
-    os.kill(next(iter(pids.values())), signal.SIGKILL)
 
 
 def test_a_run_that_is_closed_ends_in_the_workers_too_and_leaves_nothing(
@@ -432,6 +430,36 @@ def test_plain_runs_do_not_load_dask(tmp_path: Path) -> None:
         "assert found == [1]; assert not {'dask', 'distributed'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_outcomes_go_out_together_and_before_their_task_ends() -> None:
+    worker = _FakeWorker()
+    here = JobHere(worker, "job")  # type: ignore[arg-type]
+    chunk = _ChunkHere()
+    chunk.left = 2
+    here._where = {1: chunk, 2: chunk}
+    here.send(frames.OUTCOMES, b"1\td\tone\n")
+    assert worker.sent == []
+    assert chunk.wake.empty()
+    here.send(frames.OUTCOMES, b"2\td\ttwo\n")
+    [message] = worker.sent
+    assert message["frames"] == [frames.OUTCOMES, b"1\td\tone\n", frames.OUTCOMES, b"2\td\ttwo\n"]
+    assert not chunk.wake.empty()
+
+
+class _FakeWorker:
+    """A worker whose loop does at once what is to be done at once, and nothing later."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.batched_send = self.sent.append
+        self.loop = self
+
+    def add_callback(self, function: Any, *args: Any) -> None:
+        function(*args)
+
+    def call_later(self, delay: float, function: Any) -> None:
+        pass
 
 
 # Where the rows come from.

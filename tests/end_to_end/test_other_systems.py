@@ -59,7 +59,8 @@ except ImportError:
 def test_every_module_of_the_package_can_be_imported() -> None:
     files = (SOURCE / "luaopenai").rglob("*.py")
     modules = [".".join(file.relative_to(SOURCE).with_suffix("").parts) for file in files]
-    names = [module for module in modules if not module.endswith("__main__")]
+    # Dask is left out: its psutil has a file for each system, and knows that this one is Linux.
+    names = [module for module in modules if not re.search(r"__main__$|\.dask\b|\.dask_", module)]
     assert len(names) > 40
     output(f"for name in {names!r}: __import__(name)")
 

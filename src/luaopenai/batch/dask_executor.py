@@ -319,7 +319,8 @@ class DaskExecutor:
         with self._lock:
             task = self._tasks.get(number)
             if task is not None and not self._is_finishing:
-                if task.holder is not None or task.is_suspect:
+                is_whole = len(task.rows) == len(task.numbers)
+                if task.holder is not None or task.is_suspect or not is_whole:
                     return False
                 task.holder = worker
                 task.began = time.monotonic()
