@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import pytest
 from luaopenai import Limits, OpenAI, PluginHost
 from luaopenai.client.tool import Tool
 from support.crowd_server import CrowdServer
-from support.waiting import GENEROUS, soon
+from support.waiting import GENEROUS, eventually, soon
 
 Make = Callable[..., Tool]
 
@@ -276,6 +277,21 @@ def test_requests_and_tokens_are_those_of_each_call(
     assert result(tool, f"({chat})") == "hello"
     assert error(tool, f"local a = {chat} return {chat}") == "stopped: requests: the limit is 1"
     assert result(tool, f"({chat})") == "hello"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="ends a process by its number")
+def test_a_worker_in_reserve_that_dies_as_its_call_begins_is_replaced() -> None:
+    with PluginHost() as host:
+        tool = host.code_tool()
+        code_tool = tool.function.__self__  # type: ignore[attr-defined]
+        state = code_tool._spares[0]
+        pid = state.isolated._worker.pid
+        os.kill(pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            called = pool.submit(run, tool, "1 + 1")
+            eventually(state.calling.locked)
+            os.kill(pid, signal.SIGKILL)
+            assert called.result(timeout=30)["result"] == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="ends a process by its number")

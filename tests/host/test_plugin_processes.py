@@ -201,7 +201,8 @@ def test_a_host_that_is_dropped_leaves_nothing_open() -> None:
     host = None
     gc.collect()
     eventually(lambda: not is_there(pid))
-    assert open_descriptors() == before
+    # Fewer, where something of an earlier test was collected only now.
+    assert open_descriptors() <= before
 
 
 def test_a_file_that_fails_leaves_nothing_open() -> None:

@@ -80,9 +80,17 @@ class ProcessIsolation:
             # It has ended between calls, or is the process's that this one was forked from.
             _log.info("%s: its process is gone, and another one begins", self._broker.name)
             self.close()
+        is_ahead = self._worker is not None and self._is_starting
         self.prepare()
         if self._is_starting:
-            self._finish_start()
+            try:
+                self._finish_start()
+            except LuaError:
+                # One that has begun ahead of its call may have been ended meanwhile.
+                if not is_ahead or (self._worker is not None and self._worker.is_alive()):
+                    raise
+                self.close()
+                self._start()
         return self._exchange(b"call", function.encode(), pack(arguments))
 
     def interrupt(self) -> None:
