@@ -275,7 +275,9 @@ def test_a_call_runs_in_the_plugin_which_checks_its_arguments(hosts: Hosts) -> N
     tool = only(hosts().load_string(WEATHER))
     assert tool.call({"city": "Oslo"}) == {"city": "Oslo", "asked": 1}
     assert tool.call({"city": "Oslo", "unit": None}) == {"city": "Oslo", "asked": 2}
-    with pytest.raises(ValueError, match='^arguments.city: expected type "string", got "number"$'):
+    with pytest.raises(
+        ValueError, match=r'^arguments\.city: expected type "string", got "number"$'
+    ):
         tool.call({"city": 1})
     assert tool.call({"city": "Rom", "unit": "C"}) == {"city": "Rom", "unit": "C", "asked": 3}
 
