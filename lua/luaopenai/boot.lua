@@ -245,6 +245,10 @@ return {
   map = function()
     return bridge.bundled("luaopenai.map")
   end,
+  -- Returns the function that finds the tools of a trusted file.
+  chat = function()
+    return bridge.bundled("luaopenai.chat")
+  end,
   -- Runs what the script has spawned to its end.
   drain = function()
     local scheduler = bridge.loaded("openai.scheduler")

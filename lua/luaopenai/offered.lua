@@ -44,7 +44,7 @@ local function make_tool_finder(found)
       error(("two tools of the plugin are named %s"):format(tostring(described.name)), 0)
     end
     found[key] = function(text)
-      return value(text)
+      return tool.answer(value, text)
     end
     list[#list + 1] = described
   end

@@ -74,6 +74,8 @@ local function find_functions(run, ...)
       if kept and name and not run.functions[name] then
         run.functions[name] = kept
         run.names[#run.names + 1] = name
+      elseif kept and name and run.functions[name] ~= kept then
+        error("run: tools: two are called " .. name, 0)
       end
     end
   end
@@ -97,6 +99,7 @@ end
 ---@param talk openai.Conversation
 local function loop(talk, message, run, opts, callback)
   local records, steps = {}, 0
+  find_functions(run, talk:tool_lists(opts))
   local found = talk:begin(message)
   while true do
     if not found[1] then

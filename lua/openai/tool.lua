@@ -128,6 +128,20 @@ local function call_tool(self, arguments)
   return kept.call(made)
 end
 
+---Calls a tool for a host; returns true and what its function returns, or false and why the arguments do not fit.
+---@param value openai.CallableTool
+---@param text string the arguments as a model wrote them
+---@return boolean fits
+---@return any ...
+function tool.answer(value, text)
+  local kept = getmetatable(value)[SPEC]
+  local fits, made = tool.read(kept, text)
+  if not fits then
+    return false, made
+  end
+  return true, kept.call(made)
+end
+
 ---Makes a tool: a declaration, valid wherever one is taken, with its function beside it, which is never sent.
 ---@param spec openai.ToolSpec
 ---@return openai.CallableTool

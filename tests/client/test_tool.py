@@ -250,6 +250,12 @@ def test_an_older_pydantic_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
         tool(weather)
 
 
+@pytest.mark.parametrize("parameters", [{"city": "string"}, {"type": "string"}])
+def test_a_schema_of_no_object_is_refused(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="parameters: expected the JSON schema of an object"):
+        tool(weather, parameters=parameters)
+
+
 def bad(**options: Any) -> Callable[[], object]:
     return lambda: Tool(**{"function": weather, "name": "weather", **options})
 

@@ -353,7 +353,7 @@ def test_the_agent_has_a_tool_of_each_plugin_that_offers_one(
         "We go to [[Paris]] in May, and perhaps to [[Lyon]]. #Travel #todo",
         "error: there is no such note; find_notes tells the titles",
         '["one","two"]',
-        'error: arguments.text: expected type "string", got "nil"',
+        'arguments.text: expected type "string", got "nil"',
     ]
     assert "→ find_notes {'word': 'seine'} = ['Paris']" in done.stdout
 

@@ -54,6 +54,15 @@ def command(place: MapPlace, cluster: Cluster, server: PaceServer) -> list[str]:
     return place.command(*options, url=server.url)
 
 
+@pytest.mark.parametrize("address", ["nowhere", "tcp://nowhere", "http://127.0.0.1:1"])
+def test_a_command_with_an_address_that_is_none_ends(tmp_path: Path, address: str) -> None:
+    place = MapPlace(tmp_path)
+    place.numbered(1)
+    done = place.run("--dask", address)
+    assert done.returncode == 1
+    assert f"no scheduler of Dask's answers at {address}: " in done.stderr
+
+
 def kept(place: MapPlace) -> set[str]:
     """Returns the texts of the rows that are in the journal."""
     return {f"text {number}" for number in numbers_in(f"{place.output}.journal")}

@@ -291,6 +291,8 @@ for _, talk in ipairs(talks) do
       }) do
         assert.has_error(function() session:run("x", options) end, message)
       end
+      local twice = { tools = { weather_tool(), weather_tool() } }
+      assert.has_error(function() session:run("x", twice) end, "run: tools: two are called weather")
       assert.has_error(function() session.run("x") end, "run: call it with a colon: session:run(...)")
       assert.same({}, requests())
     end)

@@ -74,8 +74,12 @@ class Connection:
 
     def _connect(self, address: Any) -> Client:
         from distributed import Client
+        from distributed.comm.addressing import resolve_address
 
         try:
+            # A client that an address has kept from beginning waits for ever when it is dropped.
+            if isinstance(address, str):
+                resolve_address(address)
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError, ImportError) as error:
             what = str(error).partition("\n")[0]

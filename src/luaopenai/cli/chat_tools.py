@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luaopenai.bridge.errors import LuaError
-from luaopenai.bridge.search import lua_folder
 from luaopenai.client.tool import Tool
+from luaopenai.client.tools import ArgumentsError
 
 if TYPE_CHECKING:
     from luaopenai.cli.screen import Screen
     from luaopenai.client.openai import OpenAI
-
-
-_FINDER = Path(lua_folder(), "luaopenai", "chat.lua")
 
 
 class ToolFileError(Exception):
@@ -96,8 +92,7 @@ class _Script:
         self._runtime.set_arg({0: path})
         if is_interactive:
             self._runtime.begin_session()
-        chunk = self._runtime.compile(_FINDER.read_bytes(), "chat")
-        found: dict[str, Any] = self._runtime.call(chunk, os.fsencode(path))
+        found = self._runtime.find_tools(path)
         self._call = found["call"]
         self.tools = [
             self._make(number, json.loads(declaration))
@@ -106,7 +101,11 @@ class _Script:
 
     def _make(self, number: int, declaration: dict[str, Any]) -> Tool:
         def call(arguments: dict[str, Any]) -> object:
-            return self._runtime.call_interruptibly(self._call, number, json.dumps(arguments))
+            text = json.dumps(arguments)
+            answer, fits = self._runtime.call_interruptibly(self._call, number, text)
+            if not fits:
+                raise ArgumentsError(answer)
+            return answer
 
         return Tool.from_declaration(declaration, call)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 
 from luaopenai.bridge.errors import LuaError
@@ -43,6 +44,11 @@ class InteractiveRuntime(Runtime):
         if self._repl is not None:
             self._call_ours(b"begin")
         return self.call(function, *args)
+
+    def find_tools(self, path: str) -> dict[str, Any]:
+        """Runs a file of tools; returns their ``declarations`` as JSON, and what calls them."""
+        found: dict[str, Any] = self.call(self._state.boot[b"chat"](), os.fsencode(path))
+        return found
 
     def turn(self, seconds: float = 0.0) -> bool:
         """Lets tasks go on that need not wait; returns whether one did.

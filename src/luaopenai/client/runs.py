@@ -22,6 +22,7 @@ from luaopenai.client.tools import (
     MAX_STEPS,
     ArgumentsError,
     not_run,
+    one_line,
     read_arguments,
     refused,
     result_text,
@@ -189,9 +190,11 @@ class Loop:
             self.fail(job, error, seconds)
 
     def fail(self, job: Job, failure: Exception, seconds: float = 0.0) -> bool:
-        """Answers a call whose tool has failed; returns False."""
-        text = tool_failed(_words(failure))
+        """Answers a call whose tool has failed, or has found its arguments unfit; returns False."""
         job.told.seconds = seconds
+        if isinstance(failure, ArgumentsError):
+            return self._refuse(job, one_line(str(failure)))
+        text = tool_failed(_words(failure))
         job.failure = failure
         return self._answer(job, text, text.removeprefix("error: "))
 

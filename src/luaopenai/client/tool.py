@@ -192,6 +192,12 @@ class Tool:
         return fitting
 
 
+def _is_of_object(schema: Schema) -> bool:
+    """Returns whether a schema may be an object's; a mere table of fields is none."""
+    said = {"properties", "$ref", "anyOf", "oneOf", "allOf"} & schema.keys()
+    return schema.get("type") == "object" or ("type" not in schema and (not schema or bool(said)))
+
+
 def _strict_form(name: str, parameters: Schema | None) -> Schema:
     return strict_schema(parameters or {"type": "object", "properties": {}}, f"{name}: parameters")
 
@@ -259,6 +265,8 @@ def _make(
         raise ValueError("name: needed, because what is to be called has none")
     text, notes = read_docstring(function)
     check = None
+    if isinstance(parameters, dict) and not _is_of_object(parameters):
+        raise ValueError('parameters: expected the JSON schema of an object, with "properties"')
     if parameters is None:
         parameters, check = read_signature(function, found, notes, inspect.currentframe())
     return Tool(

@@ -78,9 +78,10 @@ class Plugin:
     def tools(self) -> list[Tool]:
         """The tools that it offers to models; others after a reload, which may change them.
 
-        A call of one runs in the plugin, under its limits; the plugin checks the arguments. A limit
-        that stops it raises ``LimitExceeded``, any other failure ``LuaError``: a run tells the
-        model. Calls of one plugin wait for one another.
+        A call of one runs in the plugin, under its limits. The plugin checks the arguments, and
+        ``ValueError`` is raised where they do not fit; a limit that stops the call raises
+        ``LimitExceeded``, any other failure ``LuaError``: a run tells the model. Calls of one
+        plugin wait for one another.
         """
         offers = self._isolated.offers
         if self._tools is None or self._tools[0] != offers:

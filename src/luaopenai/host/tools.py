@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from luaopenai.bridge.errors import LuaError
-from luaopenai.client.tools import check_name
+from luaopenai.client.tools import ArgumentsError, check_name
 from luaopenai.host import wire
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def make_tools(offers: Iterable[Declaration], call: Call) -> list[Tool]:
 
     Args:
         offers: their declarations.
-        call: calls a tool of a name with arguments as JSON; returns the values that it returns.
+        call: calls a tool of a name with arguments as JSON; returns True and the values that it
+            returns, or False and why the arguments do not fit.
     """
     return [_make(offer, call) for offer in offers]
 
@@ -107,9 +108,12 @@ def _make(offer: Declaration, call: Call) -> Tool:
         except LuaError as error:
             found = error.chunk, error.line, error.traceback, error.value, error.plugin
             raise PluginToolError(error.message, *found) from error.__cause__
-        if len(values) > 1 and values[0] is None and values[1] is not None:
-            raise PluginToolError(_reason(values[1]))
-        return values[0] if values else None
+        fits, result, reason = (*values, None, None, None)[:3]
+        if fits is not True:
+            raise ArgumentsError(_reason(result))
+        if result is None and reason is not None:
+            raise PluginToolError(_reason(reason))
+        return result
 
     return Tool.from_declaration(offer, run)
 
