@@ -194,13 +194,31 @@ def test_the_history_keeps_role_and_content_alone() -> None:
 
 
 def test_the_history_keeps_calls_and_their_null_content() -> None:
-    reply = {"content": None, "tool_calls": [CALL], "function_call": {"name": "f"}, "audio": 1}
-    assert history_message(reply) == {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [CALL],
-        "function_call": {"name": "f"},
-    }
+    calls: dict[str, Any]
+    for calls in {"tool_calls": [CALL]}, {"function_call": {"name": "f"}}:
+        reply = {"content": None, **calls, "audio": 1}
+        assert history_message(reply) == {"role": "assistant", "content": None, **calls}
+
+
+def test_of_calls_told_twice_the_history_keeps_those_that_are_answered() -> None:
+    reply = {"content": None, "tool_calls": [CALL], "function_call": {"name": "f"}}
+    assert history_message(reply) == {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+
+@pytest.mark.parametrize(
+    ("calls", "kept"),
+    [
+        ({"tool_calls": [{**CALL, "id": 5}]}, {"tool_calls": [{**CALL, "id": "5"}]}),
+        ({"tool_calls": [{"type": "function"}]}, {"tool_calls": [{"type": "function", "id": ""}]}),
+        ({"tool_calls": ["f", CALL]}, {"tool_calls": [CALL]}),
+        ({"tool_calls": ["f"]}, {}),
+        ({"function_call": {"name": 5}}, {"function_call": {"name": "5"}}),
+    ],
+)
+def test_the_history_keeps_calls_that_an_answer_can_refer_to(
+    calls: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    assert history_message(calls) == {"role": "assistant", **kept}
 
 
 def test_a_content_that_the_server_did_not_send_stays_absent_from_the_history() -> None:

@@ -132,15 +132,30 @@ def is_plain(message: Message) -> bool:
 
 
 def history_message(message: Message) -> Message:
-    """Returns the fields of a reply that belong in the history."""
+    """Returns the fields of a reply that belong in the history.
+
+    Its calls are those that an answer can refer to: by an id or a name that is a text, "" where
+    the server gives none. A ``function_call`` beside ``tool_calls`` could have no answer.
+    """
     kept: Message = {"role": "assistant"}
     if "content" in message:
         kept["content"] = message["content"]
-    for field, kind in (("function_call", dict), ("tool_calls", list)):
-        value = _filled(message, field, kind)
-        if value:
-            kept[field] = value
-    return kept
+    calls = _filled(message, "tool_calls", list)
+    if calls:
+        found = [_with_text(call, "id") for call in calls if isinstance(call, dict)]
+        return {**kept, "tool_calls": found} if found else kept
+    call = _filled(message, "function_call", dict)
+    return {**kept, "function_call": _with_text(call, "name")} if call else kept
+
+
+def _with_text(call: Message, field: str) -> Message:
+    """Returns a call with the text of a field by which its answer refers to it."""
+    value = call.get(field)
+    if isinstance(value, str):
+        return call
+    from luaopenai.client.tools import text_of
+
+    return {**call, field: text_of(value)}
 
 
 def _filled(table: Mapping[str, Any], field: str, kind: type) -> Any:
