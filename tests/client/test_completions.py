@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from luaopenai import APIError
+from luaopenai.client.calls import ToolCalls
 from luaopenai.client.completions import (
     assemble,
     check_status,
@@ -479,3 +480,17 @@ def test_putting_together_leaves_the_chunks_as_they_were() -> None:
     before = copy.deepcopy(chunks)
     assemble(chunks)
     assert chunks == before
+
+
+# --- Streams without end ---
+
+
+def test_calls_in_very_many_pieces_are_put_together() -> None:
+    calls = ToolCalls()
+    for number in range(20_000):
+        calls.add({"index": number, "id": str(number), "function": {"name": "f"}})
+    for _ in range(200_000):
+        calls.add({"index": 0, "function": {"arguments": "abcd"}})
+    first, *others = calls.whole()
+    assert first["function"]["arguments"] == "abcd" * 200_000
+    assert [call["id"] for call in others] == [str(number) for number in range(1, 20_000)]

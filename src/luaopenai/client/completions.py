@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luaopenai.client.calls import ToolCalls, add_texts
+from luaopenai.client.calls import Function, ToolCalls
 from luaopenai.client.errors import APIError, status_error
 from luaopenai.client.server_errors import error_text, reported_error
 
@@ -224,7 +224,7 @@ def assemble(chunks: Iterable[Mapping[str, Any]], is_content_empty: bool = False
     texts: list[str] = []
     refusals: list[str] = []
     calls = ToolCalls()
-    function_call = {"name": "", "arguments": ""}
+    function = Function()
     for chunk in chunks:
         text = chunk.get("content")
         if isinstance(text, str):
@@ -233,14 +233,15 @@ def assemble(chunks: Iterable[Mapping[str, Any]], is_content_empty: bool = False
             continue
         is_content_empty = is_content_empty or getattr(chunk, "is_content_empty", False)
         refusals.append(chunk.get("refusal") or "")
-        add_texts(function_call, chunk.get("function_call") or {})
+        function.add(chunk.get("function_call") or {})
         for piece in chunk.get("tool_calls") or ():
             calls.add(piece)
     message: Message = {"role": "assistant", "content": "".join(texts)}
     if any(refusals):
         message["refusal"] = "".join(refusals)
-    if calls.whole():
-        message["tool_calls"] = calls.whole()
+    found, function_call = calls.whole(), function.whole()
+    if found:
+        message["tool_calls"] = found
     if any(function_call.values()):
         message["function_call"] = function_call
     if not message["content"] and not is_plain(message):
