@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from luaopenai.cli.calls import ask, line
+from luaopenai.client.runs import ToolCall
 from support.chat import CHAT, KEY, Talk, start, talks
 from support.fault_server import CHUNKED_STREAM, Connection, FaultServer, Script, chunk
 from support.terminal import CTRL_C, PATIENCE, Terminal
@@ -260,6 +263,15 @@ def test_the_error_of_a_file_that_cannot_be_loaded_cannot_command_the_terminal(
         assert terminal.wait() == 1
     assert re.search(r"\\u001b\]0;title\\u0007\\u001b\[2J\\nluaopenai: all is well\n\Z", shown)
     assert "\x1b" not in shown
+
+
+def test_a_call_that_is_nested_too_deeply_to_be_shown_is_named_and_not_allowed() -> None:
+    deep: list[object] = []
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    call = ToolCall("call", "weather", {"city": deep}, result=deep)
+    assert line(call) == "weather{…} = …"
+    assert ask(call) == (False, "its arguments are nested too deeply to be shown")
 
 
 def test_what_a_tool_prints_begins_on_a_line_of_its_own(
