@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from luaopenai.cli.calls import ask, line
+from luaopenai.client.runs import ToolCall
 from support.chat import CHAT, KEY, Talk, start, talks
 from support.fault_server import CHUNKED_STREAM, Connection, FaultServer, Script, chunk
 from support.terminal import CTRL_C, PATIENCE, Terminal
@@ -250,6 +253,27 @@ def test_a_call_is_one_line_that_cannot_command_the_terminal_and_fits_it(
     assert len(shown[-2]) == 40
 
 
+def test_the_error_of_a_file_that_cannot_be_loaded_cannot_command_the_terminal(
+    server: ToolServer, write: Writer
+) -> None:
+    path = write(r'error("\27]0;title\7\27[2J\nluaopenai: all is well")')
+    args = ["--base-url", server.base_url, "--tools", path, "How warm?"]
+    with Terminal([*CHAT, *args], OPENAI_API_KEY=KEY) as terminal:
+        shown = terminal.read_until(r"all is well\r\n")
+        assert terminal.wait() == 1
+    assert re.search(r"\\u001b\]0;title\\u0007\\u001b\[2J\\nluaopenai: all is well\n\Z", shown)
+    assert "\x1b" not in shown
+
+
+def test_a_call_that_is_nested_too_deeply_to_be_shown_is_named_and_not_allowed() -> None:
+    deep: list[object] = []
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    call = ToolCall("call", "weather", {"city": deep}, result=deep)
+    assert line(call) == "weather{…} = …"
+    assert ask(call) == (False, "its arguments are nested too deeply to be shown")
+
+
 def test_what_a_tool_prints_begins_on_a_line_of_its_own(
     talk: Callable[..., Talk], server: ToolServer, write: Writer
 ) -> None:
@@ -306,6 +330,21 @@ def test_what_was_typed_before_the_question_is_no_answer_to_it(
     one.terminal.type("n\n")
     assert one.wait().endswith("Well\n")
     assert b"refused: the user did not allow it" in server.requests[1]
+
+
+def test_a_question_comes_when_the_call_before_it_can_print_no_more(
+    talk: Callable[..., Talk], server: ToolServer, write: Writer
+) -> None:
+    one = talk("--base-url", server.base_url, "--tools", write(WEATHER), "--ask")
+    server.script({"calls": [["weather", {"city": city}] for city in ("Oslo", "Rome")]})
+    one.terminal.type("How warm?\n")
+    one.terminal.read_until(r'"Oslo"\} - run it\? \[y/N\] ')
+    one.terminal.type("y\n")
+    shown = one.terminal.read_until(r'"Rome"\} - run it\? \[y/N\] ')
+    assert shown.splitlines()[-3:-1] == [
+        "looking at Oslo",
+        '→ weather{city="Oslo"} = {"celsius":4}',
+    ]
 
 
 def test_ask_shows_all_of_a_call_whatever_the_terminals_width(

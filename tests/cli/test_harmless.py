@@ -55,6 +55,15 @@ def test_what_turns_the_direction_of_a_line_is_escaped() -> None:
     assert one_line("a\u202eb\nc\x1b") == "a\\u202eb\\nc\\u001b"
 
 
+@pytest.mark.parametrize("unseen", ["\xad", "\u115f", "\u180e", "\u3164", "\ufff9", "\ud800"])
+def test_what_takes_no_place_in_a_line_is_escaped(unseen: str) -> None:
+    assert one_line(f"a{unseen}b") == f"a\\u{ord(unseen):04x}b"
+
+
+def test_the_tags_in_which_text_can_be_hidden_are_escaped() -> None:
+    assert one_line("a\U000e0041b\U000e0100") == "a\\u{e0041}b\\u{e0100}"
+
+
 @pytest.mark.parametrize(
     ("text", "width", "shown"),
     [("short", 5, "short"), ("longer", 5, "long…"), ("日本語", 5, "日本…"), ("日本語", 4, "日…")],

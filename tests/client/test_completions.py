@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from luaopenai import APIError
+from luaopenai.client.calls import ToolCalls
 from luaopenai.client.completions import (
     assemble,
     check_status,
@@ -194,13 +195,31 @@ def test_the_history_keeps_role_and_content_alone() -> None:
 
 
 def test_the_history_keeps_calls_and_their_null_content() -> None:
-    reply = {"content": None, "tool_calls": [CALL], "function_call": {"name": "f"}, "audio": 1}
-    assert history_message(reply) == {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [CALL],
-        "function_call": {"name": "f"},
-    }
+    calls: dict[str, Any]
+    for calls in {"tool_calls": [CALL]}, {"function_call": {"name": "f"}}:
+        reply = {"content": None, **calls, "audio": 1}
+        assert history_message(reply) == {"role": "assistant", "content": None, **calls}
+
+
+def test_of_calls_told_twice_the_history_keeps_those_that_are_answered() -> None:
+    reply = {"content": None, "tool_calls": [CALL], "function_call": {"name": "f"}}
+    assert history_message(reply) == {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+
+@pytest.mark.parametrize(
+    ("calls", "kept"),
+    [
+        ({"tool_calls": [{**CALL, "id": 5}]}, {"tool_calls": [{**CALL, "id": "5"}]}),
+        ({"tool_calls": [{"type": "function"}]}, {"tool_calls": [{"type": "function", "id": ""}]}),
+        ({"tool_calls": ["f", CALL]}, {"tool_calls": [CALL]}),
+        ({"tool_calls": ["f"]}, {}),
+        ({"function_call": {"name": 5}}, {"function_call": {"name": "5"}}),
+    ],
+)
+def test_the_history_keeps_calls_that_an_answer_can_refer_to(
+    calls: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    assert history_message(calls) == {"role": "assistant", **kept}
 
 
 def test_a_content_that_the_server_did_not_send_stays_absent_from_the_history() -> None:
@@ -461,3 +480,17 @@ def test_putting_together_leaves_the_chunks_as_they_were() -> None:
     before = copy.deepcopy(chunks)
     assemble(chunks)
     assert chunks == before
+
+
+# --- Streams without end ---
+
+
+def test_calls_in_very_many_pieces_are_put_together() -> None:
+    calls = ToolCalls()
+    for number in range(20_000):
+        calls.add({"index": number, "id": str(number), "function": {"name": "f"}})
+    for _ in range(200_000):
+        calls.add({"index": 0, "function": {"arguments": "abcd"}})
+    first, *others = calls.whole()
+    assert first["function"]["arguments"] == "abcd" * 200_000
+    assert [call["id"] for call in others] == [str(number) for number in range(1, 20_000)]

@@ -722,6 +722,53 @@ def test_whatever_ends_a_run_the_next_send_works(
     session.send("And on")
 
 
+FUNCTION = {"name": "weather", "arguments": "{}"}
+CALL = {"id": "call", "type": "function", "function": FUNCTION}
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        {"tool_calls": [CALL], "function_call": FUNCTION},
+        {"tool_calls": [CALL, CALL]},
+        {"tool_calls": [{**CALL, "id": 5}]},
+        {"tool_calls": [{"type": "function", "function": FUNCTION}]},
+        {"tool_calls": ["weather", CALL]},
+        {"tool_calls": ["weather"]},
+        {"function_call": {"name": 5, "arguments": "{}"}},
+    ],
+    ids=repr,
+)
+def test_odd_calls_leave_a_history_that_a_server_takes(
+    tool_client: OpenAI, tool_server: ToolServer, calls: dict[str, Any]
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, **calls}}
+    tool_server.script({"body": {"object": "chat.completion", "choices": [choice]}})
+    session = tool_client.new_chat_session(tools=[handler(lambda _: "4")])
+    session.run("How warm?")
+    assert session.send("And now?") == "done"
+
+
+@pytest.mark.parametrize("result", ["caf\udce9.txt", {"caf\udce9.txt": 1}], ids=repr)
+def test_half_characters_in_a_result_are_replaced(
+    open_session: Opener, tool_server: ToolServer, result: Any
+) -> None:
+    tool_server.script({"calls": [OSLO]})
+    session = open_session(tools=[handler(lambda _: result)])
+    assert session.run("Which file?").text == "done"
+    assert "caf\ufffd.txt" in str(tool_server.requests[-1])
+    assert session.send("And now?")
+
+
+def test_half_characters_in_an_error_are_replaced(
+    open_session: Opener, tool_server: ToolServer
+) -> None:
+    tool_server.script({"calls": [OSLO]})
+    session = open_session(tools=[handler(fail(OSError("no caf\udce9.txt")))])
+    assert session.run("Which file?").text == "done"
+    assert "error: no caf\ufffd.txt" in str(tool_server.requests[-1])
+
+
 @pytest.mark.parametrize("limit", [1, 8])
 def test_what_was_done_before_a_break_stands_in_the_history(
     open_session: Opener, tool_server: ToolServer, limit: int

@@ -203,6 +203,11 @@ def test_the_text_of_an_error_is_shown_as_far_as_a_model_needs_it(make: Make) ->
     assert text == "line 1: " + "x" * 1992 + "…"
 
 
+def test_an_error_that_sounds_like_one_of_the_plugins_is_no_longer_than_others(make: Make) -> None:
+    text = error(make(), 'error("plugin run_lua " .. ("é"):rep(10000), 0)')
+    assert text == f"the code {'é' * 1991}…"
+
+
 def test_code_of_odd_characters_is_an_error_of_lua(make: Make) -> None:
     assert "line 1: unexpected symbol" in error(make(), "\ud800")
 

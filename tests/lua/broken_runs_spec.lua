@@ -392,3 +392,24 @@ describe_with_server("A Responses session's pending outputs", function()
     assert.equal("PS", requests()[3].input[2].content)
   end)
 end)
+
+describe_with_server("A chat session stays valid after calls", function()
+  local told = { name = "weather", arguments = "{}" }
+  local whole = { id = "call", type = "function", ["function"] = told }
+
+  for what, reply in pairs({
+    ["that are told twice, in the old form too"] = { tool_calls = { whole }, function_call = told },
+    ["with an id that is a number"] = { tool_calls = { { id = 5, type = "function", ["function"] = told } } },
+    ["without an id"] = { tool_calls = { { type = "function", ["function"] = told } } },
+    ["that are none"] = { tool_calls = { "weather", whole } },
+    ["whose name is a number"] = { function_call = { name = 5, arguments = "{}" } },
+  }) do
+    it(what, function()
+      reply.role = "assistant"
+      script({ body = { object = "chat.completion", choices = { { index = 0, message = reply } } } })
+      local session = talks[1].new({ tools = { city_tool(function() return "4" end) } })
+      assert.equal("done", session:run("How warm?"))
+      assert.equal("done", session:send("And now?"))
+    end)
+  end
+end)

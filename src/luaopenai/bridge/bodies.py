@@ -49,7 +49,7 @@ class Bodies(Network):
             None if is_success(status) else f"{name.decode()}: {bad_status(status, decode(text))}"
         )
 
-    @export(plugins=True, needs="client.completions " + _DECODING)
+    @export(plugins=True, needs="client.completions client.tools " + _DECODING)
     def read_reply(self, status: int, text: bytes) -> tuple[object, ...]:
         """Returns what the body of a chat completion means.
 
@@ -73,7 +73,7 @@ class Bodies(Network):
             encode(message) if is_changed else None,
         )
 
-    @export(plugins=True, needs="client.streams " + _DECODING)
+    @export(plugins=True, needs="client.streams client.tools " + _DECODING)
     def read_stream(
         self, text: bytes | None, pieces: bytes, is_content_empty: bool, body: bytes
     ) -> tuple[object, ...]:

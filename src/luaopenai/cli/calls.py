@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from luaopenai.cli.harmless import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from luaopenai.client.runs import ToolCall
 
@@ -20,13 +20,17 @@ _LONGEST = 10_000
 
 def ask(call: ToolCall) -> object:
     """Asks the user whether a call may run; returns that, with a reason where it may not."""
+    try:
+        shown = one_line(signature(call))
+    except RecursionError:
+        return False, "its arguments are nested too deeply to be shown"
     with _terminal() as terminal:
         if terminal is None:
             return False, "nobody is there to allow it"
         written, read = terminal
         _forget_typed(read)
         # Nothing is cut away: what is allowed must be seen.
-        print(f"→ {one_line(signature(call))} - run it? [y/N] ", end="", file=written, flush=True)
+        print(f"→ {shown} - run it? [y/N] ", end="", file=written, flush=True)
         answer = read.readline()
         if not answer.endswith("\n"):
             print(file=written, flush=True)
@@ -37,13 +41,14 @@ def ask(call: ToolCall) -> object:
 
 def line(call: ToolCall) -> str:
     """Returns a call and what it came to: ``weather{city="Oslo"} = {"celsius":4}``."""
+    called = _as_far_as_possible(lambda: signature(call), f"{call.name}{{…}}")
     if call.error is not None:
         failed = "" if call.error.startswith("refused: ") else "failed: "
-        return f"{signature(call)} {failed}{call.error}"
+        return f"{called} {failed}{call.error}"
     result = call.result
-    return (
-        f"{signature(call)} = {(result if isinstance(result, str) else _json(result))[:_LONGEST]}"
-    )
+    if not isinstance(result, str):
+        result = _as_far_as_possible(lambda: _json(call.result), "…")
+    return f"{called} = {result[:_LONGEST]}"
 
 
 def signature(call: ToolCall) -> str:
@@ -55,6 +60,14 @@ def signature(call: ToolCall) -> str:
         for name, value in call.arguments.items()
     )
     return f"{call.name}{{{', '.join(fields)}}}"
+
+
+def _as_far_as_possible(show: Callable[[], str], otherwise: str) -> str:
+    """Returns what is shown of a value, or something else where it is nested too deeply."""
+    try:
+        return show()
+    except RecursionError:
+        return otherwise
 
 
 def _json(value: Any) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from luaopenai.cli.harmless import valid
+from luaopenai.cli.harmless import one_line, valid
 from luaopenai.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -265,7 +265,8 @@ def _converse(
     if options.system:
         session.append_message({"role": "system", "content": valid(options.system)})
     # One Lua state runs one call at a time, best in this thread, where Ctrl-C ends it.
-    limit = 1 if options.trust else 8
+    # What a call prints must not come below the question about the next one.
+    limit = 1 if options.trust or options.ask else 8
     conversation = Conversation(session, screen, limit=limit, asks=options.ask)
     if prompt is not None:
         if options.schema is None:
@@ -283,5 +284,5 @@ def _model_name(client: OpenAI, options: argparse.Namespace) -> str:
 
 
 def _complain(message: str) -> int:
-    print(f"luaopenai: {message}", file=sys.stderr)
+    print(f"luaopenai: {one_line(message)}", file=sys.stderr)
     return 1

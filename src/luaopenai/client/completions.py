@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luaopenai.client.calls import ToolCalls, add_texts
+from luaopenai.client.calls import Function, ToolCalls
 from luaopenai.client.errors import APIError, status_error
 from luaopenai.client.server_errors import error_text, reported_error
 
@@ -132,15 +132,30 @@ def is_plain(message: Message) -> bool:
 
 
 def history_message(message: Message) -> Message:
-    """Returns the fields of a reply that belong in the history."""
+    """Returns the fields of a reply that belong in the history.
+
+    Its calls are those that an answer can refer to: by an id or a name that is a text, "" where
+    the server gives none. A ``function_call`` beside ``tool_calls`` could have no answer.
+    """
     kept: Message = {"role": "assistant"}
     if "content" in message:
         kept["content"] = message["content"]
-    for field, kind in (("function_call", dict), ("tool_calls", list)):
-        value = _filled(message, field, kind)
-        if value:
-            kept[field] = value
-    return kept
+    calls = _filled(message, "tool_calls", list)
+    if calls:
+        found = [_with_text(call, "id") for call in calls if isinstance(call, dict)]
+        return {**kept, "tool_calls": found} if found else kept
+    call = _filled(message, "function_call", dict)
+    return {**kept, "function_call": _with_text(call, "name")} if call else kept
+
+
+def _with_text(call: Message, field: str) -> Message:
+    """Returns a call with the text of a field by which its answer refers to it."""
+    value = call.get(field)
+    if isinstance(value, str):
+        return call
+    from luaopenai.client.tools import text_of
+
+    return {**call, field: text_of(value)}
 
 
 def _filled(table: Mapping[str, Any], field: str, kind: type) -> Any:
@@ -209,7 +224,7 @@ def assemble(chunks: Iterable[Mapping[str, Any]], is_content_empty: bool = False
     texts: list[str] = []
     refusals: list[str] = []
     calls = ToolCalls()
-    function_call = {"name": "", "arguments": ""}
+    function = Function()
     for chunk in chunks:
         text = chunk.get("content")
         if isinstance(text, str):
@@ -218,14 +233,15 @@ def assemble(chunks: Iterable[Mapping[str, Any]], is_content_empty: bool = False
             continue
         is_content_empty = is_content_empty or getattr(chunk, "is_content_empty", False)
         refusals.append(chunk.get("refusal") or "")
-        add_texts(function_call, chunk.get("function_call") or {})
+        function.add(chunk.get("function_call") or {})
         for piece in chunk.get("tool_calls") or ():
             calls.add(piece)
     message: Message = {"role": "assistant", "content": "".join(texts)}
     if any(refusals):
         message["refusal"] = "".join(refusals)
-    if calls.whole():
-        message["tool_calls"] = calls.whole()
+    found, function_call = calls.whole(), function.whole()
+    if found:
+        message["tool_calls"] = found
     if any(function_call.values()):
         message["function_call"] = function_call
     if not message["content"] and not is_plain(message):

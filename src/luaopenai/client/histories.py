@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from luaopenai.client.answers import AnswerFormat, why_cut
 from luaopenai.client.callbacks import two_arguments
 from luaopenai.client.completions import history_message
+from luaopenai.client.lenient import sendable
 from luaopenai.client.messages import check_input, check_message
 from luaopenai.client.responses import place_of
 from luaopenai.client.tools import (
@@ -40,8 +41,12 @@ class Slot(NamedTuple):
     held: dict[str, Any]
 
     def fill(self, text: str) -> None:
-        """Puts another answer in the place of the one that there is."""
-        self.held.update(answer(self.call, text))
+        """Puts another answer in the place of the one that there is.
+
+        Halves of characters, as in names of files that are not UTF-8, become U+FFFD: no request
+        could carry them.
+        """
+        self.held.update(answer(self.call, sendable(text)))
 
 
 class Reply(NamedTuple):

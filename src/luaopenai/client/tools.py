@@ -65,17 +65,17 @@ def find_calls(message: Mapping[str, Any]) -> list[Call]:
         return [_tool_call(call) for call in calls if isinstance(call, dict)]
     call = message.get("function_call")
     if isinstance(call, dict) and call:
-        return [Call("", _text(call.get("name")), _text(call.get("arguments")), "function")]
+        return [Call("", text_of(call.get("name")), text_of(call.get("arguments")), "function")]
     return []
 
 
 def _tool_call(call: Mapping[str, Any]) -> Call:
     """Reads a call; one of another type than ``function`` needs an answer too."""
-    kind = _text(call.get("type")) or "function"
+    kind = text_of(call.get("type")) or "function"
     told = call.get(kind)
     told = told if isinstance(told, dict) else {}
     text = told.get("arguments", told.get("input"))
-    return Call(_text(call.get("id")), _text(told.get("name")) or kind, _text(text), "tool")
+    return Call(text_of(call.get("id")), text_of(told.get("name")) or kind, text_of(text), "tool")
 
 
 def find_response_calls(response: object) -> list[Call]:
@@ -83,9 +83,9 @@ def find_response_calls(response: object) -> list[Call]:
     output = response.get("output") if isinstance(response, dict) else None
     return [
         Call(
-            _text(item.get("call_id")),
-            _text(item.get("name")),
-            _text(item.get("arguments")),
+            text_of(item.get("call_id")),
+            text_of(item.get("name")),
+            text_of(item.get("arguments")),
             "response",
         )
         for item in (output if isinstance(output, list) else ())
@@ -93,7 +93,7 @@ def find_response_calls(response: object) -> list[Call]:
     ]
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """Returns a text as it is; anything else, which some servers send decoded, as JSON."""
     if value is None:
         return ""
@@ -114,9 +114,9 @@ def unanswered(messages: Iterable[Mapping[str, Any]]) -> list[Call]:
     answered: list[tuple[str, str]] = []
     for message in reversed(list(messages)):
         if message.get("role") == "tool":
-            answered.append(("tool", _text(message.get("tool_call_id"))))
+            answered.append(("tool", text_of(message.get("tool_call_id"))))
         elif message.get("role") == "function":
-            answered.append(("function", _text(message.get("name"))))
+            answered.append(("function", text_of(message.get("name"))))
         else:
             break
     else:
@@ -301,4 +301,4 @@ def function_declaration(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 def tool_name(tool: Mapping[str, Any]) -> str:
     """Returns the name in a definition of any form; "" where it has none."""
     function = tool.get("function")
-    return _text((function if isinstance(function, dict) else tool).get("name"))
+    return text_of((function if isinstance(function, dict) else tool).get("name"))

@@ -170,7 +170,8 @@ class CodeTool:
         message = error.message
         own = f"plugin {self._name} "
         if message.startswith(own):
-            return f"the code {message.removeprefix(own)}"
+            # Code may say so itself, at any length.
+            return _cut(f"the code {message.removeprefix(own)}", _LONGEST_ERROR)
         found = _POSITION.match(message)
         if found:
             message = f"line {found[1]}: {message[found.end() :]}"
