@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import socket
@@ -32,16 +33,21 @@ LONGEST = (
     "test_dask",
     "test_interrupts",
     "test_local",
-    "test_plugins",
+    "test_job_kills",
+    "test_map",
     "test_code_tool_states",
-    "test_plugin_walls",
+    "test_plugins",
+    "test_workers",
+    "test_chat_tools",
     "test_code_tool",
+    "test_plugin_walls",
+    "test_chat",
     "test_plugin_tools",
-    "test_repl",
     "test_lua_specs",
+    "test_plugin_errors",
+    "test_repl",
     "test_plugin_budgets",
     "test_plugin_processes",
-    "test_plugin_errors",
     "test_plugin_soak",
     "test_reliability",
 )
@@ -55,8 +61,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep the real standard error, and take Ctrl-C even where pytest was started without it.
 
     A shell without job control has what it starts in the background ignore Ctrl-C, and so would all
-    that the tests start.
+    that the tests start. Thousands of collected tests live on to the end: the garbage collector,
+    which many tests call, need not look through them each time.
     """
+    gc.collect()
+    gc.freeze()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     capture = session.config.pluginmanager.getplugin("capturemanager")

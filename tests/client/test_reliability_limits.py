@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -59,11 +60,15 @@ def compressed(megabytes: int, window: int) -> bytes:
 
 
 GZIP, DEFLATE = 31, 15
-BOMBS = {
-    "gzip": (compressed(64, GZIP), "gzip"),
-    "deflate": (compressed(64, DEFLATE), "deflate"),
-    "gzip in gzip": (gzip.compress(compressed(64, GZIP)), "gzip, gzip"),
-}
+BOMBS = ("gzip", "deflate", "gzip, gzip")
+
+
+@cache
+def bomb(encoding: str) -> bytes:
+    """A short body that is 64 MB; made where a test sends it, not wherever this is imported."""
+    if encoding == "gzip, gzip":
+        return gzip.compress(bomb("gzip"))
+    return compressed(64, GZIP if encoding == "gzip" else DEFLATE)
 
 
 def in_chunks(body: bytes, encoding: str) -> bytes:
@@ -76,15 +81,14 @@ def with_length(body: bytes, encoding: str) -> bytes:
 
 
 @pytest.mark.parametrize("framed", [in_chunks, with_length])
-@pytest.mark.parametrize(("body", "encoding"), BOMBS.values(), ids=BOMBS)
+@pytest.mark.parametrize("encoding", BOMBS)
 def test_a_body_that_explodes_is_given_up_near_the_limit(
     fault_server: StartServer,
     open_sockets: Count,
     framed: Callable[[bytes, str], bytes],
-    body: bytes,
     encoding: str,
 ) -> None:
-    server = fault_server(say(framed(body, encoding)))
+    server = fault_server(say(framed(bomb(encoding), encoding)))
     tracemalloc.start()
     failure = failure_of(server, ask_for_models, max_response_mb=2)
     peak = tracemalloc.get_traced_memory()[1]

@@ -502,9 +502,9 @@ def test_a_closed_server_is_gone_and_closing_again_does_nothing(model: Path) -> 
 def test_closing_under_a_stream_that_is_being_read_gives_up_in_bounded_time(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "CLOSING_SECONDS", 0.5)
+    monkeypatch.setattr(local, "CLOSING_SECONDS", 0.1)
     server = LocalServer(model)
-    endless = hello(stream=True, max_tokens=300, ignore_eos=True)
+    endless = hello(stream=True, max_tokens=100, ignore_eos=True)
     with request(server, "POST", "chat/completions", endless) as response:
         response.read(10)
         assert not server.close()

@@ -141,7 +141,7 @@ def test_a_killed_scheduler_is_told_and_the_same_command_goes_on_with_another(
     place: MapPlace, cluster: Cluster, tmp_path: Path
 ) -> None:
     with PaceServer(0.05) as server:
-        with dask_cluster(tmp_path / "first") as first:
+        with dask_cluster(tmp_path / "first", workers=1) as first:
             line = command(place, first, server)
             with piped(line, env=place.environment()) as process:
                 wait_for(server, process, 60)

@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import ExitStack
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,24 @@ from support.crowd_server import CrowdServer
 from support.waiting import GENEROUS, eventually, soon
 
 Make = Callable[..., Tool]
+
+
+@pytest.fixture(scope="module")
+def share() -> Iterator[Callable[[Any], Tool]]:
+    """Finds the one code tool of an isolation: each new one starts processes of its own."""
+    with ExitStack() as hosts:
+
+        @cache
+        def find(isolation: Any) -> Tool:
+            return hosts.enter_context(PluginHost(isolation=isolation)).code_tool()
+
+        yield find
+
+
+@pytest.fixture
+def plain(share: Callable[[Any], Tool], isolation: Any) -> Tool:
+    """A code tool of either isolation without functions, which many tests call."""
+    return share(isolation)
 
 
 @pytest.fixture
@@ -84,8 +103,8 @@ def error(tool: Tool, code: str) -> str:
         ("local t = require('openai').spawn(function() return 5 end) return t:wait()", 5),
     ],
 )
-def test_a_call_answers_with_what_the_code_returns(make: Make, code: str, value: Any) -> None:
-    assert result(make(), code) == value
+def test_a_call_answers_with_what_the_code_returns(plain: Tool, code: str, value: Any) -> None:
+    assert result(plain, code) == value
 
 
 @pytest.mark.parametrize(
@@ -104,8 +123,8 @@ def test_a_call_answers_with_what_the_code_returns(make: Make, code: str, value:
         ("'x' .. ('\\\\'):rep(9000)", "the result is too large"),
     ],
 )
-def test_a_result_that_no_answer_can_have_is_an_error(make: Make, code: str, text: str) -> None:
-    assert text in error(make(), code)
+def test_a_result_that_no_answer_can_have_is_an_error(plain: Tool, code: str, text: str) -> None:
+    assert text in error(plain, code)
 
 
 def test_a_result_may_come_to_what_the_host_says(make: Make) -> None:
@@ -157,8 +176,8 @@ def test_output_beyond_what_is_shown_is_counted(make: Make) -> None:
     )
 
 
-def test_output_that_is_not_utf_8_is_shown_as_far_as_it_can_be(make: Make) -> None:
-    assert run(make(), "io.write('a\\255b')")["output"] == "a\ufffdb"
+def test_output_that_is_not_utf_8_is_shown_as_far_as_it_can_be(plain: Tool) -> None:
+    assert run(plain, "io.write('a\\255b')")["output"] == "a\ufffdb"
 
 
 def test_code_that_prints_for_ever_is_stopped_and_its_output_begins_the_answer(make: Make) -> None:
@@ -194,28 +213,28 @@ def test_code_that_prints_for_ever_is_stopped_and_its_output_begins_the_answer(m
         ("goto nowhere", "line 1: undefined label 'nowhere'"),
     ],
 )
-def test_an_error_carries_the_line(make: Make, code: str, text: str) -> None:
-    assert error(make(), code) == text
+def test_an_error_carries_the_line(plain: Tool, code: str, text: str) -> None:
+    assert error(plain, code) == text
 
 
-def test_the_text_of_an_error_is_shown_as_far_as_a_model_needs_it(make: Make) -> None:
-    text = error(make(), "error(('x'):rep(1e6))")
+def test_the_text_of_an_error_is_shown_as_far_as_a_model_needs_it(plain: Tool) -> None:
+    text = error(plain, "error(('x'):rep(1e6))")
     assert text == "line 1: " + "x" * 1992 + "…"
 
 
-def test_an_error_that_sounds_like_one_of_the_plugins_is_no_longer_than_others(make: Make) -> None:
-    text = error(make(), 'error("plugin run_lua " .. ("é"):rep(10000), 0)')
+def test_an_error_that_sounds_like_one_of_the_plugins_is_no_longer_than_others(plain: Tool) -> None:
+    text = error(plain, 'error("plugin run_lua " .. ("é"):rep(10000), 0)')
     assert text == f"the code {'é' * 1991}…"
 
 
-def test_code_of_odd_characters_is_an_error_of_lua(make: Make) -> None:
-    assert "line 1: unexpected symbol" in error(make(), "\ud800")
+def test_code_of_odd_characters_is_an_error_of_lua(plain: Tool) -> None:
+    assert "line 1: unexpected symbol" in error(plain, "\ud800")
 
 
 @pytest.mark.parametrize("arguments", [{}, {"code": 1}, {"code": None}, {"code": "1", "more": 1}])
-def test_arguments_that_are_no_code_are_refused(make: Make, arguments: dict[str, Any]) -> None:
+def test_arguments_that_are_no_code_are_refused(plain: Tool, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"code|more"):
-        make().call(arguments)
+        plain.call(arguments)
 
 
 # --- The host's functions ---

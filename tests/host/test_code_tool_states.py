@@ -6,13 +6,15 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
 
-from luaopenai import Limits, OpenAI, PluginHost, Tool
+from luaopenai import Limits, OpenAI, PluginHost
 from luaopenai.host import engine
 from support.crowd_server import CrowdServer
 from support.leaks import HAS_PROC, children, descriptors
@@ -103,15 +105,54 @@ TRACES = {
 }
 
 
+class Shared:
+    """A code tool for many tests, because each new one starts processes of its own.
+
+    Attributes:
+        host: the tool's.
+        tool: the tool.
+        is_held: whether a call waits, as ``host.wait()`` does.
+        go_on: ends that.
+    """
+
+    def __init__(self, isolation: Any) -> None:
+        self.is_held, self.go_on = threading.Event(), threading.Event()
+        functions = {"name": lambda: "host", "wait": self.wait}
+        self.host = PluginHost(isolation=isolation, functions=functions, limits=LIMITS)
+        self.tool = self.host.code_tool()
+
+    def wait(self) -> None:
+        self.is_held.set()
+        assert self.go_on.wait(GENEROUS)
+
+
+@pytest.fixture(scope="module")
+def share() -> Iterator[Callable[[Any], Shared]]:
+    """Finds the one tool of an isolation."""
+    with ExitStack() as hosts:
+
+        @cache
+        def find(isolation: Any) -> Shared:
+            made = Shared(isolation)
+            hosts.callback(made.host.close)
+            return made
+
+        yield find
+
+
 @pytest.fixture
-def tool(hosts: Callable[..., PluginHost]) -> Tool:
+def shared(share: Callable[[Any], Shared], isolation: Any) -> Shared:
     """A code tool of either isolation."""
-    return hosts(functions={"name": lambda: "host"}, limits=LIMITS).code_tool()
+    found = share(isolation)
+    found.is_held.clear()
+    found.go_on.clear()
+    return found
 
 
 @pytest.mark.parametrize("trace", TRACES)
-def test_a_call_sees_nothing_of_the_one_before(tool: Tool, trace: str) -> None:
+def test_a_call_sees_nothing_of_the_one_before(shared: Shared, trace: str) -> None:
     deed, look, expected = TRACES[trace]
+    tool = shared.tool
     fresh = tool.call({"code": look})
     tool.call({"code": deed})
     seen = tool.call({"code": look})
@@ -123,25 +164,18 @@ def test_a_call_sees_nothing_of_the_one_before(tool: Tool, trace: str) -> None:
 
 
 @pytest.mark.parametrize("trace", TRACES)
-def test_a_call_sees_nothing_of_one_beside_it(hosts: Callable[..., PluginHost], trace: str) -> None:
+def test_a_call_sees_nothing_of_one_beside_it(shared: Shared, trace: str) -> None:
     deed, look, _ = TRACES[trace]
-    done, seen = threading.Event(), threading.Event()
-
-    def wait() -> None:
-        done.set()
-        assert seen.wait(GENEROUS)
-
-    functions = {"name": lambda: "host", "wait": wait}
-    tool = hosts(functions=functions, limits=LIMITS).code_tool()
+    tool = shared.tool
     fresh = tool.call({"code": look})
     with ThreadPoolExecutor(1) as threads:
         code = f"pcall(function() {deed} end) host.wait()"
         beside = threads.submit(tool.call, {"code": code})
         try:
-            eventually(lambda: done.is_set() or beside.done())
+            eventually(lambda: shared.is_held.is_set() or beside.done())
             assert tool.call({"code": look}) == fresh
         finally:
-            seen.set()
+            shared.go_on.set()
         beside.result(GENEROUS)
 
 

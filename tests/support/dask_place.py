@@ -21,7 +21,8 @@ _QUIET = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
 class Cluster:
     """The cluster; ``scheduler`` is its process, ``address`` where that is."""
 
-    def __init__(self, folder: Path, scheduler: subprocess.Popen[Any]) -> None:
+    def __init__(self, folder: Path, scheduler: subprocess.Popen[Any], workers: int) -> None:
+        self._workers = workers
         self._file = folder / "scheduler.json"
         self.scheduler = scheduler
         # The file appears before it is whole.
@@ -30,19 +31,27 @@ class Cluster:
 
     @property
     def worker_command(self) -> list[str]:
-        """What starts two workers, each with a nanny."""
-        options = ["--nworkers", "2", "--nthreads", "1", "--memory-limit", "0", "--host"]
+        """What starts the workers, each with a nanny."""
+        options = [
+            "--nworkers",
+            str(self._workers),
+            "--nthreads",
+            "1",
+            "--memory-limit",
+            "0",
+            "--host",
+        ]
         return [*_DASK, "worker", self.address, *options, "127.0.0.1", *_QUIET]
 
 
 @contextmanager
-def dask_cluster(folder: Path) -> Iterator[Cluster]:
+def dask_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     """Starts a cluster in a folder, and ends it."""
     folder.mkdir(exist_ok=True)
     file = ["--scheduler-file", str(folder / "scheduler.json"), "--host", "127.0.0.1"]
     with (
         _family([*_DASK, "scheduler", "--port", "0", *file, *_QUIET], folder) as scheduler,
-        _family((cluster := Cluster(folder, scheduler)).worker_command, folder),
+        _family((cluster := Cluster(folder, scheduler, workers)).worker_command, folder),
     ):
         yield cluster
 
