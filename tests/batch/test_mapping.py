@@ -204,6 +204,22 @@ def test_the_key_of_a_functions_client_is_in_no_error(tmp_path: Path) -> None:
         assert b"key-0123456789" not in path.read_bytes()
 
 
+def test_the_key_that_a_script_has_in_its_text_is_in_no_error(tmp_path: Path) -> None:
+    script = tmp_path / "asks.lua"
+    with PaceServer(key="another") as server:
+        script.write_text(
+            f"""
+            local client = require("openai").new("key-0123456789", {{ base_url = "{server.url}" }})
+            return function() return assert(client:new_chat_session():send("x")) end
+            """
+        )
+        options: dict[str, Any] = {"attempts": 1, "workers": 1, "output": tmp_path / "out.jsonl"}
+        with pytest.raises(RowsFailedError, match=r"provided: \*\*\* \(refused\)"):
+            list(luaopenai.map(script, [1], **options))
+    for path in tmp_path.glob("out.*"):
+        assert b"key-0123456789" not in path.read_bytes()
+
+
 def test_a_journal_keeps_results_for_the_next_run(tmp_path: Path) -> None:
     asked: list[int] = []
 

@@ -268,6 +268,19 @@ def test_a_call_that_cannot_be_run_is_told_why(
     assert answers(tool_server.requests[1]) == [error]
 
 
+def test_an_error_whose_text_cannot_be_made_is_told_by_its_kind(
+    open_session: Opener, tool_server: ToolServer
+) -> None:
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    tool_server.script({"calls": [OSLO]}, {"text": "sorry"})
+    made = open_session(tools=[handler(fail(OddError()))]).run("Weather?")
+    assert made.text == "sorry"
+    assert made.calls[0].error == "OddError"
+
+
 @pytest.mark.parametrize(
     ("failure", "error"),
     [

@@ -267,9 +267,13 @@ def find_tools(given: Iterable[Any]) -> dict[str, Tool]:
 def _words(error: Exception) -> str:
     """Returns what an exception says, with its kind where the text alone says little."""
     kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return kind
     if isinstance(error, LookupError) and type(error).__module__ == "builtins":
-        return f"{kind}: {error}"
-    return str(error) or kind
+        return f"{kind}: {text}"
+    return text or kind
 
 
 def _text(result: Any) -> str:
