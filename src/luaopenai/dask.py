@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from luaopenai.batch.begin import what_to_do
+from luaopenai.batch.dask_profiler import stop_profiler_here
 from luaopenai.batch.here import HereExecutor
 from luaopenai.batch.job import Job
 from luaopenai.batch.mapping import RowsFailedError
@@ -74,6 +75,7 @@ class Mapper:
 
     def _run(self, rows: Iterable[Any]) -> dict[int, Any]:
         """Returns the results by the rows' numbers, from 0."""
+        stop_profiler_here()
         options = Options("", attempts=self._attempts)
         job = Job(options, lambda _: HereExecutor(self._told), rows)
         found: dict[int, Any] = {}

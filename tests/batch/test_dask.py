@@ -26,7 +26,7 @@ import pytest
 
 distributed = pytest.importorskip("distributed")
 
-import luaopenai  # noqa: E402
+import luaopenai.dask  # noqa: E402
 from luaopenai.batch import dask_cluster, dask_executor, frames  # noqa: E402
 from luaopenai.batch.dask_executor import SLACK  # noqa: E402
 from luaopenai.batch.dask_worker import JobHere, Rows, _ChunkHere  # noqa: E402
@@ -306,6 +306,52 @@ def _jobs(dask_scheduler: Any) -> list[str]:
 
 def _plugins(dask_worker: Any) -> list[str]:
     return [name for name in dask_worker.plugins if "luaopenai" in name]
+
+
+def test_a_run_ends_although_its_workers_hang(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_executor, "_CLOSING_SECONDS", 1.0)
+    script = write("return function(row) return row end")
+    pids = client.run(os.getpid).values()
+    try:
+        with luaopenai.map(script, range(100_000), dask=client) as results:
+            next(results)
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert list(luaopenai.map(script, [1], dask=client)) == [1]
+
+
+@pytest.mark.skipif(
+    not (3, 11) <= sys.version_info < (3, 11, 9), reason="this Python's profiling is harmless"
+)
+@pytest.mark.parametrize("way", ["map", "mapper"])
+def test_dasks_profiler_stops_where_it_may_lock_a_worker_for_ever(
+    client: Any, write: Any, way: str
+) -> None:
+    client.run(_start_profiling)
+    script = write("return function() return 1 end")
+    if way == "map":
+        assert list(luaopenai.map(script, [1], dask=client)) == [1]
+    else:
+        function = luaopenai.dask.mapper(script)
+        tasks = [
+            client.submit(function, [1], workers=[worker], pure=False)
+            for worker in client.nthreads()
+        ]
+        assert client.gather(tasks) == [[1]] * len(tasks)
+    assert set(client.run(_is_profiling).values()) == {False}
+
+
+def _start_profiling(dask_worker: Any) -> None:
+    dask_worker.periodic_callbacks["profile"].start()
+
+
+def _is_profiling(dask_worker: Any) -> bool:
+    return bool(dask_worker.periodic_callbacks["profile"].is_running())
 
 
 def test_two_jobs_on_one_cluster_do_not_mix(client: Any, write: Any) -> None:

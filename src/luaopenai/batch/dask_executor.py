@@ -64,6 +64,8 @@ _WAIT_SECONDS = 600.0
 """How long a run goes on without a worker."""
 _SHORT_WAIT_SECONDS = 60.0
 """The same, where the last one has ended without having finished a row."""
+_CLOSING_SECONDS = 10.0
+"""How long the end of a run waits for the workers to let go of it."""
 _ENDED = b"y"
 """A task has ended, as Dask says."""
 _CHANGED = b"C"
@@ -249,11 +251,11 @@ class DaskExecutor:
                 self._heed(*event)
         self._is_closed = True
         if not self._connection.is_lost:
-            # The scheduler may be gone any moment.
+            # The scheduler may be gone any moment, and a worker may hang.
             with suppress(Exception):
-                self._client.unregister_worker_plugin(self._name)
+                self._call("unregister_worker_plugin", _CLOSING_SECONDS, name=self._name)
             with suppress(Exception):
-                self._call(CLOSE, job=self._job)
+                self._call(CLOSE, _CLOSING_SECONDS, job=self._job)
         for event in self._events.take(0):
             self._heed(*event)
         _listeners.pop(self._job, None)
@@ -349,9 +351,10 @@ class DaskExecutor:
             loop: Any = self._client.loop
             loop.add_callback(send)
 
-    def _call(self, name: str, **told: str) -> None:
-        """Calls the relay, and waits."""
-        self._client.sync(getattr(self._client.scheduler, name), **told)
+    def _call(self, method: str, seconds: float | None = None, **told: str) -> None:
+        """Calls the scheduler, and waits: for ever, or for so many seconds."""
+        call = getattr(self._client.scheduler, method)
+        self._client.sync(call, callback_timeout=seconds, **told)
 
     # Tasks.
 

@@ -24,6 +24,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from luaopenai.batch import frames
 from luaopenai.batch.begin import written
+from luaopenai.batch.dask_profiler import stop_profiler
 from luaopenai.batch.dask_relay import DOWN, OVER, UP, plugin_name
 from luaopenai.batch.meter import Meter
 from luaopenai.batch.ranges import Range
@@ -113,6 +114,7 @@ class JobPlugin(WorkerPlugin):
             with contextlib.suppress(ValueError):
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.dup2(2, 1)
+        stop_profiler(worker)
         self.here = JobHere(worker, self._job)
 
         def listen(job: str, frames: list[bytes]) -> None:
