@@ -8,7 +8,8 @@ local messages = bridge.bundled("openai.messages")
 local type = type
 local is_list, is_object, is_utf8 = messages.is_list, messages.is_object, json.is_utf8
 
----@alias openai.CallKind "tool"|"function"|"response" one of `tool_calls`, a `function_call`, or an item of a response
+-- One of `tool_calls`, a `function_call`, or a response's item of type `function_call` or `custom_tool_call`.
+---@alias openai.CallKind "tool"|"function"|"response"|"custom"
 
 ---@class openai.FoundCall a call that a model asks for
 ---@field id string "" where the server gives none
@@ -37,8 +38,9 @@ local function read_tool_call(call)
   end
 end
 
+-- Returns a call of the Responses API if it is a function's.
 local function read_item(item)
-  if are_plain(item.call_id, item.name, item.arguments) then
+  if item.type == "function_call" and are_plain(item.call_id, item.name, item.arguments) then
     return { id = item.call_id, name = item.name, text = item.arguments, kind = "response" }
   end
 end
@@ -72,7 +74,7 @@ function calls.find_in_response(response)
   local output, found = response.output, {}
   for index = 1, is_list(output) and #output or 0 do
     local item = output[index]
-    if is_object(item) and item.type == "function_call" then
+    if is_object(item) and (item.type == "function_call" or item.type == "custom_tool_call") then
       local call = read_item(item)
       if not call then
         return json.decode(bridge.find_response_calls(json.encode_received({ output = output }, "response")))
@@ -111,6 +113,8 @@ function calls.answer(call, text)
     return { role = "function", name = call.name, content = text }
   elseif call.kind == "response" then
     return { type = "function_call_output", call_id = call.id, output = text }
+  elseif call.kind == "custom" then
+    return { type = "custom_tool_call_output", call_id = call.id, output = text }
   end
   return { role = "tool", tool_call_id = call.id, content = text }
 end

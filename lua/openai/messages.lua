@@ -121,7 +121,7 @@ local function is_item(item)
   local kind = item.type
   if is_absent(kind) or kind == "message" then
     return is_message(item)
-  elseif kind == "function_call_output" then
+  elseif kind == "function_call_output" or kind == "custom_tool_call_output" then
     return type(item.call_id) == "string" and (type(item.output) == "string" or is_list(item.output))
   end
   return type(kind) == "string"

@@ -35,7 +35,7 @@ end
 
 local function holds_outputs(input)
   for _, item in ipairs(type(input) == "table" and input or {}) do
-    if item.type == "function_call_output" then
+    if item.type == "function_call_output" or item.type == "custom_tool_call_output" then
       return true
     end
   end

@@ -155,6 +155,28 @@ def test_the_responses_api_is_sent_flat_definitions(
     assert tool_server.requests[0]["tools"] == [weather.response_definition, plain]
 
 
+def test_a_custom_tools_call_is_answered_too(tool_client: OpenAI, tool_server: ToolServer) -> None:
+    tool_server.script({"calls": [OSLO], "custom": ["sql", "select 1"]}, {"text": "So be it."})
+    session = tool_client.new_responses_chat_session(
+        tools=[weather, {"type": "custom", "name": "sql"}]
+    )
+    run = session.run("Hi")
+    assert run.text == "So be it."
+    assert run.calls[1].error == "there is no tool 'sql'; the tools are: weather"
+    assert tool_server.requests[1]["input"][1]["type"] == "custom_tool_call_output"
+
+
+def test_a_send_after_a_custom_tools_call_works(
+    tool_client: OpenAI, tool_server: ToolServer
+) -> None:
+    tool_server.script({"custom": ["sql", "select 1"]}, {"text": "So be it."})
+    session = tool_client.new_responses_chat_session(tools=[{"type": "custom", "name": "sql"}])
+    session.send("Hi")
+    output = {"type": "custom_tool_call_output", "call_id": "custom_2", "output": "1"}
+    assert str(session.run([output])) == "So be it."
+    assert tool_server.requests[1]["input"] == [output]
+
+
 def test_send_and_the_client_take_tools_too(
     open_session: Opener, tool_client: OpenAI, tool_server: ToolServer
 ) -> None:

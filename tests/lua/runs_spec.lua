@@ -454,6 +454,23 @@ describe_with_server("A chat session", function()
     assert.equal("there is no tool 'sql'; the tools are: weather", requests()[2].messages[3].content)
   end)
 
+  it("answers calls of a custom tool of the Responses API", function()
+    script({ calls = { weather() }, custom = { "sql", "select 1" } }, { text = "So be it." })
+    local reply, done = talks[2].new({ tools = { weather_tool() } }):run("x")
+    assert.equal("So be it.", reply)
+    assert.equal("there is no tool 'sql'; the tools are: weather", done[2].error)
+    assert.equal("custom_tool_call_output", requests()[2].input[2].type)
+  end)
+
+  it("keeps a given output of a custom tool's call", function()
+    script({ custom = { "sql", "select 1" } }, { text = "So be it." })
+    local session = talks[2].new({})
+    session:send("Hi")
+    local output = { type = "custom_tool_call_output", call_id = "custom_2", output = "1" }
+    assert.equal("So be it.", (session:run({ output })))
+    assert.same({ output }, requests()[2].input)
+  end)
+
   it("takes a message in the place of a text", function()
     script(calls(weather()))
     local session = talks[1].new({ tools = { weather_tool() } })

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 Reply = dict[str, Any]
 Payload = dict[str, Any]
 
@@ -29,6 +30,7 @@ class ToolServer:
     * ``{"calls": [[NAME, ARGUMENTS], ...]}``, where arguments are a dict or the text itself; with
       ``"text"`` beside it, the message has both,
     * ``{"function": [NAME, ARGUMENTS]}``: a legacy ``function_call``,
+    * ``{"custom": [NAME, TEXT]}``: a ``custom_tool_call`` of the Responses API,
     * ``{"status": N}``: an error; ``{"cut": true}``: hangs up half-way; ``{"body": VALUE}``,
     * ``"seconds": N`` beside any: the pause before it.
 
@@ -125,7 +127,11 @@ class _Handler(BaseHTTPRequestHandler):
         key = payload.get("conversation") or payload.get("previous_response_id") or ""
         wanted = self.server.open_calls.get(key, [])
         items = payload["input"] if isinstance(payload["input"], list) else []
-        given = [i["call_id"] for i in items if i.get("type") == "function_call_output"]
+        given = [i["call_id"] for i in items if i.get("type") in _OUTPUTS]
+        for item in items:
+            is_custom = item.get("call_id", "").startswith("custom_")
+            if item.get("type") in _OUTPUTS and item["type"] != _OUTPUTS[is_custom]:
+                return f"The output of {item['call_id']} is of another type than its call."
         for call in wanted:
             if call not in given:
                 return f"No tool output found for function call {call}."
@@ -164,17 +170,21 @@ class _Handler(BaseHTTPRequestHandler):
         output: list[dict[str, Any]] = []
         if "refusal" in reply:
             output.append(_output("refusal", "refusal", reply["refusal"]))
-        elif "text" in reply or "calls" not in reply:
+        elif "text" in reply or not {"calls", "custom"} & reply.keys():
             output.append(_output("output_text", "text", reply.get("text", "done")))
         for name, arguments in reply.get("calls", ()):
             call = {"call_id": f"call_{next(self.server.numbers)}", "name": name}
             output.append({"type": "function_call", **call, "arguments": _text(arguments)})
+        if "custom" in reply:
+            name, text = reply["custom"]
+            call = {"call_id": f"custom_{next(self.server.numbers)}", "name": name}
+            output.append({"type": "custom_tool_call", **call, "input": text})
         response: dict[str, Any] = {"id": f"resp_{number}", "object": "response"}
         response |= {"status": "completed", "output": output}
         if reply.get("finish_reason") == "length":
             details = {"reason": "max_output_tokens"}
             response |= {"status": "incomplete", "incomplete_details": details}
-        calls = [item["call_id"] for item in output if item["type"] == "function_call"]
+        calls = [item["call_id"] for item in output if "call_id" in item]
         with self.server.lock:
             self.server.open_calls[payload.get("conversation") or f"resp_{number}"] = calls
         if payload.get("stream"):

@@ -69,7 +69,7 @@ def check_input(input: object, base: int = 0) -> None:
 
     Args:
         input: a string, or a list of messages and items; an item has a string ``type``, and a
-            ``function_call_output`` needs ``call_id`` and ``output``.
+            call's output needs ``call_id`` and ``output``.
         base: the number of the first item in the error's text.
     """
     if input is None:
@@ -85,7 +85,7 @@ def check_input(input: object, base: int = 0) -> None:
             check_message(item, where, base)
         elif not isinstance(kind, str):
             raise ValueError(f"{where}.type: expected a string, got {kind_of(kind)}")
-        elif kind == "function_call_output":
+        elif kind in ("function_call_output", "custom_tool_call_output"):
             _check_call_output(item, where)
 
 

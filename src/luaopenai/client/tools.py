@@ -10,12 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Literal
 
-    Kind = Literal["tool", "function", "response"]
+    Kind = Literal["tool", "function", "response", "custom"]
 
 MAX_STEPS = 10
 """Rounds of calls that a run takes at most, where its caller names no number."""
 LIMIT = 8
 """Calls of one round that run side by side, where the caller names no number."""
+_ITEMS: dict[object, tuple[Kind, str]] = {
+    "function_call": ("response", "arguments"),
+    "custom_tool_call": ("custom", "input"),
+}
+"""By an item's type: a call's kind, and which field holds its text."""
+_OUTPUTS = {"response": "function_call_output", "custom": "custom_tool_call_output"}
+"""By a call's kind, the type of the item that answers it."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -27,7 +34,8 @@ class Call:
         name: the tool's.
         text: the arguments as the model wrote them, which should be JSON.
         kind: ``"tool"`` for one of ``tool_calls``, ``"function"`` for a ``function_call``,
-            ``"response"`` for an item of the Responses API.
+            ``"response"`` for a ``function_call`` of the Responses API, ``"custom"`` for a
+            ``custom_tool_call`` there.
     """
 
     __slots__ = ("id", "kind", "name", "text")
@@ -81,16 +89,14 @@ def _tool_call(call: Mapping[str, Any]) -> Call:
 def find_response_calls(response: object) -> list[Call]:
     """Returns the calls in the output of a response of the Responses API."""
     output = response.get("output") if isinstance(response, dict) else None
-    return [
-        Call(
-            text_of(item.get("call_id")),
-            text_of(item.get("name")),
-            text_of(item.get("arguments")),
-            "response",
-        )
-        for item in (output if isinstance(output, list) else ())
-        if isinstance(item, dict) and item.get("type") == "function_call"
-    ]
+    calls = []
+    for item in output if isinstance(output, list) else ():
+        found = _ITEMS.get(text_of(item.get("type"))) if isinstance(item, dict) else None
+        if found:
+            kind, field = found
+            id, name, text = (text_of(item.get(key)) for key in ("call_id", "name", field))
+            calls.append(Call(id, name, text, kind))
+    return calls
 
 
 def text_of(value: object) -> str:
@@ -104,8 +110,8 @@ def answer(call: Call, text: str) -> dict[str, Any]:
     """Returns the message, or the item of the Responses API, that answers a call."""
     if call.kind == "function":
         return {"role": "function", "name": call.name, "content": text}
-    if call.kind == "response":
-        return {"type": "function_call_output", "call_id": call.id, "output": text}
+    if call.kind in _OUTPUTS:
+        return {"type": _OUTPUTS[call.kind], "call_id": call.id, "output": text}
     return {"role": "tool", "tool_call_id": call.id, "content": text}
 
 
@@ -132,12 +138,12 @@ def unanswered(messages: Iterable[Mapping[str, Any]]) -> list[Call]:
 
 
 def missing_outputs(pending: Iterable[Mapping[str, Any]], input: object) -> list[Any]:
-    """Returns those of the pending ``function_call_output`` items that an input does not hold."""
+    """Returns those of the pending outputs of calls that an input does not hold."""
     items = input if isinstance(input, list | tuple) else ()
     given = {
         item.get("call_id")
         for item in items
-        if isinstance(item, dict) and item.get("type") == "function_call_output"
+        if isinstance(item, dict) and item.get("type") in _OUTPUTS.values()
     }
     return [item for item in pending if item.get("call_id") not in given]
 
