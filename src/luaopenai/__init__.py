@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     )
     from luaopenai.client.iterators import ReplyStream, Stream
     from luaopenai.client.openai import OpenAI, Response
-    from luaopenai.client.responses import ResponseObject, ResponsesChatSession
+    from luaopenai.client.responses import ResponseObject
+    from luaopenai.client.responses_chat import ResponsesChatSession
     from luaopenai.client.runs import Run, ToolCall
     from luaopenai.client.tool import Tool, tool
     from luaopenai.host.faults import LimitExceeded
@@ -134,7 +135,7 @@ _HOMES = {
     "ReplyStream": "luaopenai.client.iterators",
     "Response": "luaopenai.client.openai",
     "ResponseObject": "luaopenai.client.responses",
-    "ResponsesChatSession": "luaopenai.client.responses",
+    "ResponsesChatSession": "luaopenai.client.responses_chat",
     "RowsFailedError": "luaopenai.batch.mapping",
     "Run": "luaopenai.client.runs",
     "Runtime": "luaopenai.bridge.runtime",

@@ -53,7 +53,7 @@ class Exports(Payloads, Bodies, Tools):
 
         return wait_or_begin
 
-    @export(plugins=True, needs="client.chat client.endpoints client.responses client.servers")
+    @export(plugins=True, needs="client.chat client.endpoints client.responses_chat client.servers")
     def constants(self) -> object:
         """Returns version, endpoints, defaults and the names of options, as one Lua table."""
         if self._constants is None:
@@ -63,7 +63,7 @@ class Exports(Payloads, Bodies, Tools):
     def _gather_constants(self) -> dict[str, object]:
         from luaopenai.client.chat import OWN_OPTIONS
         from luaopenai.client.endpoints import METHODS
-        from luaopenai.client.responses import OWN_OPTIONS as OWN_RESPONSE_OPTIONS
+        from luaopenai.client.responses_chat import OWN_OPTIONS as OWN_RESPONSE_OPTIONS
         from luaopenai.client.servers import (
             CONFIG_NAMES,
             PROVIDERS,

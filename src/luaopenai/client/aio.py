@@ -22,11 +22,12 @@ from luaopenai.client.lists import find_list
 from luaopenai.client.messages import check_messages
 from luaopenai.client.methods import AsyncEndpointMethods
 from luaopenai.client.openai import OpenAI, Response
-from luaopenai.client.responses import ResponseObject, ResponsesChatSession, TextChunk
+from luaopenai.client.responses import ResponseObject, TextChunk
+from luaopenai.client.responses_chat import ResponsesChatSession
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import StreamCallback
-    from luaopenai.client.responses import TextCallback
+    from luaopenai.client.responses_chat import TextCallback
     from luaopenai.client.runs import Run
     from luaopenai.client.streams import EventCallback
 

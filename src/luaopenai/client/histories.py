@@ -29,7 +29,8 @@ from luaopenai.client.tools import (
 
 if TYPE_CHECKING:
     from luaopenai.client.chat import ChatSession
-    from luaopenai.client.responses import ResponseObject, ResponsesChatSession
+    from luaopenai.client.responses import ResponseObject
+    from luaopenai.client.responses_chat import ResponsesChatSession
 
 _CHOICES = ("tool_choice", "function_call")
 

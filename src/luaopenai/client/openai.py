@@ -36,7 +36,7 @@ from luaopenai.client.polling import (
     next_pause,
     too_late,
 )
-from luaopenai.client.responses import ResponsesChatSession
+from luaopenai.client.responses_chat import ResponsesChatSession
 from luaopenai.client.servers import (
     Provider,
     account_headers,
