@@ -38,7 +38,7 @@ end
 function tasks.session_stream(client)
   local chunks = 0
   local reply = client:new_chat_session():send("Say hello.", function(chunk)
-    if chunk.content ~= "" then
+    if (chunk.content or "") ~= "" then
       chunks = chunks + 1
     end
   end)
@@ -49,7 +49,7 @@ end
 function tasks.latency(client)
   local delays = {}
   client:new_chat_session():send("Say hello.", function(chunk)
-    if chunk.content ~= "" then
+    if (chunk.content or "") ~= "" then
       delays[#delays + 1] = gettime() - tonumber(chunk.content)
     end
   end)
