@@ -60,7 +60,7 @@ def compare_with_python(server: Server) -> str:
     return (
         f"`luaopenai run` of a script that prints a line takes {took['script']:.1f} ms, "
         f"`python -c pass` {took['python']:.1f} ms: {took['script'] / took['python']:.2f} times "
-        "that (aim: ≤ 2.5)."
+        "that (aim: ≤ 2.0)."
     )
 
 
