@@ -32,9 +32,9 @@ end
 
 -- Returns a call of `tool_calls` if it is a function's, as nearly all are.
 local function read_tool_call(call)
-  local told = is_object(call) and call.type == "function" and call["function"]
-  if is_object(told) and are_plain(call.id, told.name, told.arguments) then
-    return { id = call.id, name = told.name, text = told.arguments, kind = "tool" }
+  local body = is_object(call) and call.type == "function" and call["function"]
+  if is_object(body) and are_plain(call.id, body.name, body.arguments) then
+    return { id = call.id, name = body.name, text = body.arguments, kind = "tool" }
   end
 end
 

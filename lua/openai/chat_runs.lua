@@ -6,17 +6,17 @@ local json = bridge.bundled("openai.json")
 local runs = bridge.bundled("openai.runs")
 local typed = bridge.bundled("openai.typed")
 
----@class openai.ChatTalk: openai.Conversation
+---@class openai.ChatHistory: openai.History
 ---@field session ChatSession
 ---@field answers? openai.Message[] a round's, in the history
-local talk = {}
-talk.__index = talk
+local ChatHistory = {}
+ChatHistory.__index = ChatHistory
 
 local function user(message)
   return type(message) == "string" and { role = "user", content = message } or message
 end
 
-function talk:begin(message)
+function ChatHistory:begin(message)
   local session = self.session
   if message == nil then
     return calls.unanswered(session.messages)
@@ -41,7 +41,7 @@ local function text_of(reply)
   return reply
 end
 
-function talk:ask(opts, callback)
+function ChatHistory:ask(opts, callback)
   opts.stream_callback = callback
   local reply, failure, body = self.session:generate_response(true, opts)
   if reply == nil then
@@ -62,7 +62,7 @@ local function ensure_reply(session, reply)
   end
 end
 
-function talk:place(found)
+function ChatHistory:hold(found)
   local session, answers = self.session, {}
   ensure_reply(session, self.reply)
   for index, call in ipairs(found) do
@@ -113,7 +113,7 @@ end
 
 -- Answers are in the history from the start, so that it is valid at any moment. A script that has replaced
 -- `append_message` is shown them when they are final.
-function talk:settle()
+function ChatHistory:settle()
   local session, answers = self.session, self.answers or {}
   self.answers = nil
   if session.append_message ~= bridge.bundled("openai.chat_completions").ChatSession.__base.append_message then
@@ -123,22 +123,21 @@ function talk:settle()
   end
 end
 
-function talk:mend()
+function ChatHistory:mend()
   local found = calls.unanswered(self.session.messages)
   if found[1] then
-    self:place(found)
+    self:hold(found)
     self:settle()
   end
 end
 
-function talk:tool_lists(opts)
+function ChatHistory:tool_lists(opts)
   local session = self.session
   return opts.tools or session.tools, opts.functions or session.functions
 end
 
-
 local function of(session)
-  return setmetatable({ session = session }, talk)
+  return setmetatable({ session = session }, ChatHistory)
 end
 
 local chat_runs = {}

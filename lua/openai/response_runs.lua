@@ -8,12 +8,12 @@ local pending = bridge.bundled("openai.pending")
 local runs = bridge.bundled("openai.runs")
 local typed = bridge.bundled("openai.typed")
 
----@class openai.ResponseTalk: openai.Conversation
+---@class openai.ResponsesHistory: openai.History
 ---@field session ResponsesChatSession
 ---@field input any of the next request
 ---@field response? table the last
-local talk = {}
-talk.__index = talk
+local ResponsesHistory = {}
+ResponsesHistory.__index = ResponsesHistory
 
 -- Returns the last response, if it is what the session goes on from.
 local function current_response(session)
@@ -35,7 +35,7 @@ local function unanswered(session, response)
   return left
 end
 
-function talk:begin(input)
+function ResponsesHistory:begin(input)
   local session = self.session
   self.response = current_response(session)
   if input == nil then
@@ -56,7 +56,7 @@ local function pending_input(session)
   return input
 end
 
-function talk:ask(opts, callback)
+function ResponsesHistory:ask(opts, callback)
   local session = self.session
   local input = self.input or pending_input(session)
   local count = #session.response_history
@@ -72,7 +72,7 @@ function talk:ask(opts, callback)
   return text, self.response and calls.find_in_response(self.response) or {}
 end
 
-function talk:place(found)
+function ResponsesHistory:hold(found)
   local session, outputs = self.session, {}
   for index, call in ipairs(found) do
     outputs[index] = calls.answer(call, runs.NOT_RUN)
@@ -83,20 +83,20 @@ function talk:place(found)
   end
 end
 
-function talk:settle() -- luacheck: no unused args
+function ResponsesHistory:settle() -- luacheck: no unused args
 end
 
-function talk:mend()
+function ResponsesHistory:mend()
   self.response = current_response(self.session)
-  self:place(unanswered(self.session, self.response))
+  self:hold(unanswered(self.session, self.response))
 end
 
-function talk:tool_lists(opts)
+function ResponsesHistory:tool_lists(opts)
   return opts.tools or self.session.opts.tools
 end
 
 local function of(session)
-  return setmetatable({ session = session }, talk)
+  return setmetatable({ session = session }, ResponsesHistory)
 end
 
 local response_runs = {}

@@ -16,12 +16,12 @@ local DEFAULT_STEPS, DEFAULT_LIMIT, _, NOT_RUN = bridge.run_defaults()
 ---@field on_result? fun(call: openai.RunCall) is told of each call when it has its answer
 ---@field raise? boolean has an error of a tool's function end the run
 
----@class openai.Conversation what a run needs of a kind of session
+---@class openai.History what a run does with the history of a kind of session
 ---@field session table
 ---@field begin fun(self: table, message: any): openai.FoundCall[] takes the message; returns calls to run before asking
 ---@field ask fun(self: table, opts: table, callback?: function): string?, any, any a reply's text and calls, or nil and
 --- why there is none
----@field place fun(self: table, found: openai.FoundCall[]): fun(index: integer, text: string) gives each call an answer
+---@field hold fun(self: table, found: openai.FoundCall[]): fun(index: integer, text: string) gives each call an answer
 --- that says that it was not run, and returns what changes that
 ---@field settle fun(self: table) is told that a round's answers will not change any more
 ---@field mend fun(self: table) gives calls without an answer one
@@ -96,31 +96,31 @@ local function later_options(opts, given)
   return opts
 end
 
----@param talk openai.Conversation
-local function loop(talk, message, run, opts, callback)
+---@param history openai.History
+local function loop(history, message, run, opts, callback)
   local records, steps = {}, 0
-  find_functions(run, talk:tool_lists(opts))
-  local found = talk:begin(message)
+  find_functions(run, history:tool_lists(opts))
+  local found = history:begin(message)
   while true do
     if not found[1] then
-      local text, found_or_failure, body = talk:ask(opts, callback)
+      local text, found_or_failure, body = history:ask(opts, callback)
       if not text then
         return nil, found_or_failure, body
       elseif not found_or_failure[1] then
         return text, records
       end
-      found, opts = found_or_failure, later_options(opts, talk.session.opts)
+      found, opts = found_or_failure, later_options(opts, history.session.opts)
     end
-    local answer = talk:place(found)
+    local answer = history:hold(found)
     if steps == run.max_steps then
-      talk:settle()
-      return nil, bridge.too_many_rounds(steps), talk.session.last_response
+      history:settle()
+      return nil, bridge.too_many_rounds(steps), history.session.last_response
     end
     steps = steps + 1
-    find_functions(run, talk:tool_lists(opts))
+    find_functions(run, history:tool_lists(opts))
     local ok, failure = bridge.protect(rounds.perform, run, found, records, answer)
     failure = not ok and bridge.failure(failure) or nil
-    local settled, fault = bridge.protect(talk.settle, talk)
+    local settled, fault = bridge.protect(history.settle, history)
     if failure or not settled then
       bridge.rethrow(failure or bridge.failure(fault))
     end
@@ -129,28 +129,28 @@ local function loop(talk, message, run, opts, callback)
 end
 
 -- Returns the results of the loop; after an error, gives all calls an answer and raises it again.
-local function finish(talk, ok, ...)
-  under_way[talk.session] = nil
+local function finish(history, ok, ...)
+  under_way[history.session] = nil
   if ok then
     return ...
   end
   local failure = bridge.failure((...))
-  bridge.protect(talk.mend, talk)
+  bridge.protect(history.mend, history)
   bridge.rethrow(failure)
 end
 
 ---Runs a session's tools until the model answers with text.
----@param talk openai.Conversation
+---@param history openai.History
 ---@param message any
 ---@param opts_or_callback any
 ---@return string? reply
 ---@return any calls_or_failure
 ---@return any body
-function runs.run(talk, message, opts_or_callback)
+function runs.run(history, message, opts_or_callback)
   local opts, callback = session.options(opts_or_callback)
   local run = take_settings(opts)
-  under_way[talk.session] = getmetatable(talk)
-  return finish(talk, bridge.protect(loop, talk, message, run, opts, callback))
+  under_way[history.session] = getmetatable(history)
+  return finish(history, bridge.protect(loop, history, message, run, opts, callback))
 end
 
 ---Clears up after a run of a session that an interrupt has ended.

@@ -28,8 +28,8 @@ class Mapper:
     It can be pickled: the script's text, the modules beside it, the key and the settings go along.
     """
 
-    def __init__(self, told: dict[str, Any], attempts: int, columns: Sequence[str] | None) -> None:
-        self._told = told
+    def __init__(self, begin: dict[str, Any], attempts: int, columns: Sequence[str] | None) -> None:
+        self._begin = begin
         self._attempts = attempts
         self._columns = None if columns is None else list(columns)
 
@@ -49,7 +49,7 @@ class Mapper:
         return list(self._run(partition).values())
 
     def __repr__(self) -> str:
-        return f"<luaopenai.dask.Mapper of {os.path.basename(self._told['script'])}>"
+        return f"<luaopenai.dask.Mapper of {os.path.basename(self._begin['script'])}>"
 
     def __getstate__(self) -> bytes:
         # Nobody shall read a key where bytes are shown.
@@ -60,9 +60,9 @@ class Mapper:
 
     def __dask_tokenize__(self) -> object:
         """Returns what tells it from others in tasks' names: not its key."""
-        told = {name: self._told[name] for name in ("script", "files", "args", "sandbox")}
-        settings = {**self._told["settings"], "api_key": None}
-        return "luaopenai.dask.Mapper", json.dumps([told, settings, self._columns], sort_keys=True)
+        shown = {name: self._begin[name] for name in ("script", "files", "args", "sandbox")}
+        settings = {**self._begin["settings"], "api_key": None}
+        return "luaopenai.dask.Mapper", json.dumps([shown, settings, self._columns], sort_keys=True)
 
     def _frame(self, frame: Any) -> Any:
         rows = json.loads(frame.to_json(orient="records", date_format="iso", double_precision=15))
@@ -77,7 +77,7 @@ class Mapper:
         """Returns the results by the rows' numbers, from 0."""
         stop_profiler_here()
         options = Options("", attempts=self._attempts)
-        job = Job(options, lambda _: HereExecutor(self._told), rows)
+        job = Job(options, lambda _: HereExecutor(self._begin), rows)
         found: dict[int, Any] = {}
         failures: list[dict[str, Any]] = []
         for finished in job.steps():

@@ -130,11 +130,11 @@ def _download_wheel(scratch: Path, progress: Progress) -> Path:
 def _largest_wheel(folder: Path) -> int:
     sizes = [0]
     # What pip moves or removes meanwhile is passed over; `Path.rglob` would raise for a folder.
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             if name.endswith(".whl"):
                 with suppress(FileNotFoundError):
-                    sizes.append(os.path.getsize(os.path.join(place, name)))
+                    sizes.append(os.path.getsize(os.path.join(parent, name)))
     return min(max(sizes), WHEEL_BYTES)
 
 
@@ -418,12 +418,12 @@ def _stop(server: Any) -> bool:
     address = urlsplit(server.listening_address)
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     host = address.hostname or "127.0.0.1"
-    place = everywhere.get(host, host), address.port or 0
+    target = everywhere.get(host, host), address.port or 0
     deadline = time.monotonic() + CLOSING_SECONDS
     idle_since = time.monotonic()
     # A request that has just come is in no slot yet: one look does not tell.
     while time.monotonic() - idle_since < IDLE_SECONDS:
-        if _busy(*place):
+        if _busy(*target):
             idle_since = time.monotonic()
         if time.monotonic() > deadline:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))

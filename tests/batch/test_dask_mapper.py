@@ -65,7 +65,7 @@ def test_its_key_reaches_the_server_and_is_not_shown(write: Any) -> None:
         assert pickle.loads(made)(["a", "b"]) == [{"said": "a"}, {"said": "b"}]
     assert KEY not in f"{ask!r} {ask.__dask_tokenize__()}"
     assert KEY.encode() not in made
-    assert KEY not in str(vars(ask)["_told"]["files"])
+    assert KEY not in str(vars(ask)["_begin"]["files"])
 
 
 def test_rows_that_fail_are_tried_again_and_raised_together(write: Any) -> None:

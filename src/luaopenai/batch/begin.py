@@ -62,16 +62,16 @@ def _pickled(function: Callable[[Any], Any]) -> str:
 
 
 @contextmanager
-def written(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def written(begin: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Writes a script and its modules to a folder, which is removed at the end of ``with``.
 
     Yields the script's path there, and the folder with a slash. Modules are where ``require`` looks
     for their names.
     """
-    script = os.path.basename(told["script"])
+    script = os.path.basename(begin["script"])
     with TemporaryDirectory(prefix="luaopenai-", ignore_cleanup_errors=True) as folder:
-        for name, text in told["files"].items():
-            own = name == told["script"]
+        for name, text in begin["files"].items():
+            own = name == begin["script"]
             path = os.path.join(folder, script if own else name.replace(".", os.sep) + ".lua")
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:

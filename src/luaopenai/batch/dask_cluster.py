@@ -126,12 +126,12 @@ def _check(client: Client, shown: str) -> None:
     except Exception as error:
         raise BatchError(f"{shown} does not answer: {type(error).__name__}") from None
     for address, found in versions["workers"].items():
-        told = check_worker(found["packages"])
-        if told is not None:
-            raise BatchError(f"the worker {address} {told}")
-    told = check_python(versions["scheduler"]["packages"]["python"])
-    if told is not None:
-        raise BatchError(f"{shown} {told}")
+        lack = check_worker(found["packages"])
+        if lack is not None:
+            raise BatchError(f"the worker {address} {lack}")
+    lack = check_python(versions["scheduler"]["packages"]["python"])
+    if lack is not None:
+        raise BatchError(f"{shown} {lack}")
 
 
 def check_python(version: str) -> str | None:

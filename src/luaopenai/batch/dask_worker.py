@@ -192,10 +192,10 @@ class JobHere:
                 if self._lines is None and not self._is_over:
                     self._begin(json.loads(payload))
             elif kind == GO:
-                number, _, told = payload.partition(b"\t")
+                number, _, answer = payload.partition(b"\t")
                 chunk = self._chunks.get(int(number))
                 if chunk is not None:
-                    chunk.wake.put(told)
+                    chunk.wake.put(answer)
             elif kind == OVER:
                 self.end()
             elif self._lines is not None:
@@ -305,11 +305,11 @@ class JobHere:
             answer = chunk.wake.get()
             if answer == _GONE_AWAY:
                 return
-            told = json.loads(answer)
-            if rows.is_alone or told["suspect"]:
-                self._run_suspects(rows, chunk, _lines_by_number(text, told["skip"]))
-            elif told["skip"]:
-                lines = _lines_by_number(text, told["skip"])
+            orders = json.loads(answer)
+            if rows.is_alone or orders["suspect"]:
+                self._run_suspects(rows, chunk, _lines_by_number(text, orders["skip"]))
+            elif orders["skip"]:
+                lines = _lines_by_number(text, orders["skip"])
                 self._run_together(chunk, list(lines), b"".join(lines.values()))
             else:
                 self._run_together(chunk, rows.numbers, text)

@@ -29,18 +29,18 @@ class HereExecutor:
     A row that ends its worker ends this process.
 
     Args:
-        told: as ``begin.what_to_do`` returns it.
+        begin: as ``begin.what_to_do`` returns it.
     """
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self._concurrency: int = told["concurrency"]
+    def __init__(self, begin: dict[str, Any]) -> None:
+        self._concurrency: int = begin["concurrency"]
         self._rows: set[int] = set()
         self._events = Events[None]()
         self._authority = Authority(Rates(), self._note_change)
         self._lines = Lines(self, is_limited=False, names_models=False)
         self._authority.attach(_WORKER, self._lines.permits.grant)
         self._thread = threading.Thread(
-            target=self._serve, args=(told,), name="luaopenai-map", daemon=True
+            target=self._serve, args=(begin,), name="luaopenai-map", daemon=True
         )
         self._thread.start()
 
@@ -103,11 +103,11 @@ class HereExecutor:
         if self._authority.is_limited:
             self._lines.permits.limit()
 
-    def _serve(self, told: dict[str, Any]) -> None:
-        with written(told) as (script, folder):
-            tidy = Tidy(told["settings"].get("api_key"), told["environment"], drop=folder)
+    def _serve(self, begin: dict[str, Any]) -> None:
+        with written(begin) as (script, folder):
+            tidy = Tidy(begin["settings"].get("api_key"), begin["environment"], drop=folder)
             try:
-                load({**told, "script": script}, self._lines, tidy)()
+                load({**begin, "script": script}, self._lines, tidy)()
             except (LuaError, ValueError, OSError) as error:
                 self._events.put(None, frames.REFUSED, tidy(str(error)).encode())
             except SystemExit:

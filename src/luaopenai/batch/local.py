@@ -259,7 +259,7 @@ class LocalExecutor:
     def _begin(self) -> bytes:
         """Returns what a new worker is told; the key is in its environment."""
         options = self._options
-        told: dict[str, Any] = {
+        begin: dict[str, Any] = {
             "script": options.script,
             "args": options.args,
             "concurrency": self._concurrency,
@@ -269,7 +269,7 @@ class LocalExecutor:
             "limited": self._authority.is_limited,
             "names_models": self._names_models,
         }
-        return json.dumps(told).encode()
+        return json.dumps(begin).encode()
 
     def _start(self) -> _Worker:
         self._last_worker += 1

@@ -223,21 +223,21 @@ class Backoff:
         elif status < 400:
             self._refusals = 0
         for kind in ("requests", "tokens"):
-            self._heed(kind, headers, now)
+            self._take_remaining(kind, headers, now)
 
-    def _refused(self, told: float | None, now: float) -> None:
-        if told is not None and told > 0:
-            pause = min(told, LONGEST_HOLD)
+    def _refused(self, requested: float | None, now: float) -> None:
+        if requested is not None and requested > 0:
+            pause = min(requested, LONGEST_HOLD)
         else:
             pause = min(_FIRST_HOLD * 2.0 ** min(self._refusals, 16), _LONGEST_GUESSED_HOLD)
         if now - self._cut_at >= _CUT_SECONDS and now >= self.hold_until:
             self._refusals += 1
             self._rate = max(_SLOWEST, min(self.rate(now), self._seen_rate(now)) * _CUT)
             self._cut_at = now
-        if told is not None or now >= self.hold_until:
+        if requested is not None or now >= self.hold_until:
             self.hold_until = max(self.hold_until, now + pause)
 
-    def _heed(self, kind: str, headers: Mapping[str, str], now: float) -> None:
+    def _take_remaining(self, kind: str, headers: Mapping[str, str], now: float) -> None:
         """Takes how many requests or tokens a server says that it has left."""
         left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
         seconds = read_duration(headers.get(f"x-ratelimit-reset-{kind}"))

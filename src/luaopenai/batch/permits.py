@@ -152,12 +152,12 @@ class Permits:
             return None
         if is_worth_telling(status, headers):
             names = ("retry-after", "retry-after-ms")
-            told = {
+            limits = {
                 name: value
                 for name, value in headers.items()
                 if name in names or name.startswith("x-ratelimit-")
             }
-            self._tell(status, told)
+            self._tell(status, limits)
         if status >= 400:
             self._book(sent, 0, 0)
             return None
@@ -226,9 +226,9 @@ class Permits:
         """Books what an answer tells; where it tells nothing, what can be seen of it."""
         body = b"".join(sent.pieces)
         sent.pieces.clear()
-        told = find_usage(body)
-        if told is not None:
-            self._book(sent, *told)
+        usage = find_usage(body)
+        if usage is not None:
+            self._book(sent, *usage)
         elif sent.is_stream:
             self._book(sent, sent.input_tokens, sent.count)
         else:

@@ -31,7 +31,7 @@ Found = tuple[int, bytes | None, Any]
 """A line's number, and its value as JSON and in Python; or None, and what is wrong with it."""
 
 
-class Place:
+class Position:
     """Where in a file the line begins that was read last, in bytes."""
 
     __slots__ = ("at",)
@@ -173,9 +173,9 @@ class FileRows:
         for file in self.files:
             shown = file.shown
             named = None
-            place = Place()
+            position = Position()
             path = file.path if file.format == "jsonl" else None
-            for line, text, value in _found(file, place):
+            for line, text, value in _found(file, position):
                 if text is None:
                     on_bad(BadRowError(f"{shown}:{line}", value))
                     continue
@@ -187,7 +187,7 @@ class FileRows:
                         on_bad(BadRowError(f"{shown}:{line}", _no_key(value, key_field)))
                         continue
                     digest = digest_of_key(named)
-                yield Row(number, text, digest, shown, line, named, path, place.at)
+                yield Row(number, text, digest, shown, line, named, path, position.at)
                 number += 1
 
 
@@ -216,24 +216,24 @@ class ValueRows:
     def rows(self, on_bad: Callable[[BadRowError], None]) -> Iterator[Row]:
         """Yields the values, encoded."""
         number = 0
-        for place, value in enumerate(self._values, 1):
+        for count, value in enumerate(self._values, 1):
             named = None
             try:
                 text = json.dumps(
                     value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
                 ).encode()
             except (TypeError, ValueError, RecursionError) as error:
-                on_bad(BadRowError(f"row {place}", f"is no JSON value: {error}"))
+                on_bad(BadRowError(f"row {count}", f"is no JSON value: {error}"))
                 continue
             if self._key_field is not None:
                 named = key_of(value, self._key_field)
                 if named is None:
-                    on_bad(BadRowError(f"row {place}", _no_key(value, self._key_field)))
+                    on_bad(BadRowError(f"row {count}", _no_key(value, self._key_field)))
                     continue
                 digest = digest_of_key(named)
             else:
                 digest = blake2b(text, digest_size=DIGEST_BYTES).digest()
-            yield Row(number, text, digest, "row", place, named)
+            yield Row(number, text, digest, "row", count, named)
             number += 1
 
 
@@ -259,16 +259,16 @@ def _no_key(value: Any, field: str) -> str:
     return f"has no key: no field {field!r}"
 
 
-def _found(file: InputFile, place: Place) -> Iterator[Found]:
+def _found(file: InputFile, position: Position) -> Iterator[Found]:
     try:
-        yield from _read(file, place)
+        yield from _read(file, position)
     except OSError as error:
         raise BatchError(f"{file.shown} cannot be read: {error}") from None
 
 
-def _read(file: InputFile, place: Place) -> Iterator[Found]:
+def _read(file: InputFile, position: Position) -> Iterator[Found]:
     if file.format == "jsonl":
-        return _json_lines(file, place)
+        return _json_lines(file, position)
     if file.format == "text":
         return _text_lines(file)
     from luaopenai.batch import tables
@@ -278,18 +278,18 @@ def _read(file: InputFile, place: Place) -> Iterator[Found]:
     return tables.read_csv(file.lines(), "\t" if file.format == "tsv" else ",", file.shown)
 
 
-def _json_lines(file: InputFile, place: Place) -> Iterator[Found]:
+def _json_lines(file: InputFile, position: Position) -> Iterator[Found]:
     # Numbers stay text: they are only looked at where they are keys.
     decode = json.JSONDecoder(
         parse_constant=_refuse_constant, parse_int=str, parse_float=str
     ).raw_decode
     following = 0
     for number, line in enumerate(file.lines(), 1):
-        place.at, following = following, following + len(line)
+        position.at, following = following, following + len(line)
         text = line.strip(_SPACE)
         if number == 1 and text.startswith(_BOM):
             text = text[len(_BOM) :].lstrip(_SPACE)
-            place.at = line.index(_BOM) + len(_BOM)
+            position.at = line.index(_BOM) + len(_BOM)
         if not text:
             continue
         try:

@@ -59,14 +59,14 @@ class _SideBySide:
         """Returns whether a call is to be run; one that is not has its answer."""
         ready = self._loop.check(job)
         if ready and self._loop.on_call is not None:
-            ready = self._loop.accept(job, await _called(self._loop.on_call, job.told))
+            ready = self._loop.accept(job, await _called(self._loop.on_call, job.record))
         if not ready:
             await self._tell(job)
         return ready
 
     async def _tell(self, job: Job) -> None:
         if self._loop.on_result is not None:
-            await _called(self._loop.on_result, job.told)
+            await _called(self._loop.on_result, job.record)
         self._loop.raise_failure(job)
 
     async def _collect(self) -> Job:
@@ -74,7 +74,7 @@ class _SideBySide:
         done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         task = next(task for task in self._running if task in done)
         job = self._running.pop(task)
-        seconds = job.told.seconds
+        seconds = job.record.seconds
         # A tool may await what somebody else has cancelled: that ends the tool, not the run.
         failure = RuntimeError("cancelled") if task.cancelled() else task.exception()
         if failure is None:
@@ -91,7 +91,7 @@ async def _timed(job: Job) -> Any:
     try:
         return await job.run_async()
     finally:
-        job.told.seconds = time.perf_counter() - began
+        job.record.seconds = time.perf_counter() - began
 
 
 async def _called(callback: OnCall, call: ToolCall) -> Any:

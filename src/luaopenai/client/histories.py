@@ -67,8 +67,8 @@ class History:
 
     def __init__(self, stream_callback: Callable[..., Any] | None, opts: dict[str, Any]) -> None:
         if opts.get("stream"):
-            told = "stream_callback, which is given the pieces of every round's reply"
-            raise TypeError(f"stream: what is run gives no stream; use {told}")
+            instead = "stream_callback, which is given the pieces of every round's reply"
+            raise TypeError(f"stream: what is run gives no stream; use {instead}")
         self.opts = {**opts, "stream": None}
         self.callback = None if stream_callback is None else self._watched(stream_callback)
         self.was_stopped = False

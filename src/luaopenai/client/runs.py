@@ -79,7 +79,7 @@ class Job:
     """A call of a round, on the way to its answer.
 
     Attributes:
-        told: what callbacks are given of it.
+        record: what callbacks are given of it.
         fault: why its arguments are none, or "".
         failure: what its tool has raised, or None.
         tool: what runs it; None before its arguments are checked.
@@ -88,10 +88,10 @@ class Job:
     def __init__(self, slot: Slot) -> None:
         call = slot.call
         self.slot = slot
-        self.told = ToolCall(call.id, call.name, call.text, error=not_run())
+        self.record = ToolCall(call.id, call.name, call.text, error=not_run())
         self.fault = ""
         try:
-            self.told.arguments = read_arguments(call.text)
+            self.record.arguments = read_arguments(call.text)
         except ArgumentsError as error:
             self.fault = str(error)
         self.failure: Exception | None = None
@@ -150,7 +150,7 @@ class Loop:
     def begin_round(self, slots: list[Slot]) -> list[Job]:
         """Returns the calls of a round; raises ``ToolLoopError`` where it is one too many."""
         jobs = [Job(slot) for slot in slots]
-        self.calls += (job.told for job in jobs)
+        self.calls += (job.record for job in jobs)
         self._rounds += 1
         if self._rounds > self.max_steps:
             raise ToolLoopError(too_many_rounds(self.max_steps), self.calls)
@@ -158,17 +158,17 @@ class Loop:
 
     def check(self, job: Job) -> bool:
         """Returns whether a call can be run; one that cannot has its answer then."""
-        job.tool = self.tools.get(job.told.name)
+        job.tool = self.tools.get(job.record.name)
         if job.tool is None or job.fault:
-            unknown = "" if job.tool else unknown_tool(job.told.name, self.tools)
+            unknown = "" if job.tool else unknown_tool(job.record.name, self.tools)
             return self._refuse(job, unknown or job.fault)
         try:
-            job.args, job.kwargs = job.tool.check(job.told.arguments)
+            job.args, job.kwargs = job.tool.check(job.record.arguments)
         except ValueError as error:
             return self._refuse(job, str(error))
         except Exception as error:
             return self.fail(job, error)
-        job.told.error = None
+        job.record.error = None
         return True
 
     def accept(self, job: Job, verdict: object) -> bool:
@@ -182,8 +182,8 @@ class Loop:
 
     def finish(self, job: Job, result: Any, seconds: float) -> None:
         """Answers a call with what its tool has returned."""
-        job.told.seconds = seconds
-        job.told.result = result
+        job.record.seconds = seconds
+        job.record.result = result
         try:
             self._answer(job, _text(result))
         except ValueError as error:
@@ -191,7 +191,7 @@ class Loop:
 
     def fail(self, job: Job, failure: Exception, seconds: float = 0.0) -> bool:
         """Answers a call whose tool has failed, or has found its arguments unfit; returns False."""
-        job.told.seconds = seconds
+        job.record.seconds = seconds
         if isinstance(failure, ArgumentsError):
             return self._refuse(job, one_line(str(failure)))
         text = tool_failed(_words(failure))
@@ -207,7 +207,7 @@ class Loop:
         return self._answer(job, line, line)
 
     def _answer(self, job: Job, text: str, error: str | None = None) -> bool:
-        job.told.error = error
+        job.record.error = error
         job.slot.fill(text)
         return False
 
@@ -333,7 +333,7 @@ def _is_ready(loop: Loop, job: Job) -> bool:
     """Returns whether a call is to be run; one that is not has its answer."""
     ready = loop.check(job)
     if ready and loop.on_call is not None:
-        ready = loop.accept(job, loop.on_call(job.told))
+        ready = loop.accept(job, loop.on_call(job.record))
     if not ready:
         _tell(loop, job)
     return ready
@@ -341,7 +341,7 @@ def _is_ready(loop: Loop, job: Job) -> bool:
 
 def _tell(loop: Loop, job: Job) -> None:
     if loop.on_result is not None:
-        loop.on_result(job.told)
+        loop.on_result(job.record)
     loop.raise_failure(job)
 
 

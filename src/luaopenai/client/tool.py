@@ -77,8 +77,8 @@ class Tool:
         strict: bool = False,
     ) -> Tool:
         """Returns a tool whose function takes the arguments as one dict; else as the class."""
-        told: dict[str, Any] = {"description": description, "parameters": parameters}
-        made = cls(handler, name=name, strict=strict, **told)
+        spec: dict[str, Any] = {"description": description, "parameters": parameters}
+        made = cls(handler, name=name, strict=strict, **spec)
         made._check = made._as_dict
         return made
 

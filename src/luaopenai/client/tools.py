@@ -80,10 +80,10 @@ def find_calls(message: Mapping[str, Any]) -> list[Call]:
 def _tool_call(call: Mapping[str, Any]) -> Call:
     """Reads a call; one of another type than ``function`` needs an answer too."""
     kind = text_of(call.get("type")) or "function"
-    told = call.get(kind)
-    told = told if isinstance(told, dict) else {}
-    text = told.get("arguments", told.get("input"))
-    return Call(text_of(call.get("id")), text_of(told.get("name")) or kind, text_of(text), "tool")
+    body = call.get(kind)
+    body = body if isinstance(body, dict) else {}
+    text = body.get("arguments", body.get("input"))
+    return Call(text_of(call.get("id")), text_of(body.get("name")) or kind, text_of(text), "tool")
 
 
 def find_response_calls(response: object) -> list[Call]:
