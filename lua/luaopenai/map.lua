@@ -100,7 +100,7 @@ function wait.open(...)
   return note_refusal(open(...))
 end
 
--- What a row's function came to. `nil, message` is how sessions tell of a failure: that leaves no row out.
+-- The outcome of a row's function. `nil, message` is how sessions tell of a failure: that leaves no row out.
 local function note_end(owner, ok, ...)
   local number, result, message, body = owner.number, ...
   if owner.was_refused then

@@ -401,9 +401,9 @@ local function close_strings(environment)
   meta.__index, meta.__metatable = methods, "the methods of strings are closed"
 end
 
--- What the host may call: the plugin's functions by their names, its tools' by `offered.key`.
+-- The functions that the host may call: the plugin's own by their names, its tools' by `offered.key`.
 local exports
--- What the host is told of the plugin's tools, as a JSON list; nil for none.
+-- The declarations of the plugin's tools for the host, as a JSON list; nil for none.
 local offers
 
 -- Keeps what the plugin's file has made; returns the names of its functions.

@@ -31,7 +31,7 @@ local TOO_DEEP = "too many tasks inside one another"
 
 -- The first value of a yield that is for the scheduler, whatever coroutines lie between.
 local WAIT = {}
--- What a task is resumed with when it shall end.
+-- The value with which a task is resumed when it shall end.
 local CANCEL = {}
 
 ---@alias openai.TaskStatus "running"|"waiting"|"done"|"failed"|"cancelled"

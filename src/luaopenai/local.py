@@ -274,7 +274,7 @@ class LocalServer:
     """
 
     base_url: str
-    """What a client takes as its API base, `http://127.0.0.1:PORT/v1`."""
+    """The API base for clients, ``http://127.0.0.1:PORT/v1``."""
 
     def __init__(
         self,

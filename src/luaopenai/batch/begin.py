@@ -1,4 +1,4 @@
-"""What a worker elsewhere is told: the script's text, the key and the settings."""
+"""Builds the first message to a worker elsewhere: the script's text, the key and the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs in Dask's scheduler: it passes messages between a job and its workers.
+"""Passes messages between a job and its workers, from within Dask's scheduler.
 
 This module is sent there as it stands and imports nothing of this package, which the scheduler need
 not have. Messages ride on the streams that Dask keeps anyway, in both directions; so whatever a

@@ -1,4 +1,4 @@
-"""What workers tell their executor: from their threads to the job's."""
+"""A queue of workers' messages, from their threads to the job's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Teller = TypeVar("Teller")
 
 
 class Events(Generic[Teller]):
-    """What was told and not taken yet; it may be read inside a signal's handler."""
+    """A queue of events; it may be read inside a signal's handler."""
 
     def __init__(self) -> None:
         self._items: deque[tuple[Teller | None, bytes, bytes]] = deque()

@@ -1,4 +1,4 @@
-"""What a job and its executors hand to each other: chunks of rows, and what became of them."""
+"""The types that a job and its executors exchange: chunks of rows, and their outcomes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was used: requests and tokens are counts, the cost is in the currency of the prices."""
+    """An account: requests and tokens are counts, the cost is in the currency of the prices."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -77,7 +77,7 @@ FAILED = "failed"
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one attempt at a row.
+    """The outcome of one attempt at a row.
 
     ``status`` is ``DONE`` (``text`` is the result as JSON in UTF-8, on one line, not yet put under
     ``result`` where it is no object), ``LEFT_OUT`` (the function returned nil) or ``FAILED``
@@ -179,7 +179,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Summary:
-    """What a run came to: ``code`` is the command's exit status, ``reason`` why it stopped early.
+    """The summary of a run: ``code`` is the command's exit status, ``reason`` why it stopped early.
 
     ``output`` and ``failures`` are the paths of the files that were written, if they were.
     """

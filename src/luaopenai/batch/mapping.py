@@ -81,7 +81,7 @@ class MapResults(Iterator[Any]):
 
     @property
     def summary(self) -> Summary | None:
-        """What the run came to; None until it has ended."""
+        """The run's summary; None until it has ended."""
         return self._job.summary
 
     def __iter__(self) -> MapResults:

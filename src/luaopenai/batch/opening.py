@@ -37,7 +37,7 @@ from luaopenai.batch.script import digests, script_files
 
 @dataclass
 class OpenJob:
-    """What a job works with; ``close`` lets go of it."""
+    """The files and stores that a job works with; ``close`` closes them."""
 
     journal: Journal
     source: RowSource

@@ -1,4 +1,4 @@
-"""What a job may be told, in one place for the command and for Python."""
+"""The options of a job, for the command and for Python alike."""
 
 from __future__ import annotations
 

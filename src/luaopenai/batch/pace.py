@@ -44,7 +44,7 @@ _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True)
 class Price:
-    """What a million tokens cost, in any currency."""
+    """The price of a million tokens, in any currency."""
 
     input: float
     output: float
@@ -81,7 +81,7 @@ def find_price(prices: Mapping[str, Price], model: str) -> Price | None:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a job may use.
+    """The rates and budgets of a job.
 
     Attributes:
         rpm: requests a minute.
@@ -109,7 +109,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Need:
-    """What a request may come to.
+    """The most that a request may use.
 
     Attributes:
         model: which it asks.
@@ -170,9 +170,9 @@ class TokenBucket:
 
 
 class Backoff:
-    """What servers say: a refusal stops everyone for a time and halves the rate, which then rises.
+    """The limits that servers set: a refusal stops everyone for a time and halves the rate.
 
-    Until there is a refusal there is no rate.
+    Until there is a refusal there is no rate; after one it rises again.
     """
 
     def __init__(self) -> None:
@@ -295,7 +295,7 @@ def read_duration(text: str | None) -> float | None:
 
 @dataclass
 class Totals:
-    """What has been used, and what is reserved for requests under way."""
+    """The use so far, and the part that is reserved for requests under way."""
 
     requests: int = 0
     input_tokens: int = 0

@@ -25,7 +25,7 @@ _BESIDE = re.compile(
     r"(-wal|-shm|-journal|\.lock|\.input(-\d+)?|\.replaced|\.new(-\w+)?)?(\.partial)?(/.*)?",
     re.DOTALL,
 )
-"""What follows the names of outputs, journals and their like in those of files beside them."""
+"""The endings that mark files beside an output or a journal."""
 
 Found = tuple[int, bytes | None, Any]
 """A line's number, and its value as JSON and in Python; or None, and what is wrong with it."""
@@ -50,7 +50,7 @@ class BadRowError(BatchError):
 
 
 class RowSource(Protocol):
-    """What a job reads its rows from."""
+    """A source of rows for a job."""
 
     def rows(self, on_bad: Callable[[BadRowError], None]) -> Iterator[Row]:
         """Yields all rows from the start; ``on_bad`` is given the others, and may raise them."""

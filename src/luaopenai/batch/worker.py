@@ -374,4 +374,4 @@ def _end(status: int) -> None:
 
 
 def _nothing(_: object) -> None:
-    """What is made of results that nobody wants."""
+    """Drops results that nobody wants."""

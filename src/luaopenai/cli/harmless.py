@@ -17,7 +17,7 @@ _UNSEEN = re.compile(
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0"
     "\ufff0-\ufffb\U000e0000-\U000e0fff]"
 )
-"""What a line of a terminal does not show, or what turns the direction of the rest."""
+"""Characters that a terminal does not show, and those that turn the direction of a line."""
 _CONTROLS = re.compile("[\x7f-\x9f]")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

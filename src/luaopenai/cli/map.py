@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from luaopenai.batch.job import Job
 
 INTERRUPT_SECONDS = 5.0
-"""What rows under way get to finish after Ctrl-C."""
+"""Seconds that rows under way get to finish after Ctrl-C."""
 
 _USAGE = "luaopenai map [OPTIONS] SCRIPT INPUT... -o OUTPUT [-- ARGS...]"
 _DESCRIPTION = """\

@@ -394,7 +394,7 @@ class AsyncResponsesChatSession:
 
     @property
     def pending_outputs(self) -> list[Event]:
-        """What the next request sends first, to answer calls; a live list."""
+        """The outputs of calls that the next request sends first; a live list."""
         return self.session.pending_outputs
 
     @overload

@@ -1,4 +1,4 @@
-"""What typed answers mean: the format that is asked for, and what came of it; no I/O."""
+"""Decides about typed answers: the format to ask for, and whether a reply fits; no I/O."""
 
 from __future__ import annotations
 

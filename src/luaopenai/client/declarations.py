@@ -1,4 +1,4 @@
-"""What a request says of tools: definitions, also where a caller has given ``Tool``s."""
+"""Puts definitions into a request's fields, also where a caller has given ``Tool``s."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run does with the history of a session, of either kind.
+"""Keeps the history of a session valid while tools run, for either kind of session.
 
 A reply with calls joins the history together with an answer to each, which says that it was not
 run. When a call is done, its own answer takes that one's place. So the history is one that a
@@ -51,14 +51,14 @@ class Slot(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a model has answered: its text, and the calls that it wants answered."""
+    """A model's reply: its text, and the calls that it wants answered."""
 
     text: str
     slots: list[Slot]
 
 
 class History:
-    """What both kinds of session share.
+    """The parts of a run's history that both kinds of session share.
 
     Args:
         stream_callback: is given the pieces of every reply.
@@ -74,7 +74,7 @@ class History:
         self.was_stopped = False
         """Whether the callback has ended a stream, and with it the run."""
         self.finish_reason: Any = None
-        """What the last stream of a chat completion has said of its end."""
+        """The reason that the last stream of a chat completion has given for its end."""
 
     def parameters(self) -> dict[str, Any]:
         """Returns the parameters of a request, those of the session among them."""

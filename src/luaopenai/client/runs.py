@@ -61,7 +61,7 @@ class ToolCall:
 
 @dataclass
 class Run:
-    """What a run has come to; ``str(run)`` is its text.
+    """The result of a run; ``str(run)`` is its text.
 
     Attributes:
         text: the model's answer.

@@ -1,4 +1,4 @@
-"""What a function's signature and docstring say of its arguments; pydantic does the work."""
+"""Reads a function's arguments from its signature and docstring; pydantic does the work."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Tool:
 
     @property
     def definition(self) -> Schema:
-        """What ``tools`` of a chat completion takes, of this client and of others."""
+        """The form that ``tools`` of a chat completion takes, of this client and of others."""
         described: Schema = {"name": self.name}
         if self.description:
             described["description"] = self.description
@@ -117,12 +117,12 @@ class Tool:
 
     @property
     def response_definition(self) -> Schema:
-        """What ``tools`` of the Responses API takes, of this client and of others."""
+        """The form that ``tools`` of the Responses API takes, of this client and of others."""
         return dict(response_definition(self.definition))
 
     @property
     def function_definition(self) -> Schema:
-        """What the older ``functions`` of a chat completion takes."""
+        """The form that the older ``functions`` of a chat completion takes."""
         return dict(function_declaration(self.definition))
 
     @property

@@ -1,4 +1,4 @@
-"""What tools mean: the calls in a reply, their answers, and when a run of rounds ends; no I/O."""
+"""Decides about tools: the calls in a reply, their answers, the end of a run; no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends a plugin's call or is told of it: light to import, for a worker that starts."""
+"""The errors that end a plugin's call; light to import, for a worker that starts."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Plugin:
         self._lock = threading.Lock()
         self._is_closed = False
         self._tools: tuple[object, list[Tool]] | None = None
-        """What was last offered, and the tools that were made of it."""
+        """The declarations that were offered last, and the tools that were made of them."""
         _living.add(self)
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Call = Callable[[str, str], list[Any]]
 
 TOOL = "tool "
-"""What ``offered.lua`` puts before the name of a tool."""
+"""The prefix that ``offered.lua`` gives the name of a tool."""
 
 _LONGEST_NAME = 64
 _FIELDS = {"name": str, "description": str, "parameters": dict, "strict": bool}
@@ -60,7 +60,7 @@ def make_tools(offers: Iterable[Declaration], call: Call) -> list[Tool]:
 
 
 class Offering(Protocol):
-    """What offers tools: a plugin, or another file of Lua."""
+    """A plugin, or another Lua file, that offers tools."""
 
     @property
     def name(self) -> str:
