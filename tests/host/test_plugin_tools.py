@@ -374,6 +374,37 @@ def test_a_limit_ends_a_call_and_the_next_works(hosts: Hosts, name: str, kind: s
     assert tools["ok"].call({"a": 1}) == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return ('x'):rep(5000)",
+        "return { ('x'):rep(5000) }",
+        "error(('x'):rep(5000))",
+        "return nil, ('x'):rep(5000)",
+        "return { [('x'):rep(5000)] = '\\255' }",
+    ],
+)
+def test_an_answer_longer_than_its_limit_does_not_reach_the_model(hosts: Hosts, body: str) -> None:
+    tool = only(hosts(limits=Limits(answer_kb=4)).load_string(run_of(body), "mine"))
+    with pytest.raises(
+        LimitExceeded, match=r"^plugin mine: answer_kb: the limit is 4, used 4\.\d+$"
+    ):
+        tool.call({})
+
+
+def test_arguments_that_do_not_fit_are_refused_in_a_line_within_that_limit(hosts: Hosts) -> None:
+    tools = by_name(hosts(limits=Limits(answer_kb=0.001)).load_string(ODD))
+    with pytest.raises(LimitExceeded, match="answer_kb"):
+        tools["ok"].call({"a": "x"})
+
+
+@pytest.mark.parametrize("limit", [4, None])
+def test_an_answer_within_its_limit_is_whole(hosts: Hosts, limit: float | None) -> None:
+    body = f"return ('x'):rep({4000 if limit else 400_000})"
+    tool = only(hosts(limits=Limits(answer_kb=limit)).load_string(run_of(body)))
+    assert set(tool.call({})) == {"x"}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="ends a process by its number")
 def test_a_call_whose_worker_dies_fails_and_the_next_works() -> None:
     plugins: list[Plugin] = []

@@ -40,6 +40,7 @@ _LIMITS = {
     "requests": "requests to the model in a call; default: 20",
     "tokens": "tokens of these requests; default: 50000",
     "output_kb": "kilobytes that a call may print; default: 256",
+    "answer_kb": "kilobytes that a tool's result may come to; default: 64",
 }
 
 

@@ -16,6 +16,8 @@ class Limits:
         requests: to the model.
         tokens: as the answers' ``usage`` tells.
         output_kb: kilobytes (2^10 bytes) that ``print`` and ``io.write`` say.
+        answer_kb: kilobytes that a tool's result may come to as JSON: the model reads it, and each
+            further request pays for it.
         total_requests: of all plugins of a host, over its life.
         total_tokens: likewise.
     """
@@ -25,6 +27,7 @@ class Limits:
     requests: int | None = 20
     tokens: int | None = 50_000
     output_kb: float | None = 256
+    answer_kb: float | None = 64
     total_requests: int | None = None
     total_tokens: int | None = None
 

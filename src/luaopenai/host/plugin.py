@@ -87,7 +87,7 @@ class Plugin:
         if self._tools is None or self._tools[0] != offers:
             from luaopenai.host.tools import make_tools
 
-            self._tools = offers, make_tools(offers, self._call_tool)
+            self._tools = offers, make_tools(offers, self._call_tool, self._check_answer)
         return list(self._tools[1])
 
     @property
@@ -221,6 +221,12 @@ class Plugin:
                 text = f"has no tool {name!r} any more; it has {', '.join(there) or 'none'}"
                 raise plugin_error(self.name, text)
             return self._call(TOOL + name, argument)
+
+    def _check_answer(self, size: int) -> None:
+        """Raises ``LimitExceeded`` when so many bytes are too much for a tool's answer."""
+        limit = self._broker.limits.answer_kb
+        if limit is not None and size > limit * 1024:
+            raise LimitExceeded("answer_kb", limit, size / 1024, self.name)
 
     def _call(self, function: str, arguments: bytes | None) -> list[Any]:
         broker = self._broker

@@ -48,15 +48,18 @@ def read_offers(values: list[Any]) -> list[Declaration]:
     return offers
 
 
-def make_tools(offers: Iterable[Declaration], call: Call) -> list[Tool]:
+def make_tools(
+    offers: Iterable[Declaration], call: Call, check_answer: Callable[[int], object]
+) -> list[Tool]:
     """Returns the tools that a plugin declares.
 
     Args:
         offers: their declarations.
         call: calls a tool of a name with arguments as JSON; returns True and the values that it
             returns, or False and why the arguments do not fit.
+        check_answer: is given the bytes that an answer comes to; raises ``LimitExceeded``.
     """
-    return [_make(offer, call) for offer in offers]
+    return [_make(offer, call, check_answer) for offer in offers]
 
 
 class Offering(Protocol):
@@ -96,7 +99,7 @@ class PluginToolError(LuaError):
         return self.message
 
 
-def _make(offer: Declaration, call: Call) -> Tool:
+def _make(offer: Declaration, call: Call, check_answer: Callable[[int], object]) -> Tool:
     from luaopenai.client.tool import Tool
 
     name = offer["name"]
@@ -106,9 +109,11 @@ def _make(offer: Declaration, call: Call) -> Tool:
         try:
             values = call(name, text)
         except LuaError as error:
+            check_answer(_size(error.message))
             found = error.chunk, error.line, error.traceback, error.value, error.plugin
             raise PluginToolError(error.message, *found) from error.__cause__
         fits, result, reason = (*values, None, None, None)[:3]
+        check_answer(_size(reason if result is None else result))
         if fits is not True:
             raise ArgumentsError(_reason(result))
         if result is None and reason is not None:
@@ -116,6 +121,11 @@ def _make(offer: Declaration, call: Call) -> Tool:
         return result
 
     return Tool.from_declaration(offer, run)
+
+
+def _size(answer: Any) -> int:
+    """Returns how many bytes an answer comes to as JSON."""
+    return len(wire.encode((answer,), "answer") or b"")
 
 
 def _reason(reason: Any) -> str:
