@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from luaopenai.client.runs import Run
     from luaopenai.client.streams import EventCallback
 
+Callback = TypeVar("Callback", bound="Callable[..., Any]")
+Held = TypeVar("Held", bound="ChatSession | ResponsesChatSession")
+Message = TypeVar("Message")
 Result = TypeVar("Result")
 Piece = TypeVar("Piece")
 _END = object()
@@ -268,11 +271,56 @@ class AsyncOpenAI(AsyncEndpointMethods):
         return AsyncCall(getattr(self._client, name), *args, **opts)
 
 
-class AsyncChatSession:
-    """A ``ChatSession`` for asyncio, around the synchronous one in ``session``."""
+class _AsyncSession(Generic[Held, Message, Callback]):
+    """The methods that the sessions of both APIs share."""
 
-    def __init__(self, session: ChatSession) -> None:
+    def __init__(self, session: Held) -> None:
         self.session = session
+
+    async def run(
+        self,
+        message: Message | None = None,
+        stream_callback: Callback | None = None,
+        *,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Run:
+        """Runs what the model calls, until it answers; see ``ChatSession.run``.
+
+        Tools, ``on_call`` and ``on_result`` may be coroutine functions; other tools run in threads.
+        """
+        from luaopenai.client.async_runs import run_async
+        from luaopenai.client.runs import open_run
+
+        loop = open_run(self.session, stream_callback, tools, **options)
+        return await run_async(loop, message)
+
+    @overload
+    async def parse(
+        self, message: Message | None, kind: type[Result], **options: Any
+    ) -> Result: ...
+    @overload
+    async def parse(self, message: Message | None, kind: Any, **options: Any) -> Any: ...
+    async def parse(
+        self,
+        message: Message | None,
+        kind: Any,
+        *,
+        attempts: int = 2,
+        stream_callback: Callback | None = None,
+        tools: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Returns the answer to a message as a value of a type; see ``ChatSession.parse``."""
+        from luaopenai.client.runs import open_run
+        from luaopenai.client.typed import parse_async
+
+        loop = open_run(self.session, stream_callback, tools, **options)
+        return await parse_async(loop, message, kind, attempts)
+
+
+class AsyncChatSession(_AsyncSession[ChatSession, "str | Event", "StreamCallback"]):
+    """A ``ChatSession`` for asyncio, around the synchronous one in ``session``."""
 
     @property
     def messages(self) -> list[Event]:
@@ -327,55 +375,11 @@ class AsyncChatSession:
         work = self.session.generate_response
         return AsyncCall(work, append_response, stream_callback=stream_callback, **opts)
 
-    async def run(
-        self,
-        message: str | Event | None = None,
-        stream_callback: StreamCallback | None = None,
-        *,
-        tools: Iterable[Any] | None = None,
-        **options: Any,
-    ) -> Run:
-        """Runs what the model calls, until it answers; see ``ChatSession.run``.
 
-        Tools, ``on_call`` and ``on_result`` may be coroutine functions; other tools run in threads.
-        """
-        from luaopenai.client.async_runs import run_async
-        from luaopenai.client.histories import ChatHistory
-        from luaopenai.client.runs import open_run
-
-        loop = open_run(ChatHistory, self.session, stream_callback, tools, **options)
-        return await run_async(loop, message)
-
-    @overload
-    async def parse(
-        self, message: str | Event | None, kind: type[Result], **options: Any
-    ) -> Result: ...
-    @overload
-    async def parse(self, message: str | Event | None, kind: Any, **options: Any) -> Any: ...
-    async def parse(
-        self,
-        message: str | Event | None,
-        kind: Any,
-        *,
-        attempts: int = 2,
-        stream_callback: StreamCallback | None = None,
-        tools: Iterable[Any] | None = None,
-        **options: Any,
-    ) -> Any:
-        """Returns the answer to a message as a value of a type; see ``ChatSession.parse``."""
-        from luaopenai.client.histories import ChatHistory
-        from luaopenai.client.runs import open_run
-        from luaopenai.client.typed import parse_async
-
-        loop = open_run(ChatHistory, self.session, stream_callback, tools, **options)
-        return await parse_async(loop, message, kind, attempts)
-
-
-class AsyncResponsesChatSession:
+class AsyncResponsesChatSession(
+    _AsyncSession[ResponsesChatSession, "str | list[Event]", "TextCallback"]
+):
     """A ``ResponsesChatSession`` for asyncio, around the synchronous one in ``session``."""
-
-    def __init__(self, session: ResponsesChatSession) -> None:
-        self.session = session
 
     @property
     def response_history(self) -> list[ResponseObject]:
@@ -426,46 +430,3 @@ class AsyncResponsesChatSession:
         return AsyncCall(
             self.session.create_response, input, stream_callback=stream_callback, **opts
         )
-
-    async def run(
-        self,
-        message: str | list[Event] | None = None,
-        stream_callback: TextCallback | None = None,
-        *,
-        tools: Iterable[Any] | None = None,
-        **options: Any,
-    ) -> Run:
-        """Runs what the model calls, until it answers; see ``ResponsesChatSession.run``.
-
-        Tools, ``on_call`` and ``on_result`` may be coroutine functions; other tools run in threads.
-        """
-        from luaopenai.client.async_runs import run_async
-        from luaopenai.client.histories import ResponsesHistory
-        from luaopenai.client.runs import open_run
-
-        loop = open_run(ResponsesHistory, self.session, stream_callback, tools, **options)
-        return await run_async(loop, message)
-
-    @overload
-    async def parse(
-        self, message: str | list[Event] | None, kind: type[Result], **options: Any
-    ) -> Result: ...
-    @overload
-    async def parse(self, message: str | list[Event] | None, kind: Any, **options: Any) -> Any: ...
-    async def parse(
-        self,
-        message: str | list[Event] | None,
-        kind: Any,
-        *,
-        attempts: int = 2,
-        stream_callback: TextCallback | None = None,
-        tools: Iterable[Any] | None = None,
-        **options: Any,
-    ) -> Any:
-        """Returns the answer to input as a value of a type; see ``ChatSession.parse``."""
-        from luaopenai.client.histories import ResponsesHistory
-        from luaopenai.client.runs import open_run
-        from luaopenai.client.typed import parse_async
-
-        loop = open_run(ResponsesHistory, self.session, stream_callback, tools, **options)
-        return await parse_async(loop, message, kind, attempts)

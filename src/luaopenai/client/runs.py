@@ -33,6 +33,7 @@ from luaopenai.client.tools import (
 
 if TYPE_CHECKING:
     from luaopenai.client.histories import History, Slot
+    from luaopenai.client.session import Session
     from luaopenai.client.tool import Tool
 
 OnCall = Callable[["ToolCall"], Any]
@@ -213,8 +214,7 @@ class Loop:
 
 
 def open_run(
-    open_history: Callable[..., History],
-    session: Any,
+    session: Session[Any, Any],
     stream_callback: Callable[..., Any] | None,
     tools: Iterable[Any] | None,
     *,
@@ -228,7 +228,6 @@ def open_run(
     """Returns a run of a session that has not begun.
 
     Args:
-        open_history: the class for the session's kind.
         session: the session.
         stream_callback: is given the pieces of every reply.
         tools: in place of the session's; None for those.
@@ -242,7 +241,7 @@ def open_run(
     if tools is not None:
         opts["tools"] = list(tools)
     return Loop(
-        open_history(session, stream_callback, opts),
+        session._open_history(stream_callback, opts),
         max_steps=max_steps,
         limit=limit,
         on_call=on_call,
