@@ -27,7 +27,7 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 import luaopenai.dask  # noqa: E402
-from luaopenai.batch import dask_cluster, dask_executor, frames  # noqa: E402
+from luaopenai.batch import dask_cluster, dask_executor, dask_link, frames  # noqa: E402
 from luaopenai.batch.dask_executor import SLACK  # noqa: E402
 from luaopenai.batch.dask_worker import JobHere, Rows, _ChunkHere  # noqa: E402
 from luaopenai.batch.options import BatchError  # noqa: E402
@@ -311,7 +311,7 @@ def _plugins(dask_worker: Any) -> list[str]:
 def test_a_run_ends_although_its_workers_hang(
     client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_executor, "_CLOSING_SECONDS", 1.0)
+    monkeypatch.setattr(dask_link, "_CLOSING_SECONDS", 1.0)
     script = write("return function(row) return row end")
     pids = client.run(os.getpid).values()
     try:

@@ -402,7 +402,7 @@ class JobHere:
                         done.append(chunk)
                         if chunk in self._staying:
                             self._staying.remove(chunk)
-            self._finished.note(count)
+            self._finished.note(count, time.monotonic())
             if self._lonely and not self._where:
                 self._changed.notify_all()
             return done, self._find_next_call()
