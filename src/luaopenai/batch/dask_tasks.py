@@ -206,7 +206,7 @@ class Tasks:
         with self._lock:
             task = self._tasks.get(number)
             if task is None or self.is_finishing:
-                return UNWANTED if task is None or task.holder is None else WHOLE
+                return UNWANTED
             is_whole = len(task.rows) == len(task.numbers)
             if task.holder is not None or task.is_suspect or not is_whole:
                 return None
