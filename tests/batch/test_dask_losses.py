@@ -112,6 +112,8 @@ class Cluster:
             for task in worker.holder.tasks:
                 assert task in self.tasks
                 assert task.holder is worker.holder
+            under_way = [number for run in worker.runs for number in run.under_way]
+            assert self.events or worker.holder.begun.issubset(under_way)
 
     # The job.
 

@@ -241,6 +241,18 @@ def test_a_row_that_was_finished_is_not_under_way_when_its_worker_is_lost(
     assert tasks.next_alone() is None
 
 
+def test_a_row_that_was_finished_too_late_is_not_under_way_either(
+    tasks: Tasks, one: Holder, other: Holder
+) -> None:
+    start(tasks, one, 1)
+    one.begun.add(1)
+    tasks.take_outcomes(other, done(1), 1.0)
+    assert tasks.take_outcomes(one, done(1), 2.0) == []
+    start(tasks, one, 1)
+    tasks.lose(one)
+    assert tasks.next_alone() is None
+
+
 # The end.
 
 

@@ -229,19 +229,17 @@ class Tasks:
     ) -> list[Outcome]:
         """Notes what a worker tells; returns the outcomes of rows that had none."""
         taken = []
-        is_watched = self._losses or worker.begun
         for outcome in outcomes:
+            worker.begun.discard(outcome.number)
             task = self._where.pop(outcome.number, None)
             if task is None:
                 continue
             taken.append(outcome)
+            self._losses.pop(outcome.number, None)
             del task.rows[outcome.number]
             if not task.rows:
                 self.size.note_chunk(len(task.numbers), now - task.began)
                 self._forget(task)
-            if is_watched:
-                self._losses.pop(outcome.number, None)
-                worker.begun.discard(outcome.number)
         if taken:
             self.patience.note_success()
             self.size.note_rows(len(taken), now)
