@@ -50,8 +50,13 @@ class Run:
         self.task = task
         self.waiting: list[int] = []
         self.under_way: set[int] = set()
+        self.is_announced = False
         self.is_asking = True
         """It waits for the job's word."""
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.under_way) and not self.is_asking
 
 
 class Cluster:
@@ -72,6 +77,11 @@ class Cluster:
         self.failed: set[int] = set()
         self.ended: Counter[int] = Counter()
         """By row: workers that were lost while it was under way."""
+        self.known: Counter[int] = Counter()
+        """The same, where it was announced."""
+        self.told: list[int] = []
+        """Rows whose outcome is on its way."""
+        self.is_over = False
 
     def run(self, *, is_calm: bool, is_finished_early: bool) -> None:
         """Plays for a while, and then on without further losses until all rows have ended, but for
@@ -133,7 +143,10 @@ class Cluster:
             self.queue.append(task)
 
     def finish(self) -> None:
+        self.is_over = True
+        under_way = {number for _, run in self.runs() for number in run.under_way}
         for task in self.tasks.finish():
+            assert under_way.isdisjoint(task.rows)
             self.drop(task)
 
     def drop(self, task: Task) -> None:
@@ -144,27 +157,28 @@ class Cluster:
     def end_row(self, number: int) -> None:
         assert number in self.open
         self.open.remove(number)
-        del self.ended[number]
+        del self.ended[number], self.known[number]
 
     def take_outcomes(self, holder: Holder, outcomes: list[Outcome]) -> None:
+        self.told = [one for one in self.told if one not in {it.number for it in outcomes}]
         for outcome in self.tasks.take_outcomes(holder, outcomes, 0.0):
             self.end_row(outcome.number)
             if outcome.status == FAILED:
                 self.again.append(outcome.number)
 
     def take_loss(self, holder: Holder) -> None:
-        if self.tasks.is_finishing:
+        if self.is_over:
             for task in list(holder.tasks):
                 self.drop(task)
             return
         for outcome in self.tasks.lose(holder):
-            assert self.ended[outcome.number] >= 3
+            assert self.known[outcome.number] == 3
             self.end_row(outcome.number)
             self.failed.add(outcome.number)
 
     def take_end(self, task: Task) -> None:
         if task in self.tasks:
-            if self.tasks.is_finishing:
+            if self.is_over:
                 self.drop(task)
             else:
                 self.queue.append(self.tasks.renew(task))
@@ -179,10 +193,13 @@ class Cluster:
         skip = run.task.numbers if told.skip is None else told.skip
         numbers = [number for number in run.task.numbers if number not in skip]
         assert self.open.issuperset(numbers)
-        assert not (numbers and self.tasks.is_finishing)
+        assert not (numbers and self.is_over)
+        assert not set(self.told).intersection(numbers)
+        assert run.task.is_alone or not any(self.known[number] for number in numbers)
         if run.task.is_alone or told.is_suspect:
             run.waiting = numbers
         else:
+            assert not any(self.ended[number] for number in numbers)
             run.under_way = set(numbers)
         self.end_if_done(worker, run)
 
@@ -191,6 +208,9 @@ class Cluster:
         run.is_asking = False
 
     # Workers, and Dask.
+
+    def runs(self) -> list[tuple[Worker, Run]]:
+        return [(worker, run) for worker in self.workers for run in worker.runs]
 
     def meet(self) -> None:
         if len(self.workers) < MOST_WORKERS:
@@ -216,24 +236,18 @@ class Cluster:
     def announce_one(self) -> None:
         if found := [
             (worker, run)
-            for worker in self.workers
-            for run in worker.runs
+            for worker, run in self.runs()
             if run.waiting and not run.under_way and worker.may_begin(run)
         ]:
             worker, run = self.random.choice(found)
             group, run.waiting = run.waiting[:GROUP], run.waiting[GROUP:]
             run.under_way = set(group)
-            run.is_asking = True
+            run.is_announced = run.is_asking = True
             self.events.append(partial(self.take_beginning, worker, run, group))
 
     def do_some(self) -> None:
         """Has rows under way come to their end, or end their worker."""
-        if found := [
-            (worker, run)
-            for worker in self.workers
-            for run in worker.runs
-            if run.under_way and not run.is_asking
-        ]:
+        if found := [(worker, run) for worker, run in self.runs() if run.is_busy]:
             worker, run = self.random.choice(found)
             under_way = sorted(run.under_way)
             numbers = self.random.sample(under_way, self.random.randint(1, len(under_way)))
@@ -243,6 +257,7 @@ class Cluster:
                 run.under_way.difference_update(numbers)
                 status = self.random.choice([DONE, DONE, DONE, FAILED])
                 outcomes = [Outcome(number, status, b"1") for number in numbers]
+                self.told += numbers
                 self.events.append(partial(self.take_outcomes, worker.holder, outcomes))
                 self.end_if_done(worker, run)
 
@@ -263,6 +278,8 @@ class Cluster:
         self.events.append(partial(self.take_loss, worker.holder))
         for run in worker.runs:
             self.ended.update(run.under_way)
+            if run.is_announced:
+                self.known.update(run.under_way)
             if self.random.random() < 0.2:
                 self.events.append(partial(self.take_end, run.task))
             else:

@@ -320,9 +320,11 @@ def test_a_task_that_is_forgotten_sees_a_start_that_has_come_first(
     tasks: Tasks, one: Holder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = tasks.add(rows(1))
-    late = _Late(lambda: tasks.start(one, task.number, 0.0))
+    begun: list[object] = []
+    late = _Late(lambda: begun.append(tasks.start(one, task.number, 0.0)))
     monkeypatch.setattr(tasks, "_lock", late)
     tasks.drop(task)
+    assert begun == [WHOLE]
     assert one.tasks == set()
 
 

@@ -163,7 +163,7 @@ class Tasks:
         self.patience = Patience(now)
         self.is_finishing = False
         self._lock = threading.Lock()
-        """For ``_tasks``, ``is_finishing``, and who holds a task."""
+        """Lest a task begins that is being forgotten, or after the end."""
         self._tasks: dict[int, Task] = {}
         self._where: dict[int, Task] = {}
         """By the numbers of the rows that have no outcome."""
@@ -184,8 +184,7 @@ class Tasks:
         task = Task(self._last, rows, is_alone=is_alone, is_suspect=is_suspect)
         for row in rows:
             self._where[row.number] = task
-        with self._lock:
-            self._tasks[task.number] = task
+        self._tasks[task.number] = task
         return task
 
     def renew(self, task: Task) -> Task:
@@ -219,8 +218,8 @@ class Tasks:
         task = self._tasks.get(number)
         if task is None or self.is_finishing:
             return UNWANTED
-        with self._lock:
-            _give(task, worker)
+        # Without the lock: ``start`` would leave this task to us again.
+        _give(task, worker)
         skip = [number for number in task.numbers if number not in task.rows]
         return Answer(skip, task.is_suspect)
 
