@@ -261,7 +261,6 @@ class JobHere:
                     self.send(frames.REFUSED, b"the script has called os.exit as it was loaded")
                     return
                 lines.settle()
-                self.send(frames.BEGIN)
                 self._is_ready.set()
                 run()
                 lines.settle()
