@@ -1,4 +1,4 @@
-"""Messages between a job and its workers on Dask, and what is answered in Dask's own thread."""
+"""Passes messages between a job and its workers on Dask, and answers some at once."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ class Remote(Holder):
 class Link:
     """The way between a job and its workers.
 
-    What comes is taken in the thread of Dask's client. What cannot be answered there goes on to the
-    job's, in its order, as events.
+    Messages come in the thread of Dask's client. Those that cannot be answered there go on to the
+    job's, in their order, as events.
 
     Args:
         connection: to the cluster.
-        begin: what workers are told first.
+        begin: the first message to a worker.
         tasks: the job's, some of which begin at once.
         authority: gives permits.
         events: what the job's thread takes.
 
     Attributes:
         job: its name.
-        name: what is Dask's is named after.
+        name: of its plugin, and the beginning of its tasks' names.
         workers: those that are there, by address.
     """
 

@@ -1,6 +1,6 @@
-"""Decides which rows Dask's tasks have, and what becomes of them when workers are lost; no I/O.
+"""Decides which rows Dask's tasks have, who does them, and how they end when workers are lost.
 
-The clock is passed in, and what is to be told or sent is returned: ``dask_executor`` does it.
+There is no I/O here: the clock is passed in, answers and tasks to send are returned.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHORT_WAIT_SECONDS = 60.0
 
 
 class ChunkSize:
-    """How many rows chunks should have.
+    """The size of chunks, by the pace of the workers.
 
     Args:
         concurrency: how many rows are under way in a worker.
@@ -63,7 +63,7 @@ class ChunkSize:
 
 
 class Patience:
-    """How long a run goes on with workers that only end, or with none."""
+    """Decides when a run is hopeless because workers only end, or there are none."""
 
     def __init__(self, now: float) -> None:
         self._fruitless = 0
@@ -129,7 +129,7 @@ class Task:
 
 
 class Answer(NamedTuple):
-    """What a task is told that wants to begin.
+    """The answer to a task that wants to begin.
 
     Attributes:
         skip: which of its rows not to do; None for all.
@@ -153,8 +153,8 @@ class Tasks:
     way in three that were lost has failed.
 
     Attributes:
-        size: how many rows chunks should have.
-        patience: when workers have ended in vain too often.
+        size: of chunks.
+        patience: with workers that end.
         is_finishing: whether no more tasks begin.
     """
 
@@ -226,7 +226,7 @@ class Tasks:
     def take_outcomes(
         self, worker: Holder, outcomes: Iterable[Outcome], now: float
     ) -> list[Outcome]:
-        """Notes what a worker tells; returns the outcomes of rows that had none."""
+        """Notes outcomes from a worker; returns those of rows that had none."""
         taken = []
         for outcome in outcomes:
             worker.begun.discard(outcome.number)
@@ -254,11 +254,8 @@ class Tasks:
                 del self._where[number]
                 if self._count_loss(number) < _MOST_LOSSES:
                     self._alone.append(self.add([row], is_alone=True))
-                    continue
-                del self._losses[number]
-                self.patience.note_success()
-                error = f"the row has ended {_MOST_LOSSES} workers of Dask's"
-                failed.append(Outcome(number, FAILED, error=error, final=True))
+                else:
+                    failed.append(self._fail(number))
             if not task.rows:
                 self._forget(task)
         return failed
@@ -280,6 +277,12 @@ class Tasks:
         """Counts a worker that was lost with a row under way."""
         self._losses[number] = losses = self._losses.get(number, 0) + 1
         return losses
+
+    def _fail(self, number: int) -> Outcome:
+        del self._losses[number]
+        self.patience.note_success()
+        error = f"the row has ended {_MOST_LOSSES} workers of Dask's"
+        return Outcome(number, FAILED, error=error, final=True)
 
     def _forget(self, task: Task) -> None:
         with self._lock:
