@@ -27,10 +27,12 @@ import pytest
 distributed = pytest.importorskip("distributed")
 
 import luaopenai.dask  # noqa: E402
-from luaopenai.batch import dask_cluster, dask_executor, frames  # noqa: E402
-from luaopenai.batch.dask_executor import SLACK  # noqa: E402
+from luaopenai.batch import dask_cluster, dask_executor, dask_link, frames  # noqa: E402
+from luaopenai.batch.dask_executor import SLACK, DaskExecutor  # noqa: E402
 from luaopenai.batch.dask_worker import JobHere, Rows, _ChunkHere  # noqa: E402
-from luaopenai.batch.options import BatchError  # noqa: E402
+from luaopenai.batch.exchange import Chunk, Dropped, Row  # noqa: E402
+from luaopenai.batch.options import BatchError, Options  # noqa: E402
+from luaopenai.batch.pace import Rates  # noqa: E402
 from luaopenai.batch.ranges import range_of  # noqa: E402
 from support.pace_server import PaceServer  # noqa: E402
 from support.waiting import eventually  # noqa: E402
@@ -311,7 +313,7 @@ def _plugins(dask_worker: Any) -> list[str]:
 def test_a_run_ends_although_its_workers_hang(
     client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_executor, "_CLOSING_SECONDS", 1.0)
+    monkeypatch.setattr(dask_link, "_CLOSING_SECONDS", 1.0)
     script = write("return function(row) return row end")
     pids = client.run(os.getpid).values()
     try:
@@ -377,6 +379,31 @@ def test_results_are_kept_in_a_journal_and_the_next_run_asks_the_rest(
     assert results.counts.before > 0
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"result": number} for number in range(3000)]
+
+
+def test_what_rows_have_used_is_booked_with_their_outcomes(
+    client: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with (
+        PaceServer(0.01) as server,
+        luaopenai.map(write(CHAT), range(100), dask=client, base_url=server.url) as results,
+    ):
+        next(results)
+        assert results.counts.usage.requests > 0
+
+
+def test_rows_that_have_not_begun_are_given_back_as_soon_as_a_run_ends(
+    client: Any, write: Any
+) -> None:
+    script = write("os.execute('sleep 1'); return function(row) return row end")
+    executor = DaskExecutor(Options(script, dask=client), Rates())
+    try:
+        executor.submit(Chunk(0, [Row(number, b"1", b"", "", 1) for number in range(3)]))
+        executor.finish()
+        assert executor.outcomes(0) == [Dropped([0, 1, 2])]
+    finally:
+        executor.close(0)
 
 
 def test_a_python_function_runs_in_the_workers_and_is_held_to_budgets(

@@ -261,7 +261,6 @@ class JobHere:
                     self.send(frames.REFUSED, b"the script has called os.exit as it was loaded")
                     return
                 lines.settle()
-                self.send(frames.BEGIN)
                 self._is_ready.set()
                 run()
                 lines.settle()
@@ -402,7 +401,7 @@ class JobHere:
                         done.append(chunk)
                         if chunk in self._staying:
                             self._staying.remove(chunk)
-            self._finished.note(count)
+            self._finished.note(count, time.monotonic())
             if self._lonely and not self._where:
                 self._changed.notify_all()
             return done, self._find_next_call()

@@ -340,7 +340,7 @@ class LocalExecutor:
             worker.is_alone = False
         # As long as rows are finished, what ends workers as they start is not the script.
         self._fruitless = self._bad_starts = 0
-        worker.finished.note(count)
+        worker.finished.note(count, time.monotonic())
 
     def _take_end(self, worker: _Worker) -> None:
         """A worker has ended: another takes its place, and its rows go to others."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 
 
@@ -19,9 +18,8 @@ class Meter:
         self._count = 0
         self._noted: deque[tuple[float, int]] = deque()
 
-    def note(self, count: int) -> None:
+    def note(self, count: int, now: float) -> None:
         """Notes rows that were finished just now."""
-        now = time.monotonic()
         self._noted.append((now, count))
         self._count += count
         while self._noted[0][0] < now - self._seconds:
