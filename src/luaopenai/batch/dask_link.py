@@ -28,12 +28,12 @@ _links: dict[str, Link] = {}
 """By job. Dask keeps what it is given to call, and so it is given a function that holds nothing."""
 
 
-def _hear(event: tuple[float, tuple[str, str, float, list[bytes]]]) -> None:
+def _receive(event: tuple[float, tuple[str, str, float, list[bytes]]]) -> None:
     """Takes what the relay has sent, in the thread of Dask's client."""
     job, worker, sent, messages = event[1]
     link = _links.get(job)
     if link is not None:
-        link.hear(worker, sent, messages)
+        link.receive(worker, sent, messages)
 
 
 class Remote(Holder):
@@ -95,11 +95,11 @@ class Link:
         finally:
             cloudpickle.unregister_pickle_by_value(dask_relay)
         self._call(OPEN, job=self.job, client=client.id)
-        client.subscribe_topic(TOPIC, _hear)
+        client.subscribe_topic(TOPIC, _receive)
         client.register_plugin(JobPlugin(self.job, is_own=self._connection.is_own))
 
     def close(self) -> None:
-        """Has the scheduler and the workers forget the job; then hears no more."""
+        """Has the scheduler and the workers forget the job; then receives no more."""
         if not self._connection.is_lost:
             # The scheduler may be gone any moment, and a worker may hang.
             with suppress(Exception):
@@ -108,7 +108,7 @@ class Link:
                 self._call(CLOSE, _CLOSING_SECONDS, job=self.job)
         _links.pop(self.job, None)
 
-    def hear(self, address: str, sent: float, messages: list[bytes]) -> None:
+    def receive(self, address: str, sent: float, messages: list[bytes]) -> None:
         """Takes what a worker has sent, in the thread of Dask's client."""
         worker = self.workers.get(address)
         if messages[0] == GONE:
@@ -118,31 +118,31 @@ class Link:
                 self._events.put(worker, GONE)
             return
         if worker is None:
-            worker = self._meet(address)
+            worker = self._add_worker(address)
         worker.ahead = sent - time.monotonic()
         for kind, payload in zip(messages[::2], messages[1::2], strict=True):
             self._take(worker, kind, payload)
 
     def answer(self, worker: Remote, number: int, answer: Answer) -> None:
         """Tells a task whether it may go on."""
-        told = b""
+        orders = b""
         if answer.skip is not None:
-            told = json.dumps({"skip": answer.skip, "suspect": answer.is_suspect}).encode()
-        self._send(worker, GO, b"%d\t%b" % (number, told))
+            orders = json.dumps({"skip": answer.skip, "suspect": answer.is_suspect}).encode()
+        self._send(worker, GO, b"%d\t%b" % (number, orders))
 
     def send_all(self, kind: bytes) -> None:
         """Sends a message to all workers."""
         for worker in list(self.workers.values()):
             self._send(worker, kind)
 
-    def _meet(self, address: str) -> Remote:
+    def _add_worker(self, address: str) -> Remote:
         self._last_worker += 1
         worker = Remote(self._last_worker, address)
         self.workers[address] = worker
 
         def grant(numbers: list[int], at: float) -> None:
-            told = [numbers, at + worker.ahead]
-            self._send(worker, frames.GRANT, json.dumps(told).encode())
+            granted = [numbers, at + worker.ahead]
+            self._send(worker, frames.GRANT, json.dumps(granted).encode())
 
         self._authority.attach(worker.number, grant)
         return worker
@@ -186,7 +186,7 @@ class Link:
             loop: Any = self._client.loop
             loop.add_callback(send)
 
-    def _call(self, method: str, seconds: float | None = None, **told: str) -> None:
+    def _call(self, method: str, seconds: float | None = None, **arguments: str) -> None:
         """Calls the scheduler, and waits: for ever, or for so many seconds."""
         call = getattr(self._client.scheduler, method)
-        self._client.sync(call, callback_timeout=seconds, **told)
+        self._client.sync(call, callback_timeout=seconds, **arguments)
