@@ -1,0 +1,202 @@
+"""The file of a journal: an SQLite database that is made whole, and checked when it is opened.
+
+It is in WAL mode. ``synchronous=FULL`` makes a commit wait for the disk: with one commit in half a
+second that costs little, and a power cut then loses no more than a kill does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from luaopenai.batch.disk import sync_folder
+from luaopenai.batch.journal_tables import SCHEMA, checksum
+from luaopenai.batch.options import BatchError
+
+VERSION = 1
+_CACHE_KB = 16_000
+_HEADER = b"SQLite format 3\0"
+_ENDS = ("", "-wal", "-shm", "-journal")
+
+
+class JournalDamagedError(BatchError):
+    """The journal's file is not as it was written."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(
+            f"the journal {path} is damaged ({what}): --restart begins anew, or bring a copy back"
+        )
+
+
+class JournalFile:
+    """The journal's database in the file at ``path``, or in memory where that is None.
+
+    With ``restart``, one that is there is replaced. Raises ``JournalDamagedError``, and
+    ``BatchError`` where the file cannot be made or read.
+
+    Attributes:
+        is_new: whether it was made just now.
+        db: the connection; statements outside of a transaction are committed at once.
+    """
+
+    def __init__(self, path: str | None, *, restart: bool = False) -> None:
+        self.path = path
+        if path is not None:
+            _check_start(path)
+        if path is not None and restart:
+            _remove(path)
+        self.is_new = path is None or not os.path.exists(path)
+        if path is not None and self.is_new:
+            _make(path)
+        with self._telling():
+            self.db = _connect(path or ":memory:")
+        with self.opening():
+            if path is None:
+                self.db.executescript(SCHEMA)
+            elif not self.is_new:
+                self._check()
+
+    def _check(self) -> None:
+        [version] = self.db.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            if version:
+                raise BatchError(f"the journal {self.path} is of another version of luaopenai")
+            raise self.damaged("it is no journal")
+        [verdict] = self.db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise self.damaged(verdict.splitlines()[-1])
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """Is around what is done with the file at first: where that fails, the file is closed.
+
+        Raises ``BatchError`` where SQLite fails, or what is in the file is not as it should be.
+        """
+        with self._telling():
+            try:
+                yield
+            except BaseException:
+                # Its lock would keep this process from another try, as with --restart.
+                self.db.close()
+                raise
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self.trouble(error) from None
+        except (ValueError, KeyError, TypeError) as error:
+            # Such as a message of SQLite with bytes of a broken schema.
+            raise self.damaged(str(error)) from None
+
+    def get(self, name: str) -> Any:
+        """Returns what was kept under a name, or None."""
+        found = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if found is None else self.decode(found[0])
+
+    def put(self, name: str, value: Any) -> None:
+        """Keeps a JSON value under a name."""
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+    def begin(self) -> None:
+        """Begins a transaction, where none has begun."""
+        if not self.db.in_transaction:
+            self.db.execute("BEGIN IMMEDIATE")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commits at its end, also what ``begin`` has begun; an exception rolls all of it back."""
+        self.begin()
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+
+    def check_row(
+        self, number: int, digest: bytes, code: int, sum_: int, text: bytes | None
+    ) -> None:
+        """Raises ``JournalDamagedError`` where a row does not have its checksum."""
+        if checksum(number, digest, code, text) != sum_:
+            raise self.damaged(f"row {number} is not as it was written")
+
+    def decode(self, text: str | bytes) -> Any:
+        """Returns the value of a JSON text; raises ``JournalDamagedError`` where it is none."""
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise self.damaged(str(error)) from None
+
+    def damaged(self, what: str) -> JournalDamagedError:
+        """Returns the error that tells of damage."""
+        return JournalDamagedError(str(self.path), what)
+
+    def trouble(self, error: sqlite3.Error) -> BatchError:
+        """Returns an error of the database as what it means for the job."""
+        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+            return BatchError(f"the journal {self.path} cannot be used: {error}")
+        return self.damaged(str(error))
+
+    def close(self) -> None:
+        """Closes the file; what was not committed is lost."""
+        self.db.close()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # Results may be taken in one thread after another, as by ``asyncio.to_thread``.
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=64, check_same_thread=False)
+    # What is damaged shall be said so, not be an error of decoding.
+    db.text_factory = lambda text: text.decode("utf-8", "replace")
+    try:
+        # Nobody else reads it: no shared memory is needed, and network drives do.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_start(path: str) -> None:
+    """Refuses a file that was never a journal: with --restart, what is in it would be lost."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_HEADER))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BatchError(f"the journal {path} cannot be read: {error.strerror}") from None
+    if start != _HEADER[: len(start)]:
+        raise BatchError(f"{path} is no journal: name another with --journal, or move it away")
+
+
+def _make(path: str) -> None:
+    """Makes an empty journal that is there as a whole or not at all."""
+    partial = f"{path}.new"
+    _remove(partial)
+    _remove(path)
+    try:
+        db = _connect(partial)
+        db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+        os.replace(partial, path)
+    except (sqlite3.Error, OSError) as error:
+        raise BatchError(f"the journal {path} cannot be made: {error}") from None
+    sync_folder(path)
+
+
+def _remove(path: str) -> None:
+    """Removes a database, with what SQLite has put beside it."""
+    for end in _ENDS:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + end)
