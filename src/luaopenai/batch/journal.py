@@ -1,6 +1,6 @@
 """Keeps what became of each row, so that a job that is killed at any moment can go on.
 
-Every row has a checksum, so that a damaged file is never taken for results.
+Outcomes have checksums, so that a damaged file is never taken for results, or for failures.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from luaopenai.batch.exchange import Outcome, Row, Usage
+from luaopenai.batch.exchange import FAILED, Outcome, Row, Usage
 from luaopenai.batch.journal_file import JournalFile
 from luaopenai.batch.journal_tables import (
     ADD_FAILURE,
@@ -26,6 +26,7 @@ from luaopenai.batch.journal_tables import (
     failure_record,
     row_record,
     sound,
+    summed,
 )
 from luaopenai.batch.options import BatchError
 from luaopenai.batch.renumbering import renumber
@@ -34,6 +35,10 @@ COMMIT_SECONDS = 0.5
 COMMIT_BYTES = 16 << 20
 _PAGE_ROWS = 5000
 _PAGE_BYTES = 4 << 20
+
+# The row whose outcome a row has, and how that failed, if it did.
+_FIRST = "f.number, f.digest, f.status, f.sum, f.text"
+_FAILURE = "e.number, e.key, e.source, e.row, e.error, e.attempts, e.sum"
 
 Finished = tuple[int, bytes, bool]
 """A finished row: its number, its digest, and whether it failed."""
@@ -126,7 +131,7 @@ class Journal:
             self.failed += 1
             if self._keeps_rows:
                 error = outcome.error or "failed"
-                self._failures.append(failure_record(row, sound(error), attempts))
+                self._failures.append(failure_record(row, error, attempts))
         self._add(row, code, None, text)
 
     def add_same(self, row: Row, first: int) -> None:
@@ -206,7 +211,8 @@ class Journal:
 
     def add_bad(self, source: str, error: str) -> None:
         """Keeps that an input row could not be read."""
-        self._write("INSERT OR REPLACE INTO bad VALUES (?, ?)", (sound(source), sound(error)))
+        record = summed(sound(source), sound(error))
+        self._write("INSERT OR REPLACE INTO bad VALUES (?, ?, ?)", record)
 
     def forget_bad(self) -> None:
         """Forgets which input rows could not be read: whoever reads the input adds them again."""
@@ -242,7 +248,7 @@ class Journal:
         )
         for row in cursor:
             page.append(row)
-            size += len(row[4] or b"")
+            size += len(row[4]) if isinstance(row[4], bytes) else 0
             if size > _PAGE_BYTES:
                 break
         cursor.close()
@@ -251,7 +257,7 @@ class Journal:
     def outcome(self, number: int) -> Outcome | None:
         """Returns the outcome of a row, if it is finished; commits first where it must."""
         query = (
-            "SELECT f.number, f.digest, f.status, f.sum, f.text, e.error FROM rows r"
+            f"SELECT r.digest, {_FIRST}, {_FAILURE} FROM rows r"
             " JOIN rows f ON f.number = coalesce(r.same, r.number)"
             " LEFT JOIN failures e ON e.number = f.number WHERE r.number = ?"
         )
@@ -261,38 +267,57 @@ class Journal:
             found = self._db.execute(query, (number,)).fetchone()
         if found is None:
             return None
-        first, digest, code, sum_, text, error = found
-        self._file.check_row(first, digest, code, sum_, text)
-        return Outcome(number, STATUSES[code], text, error)
+        digest, *first = found[:6]
+        failure = found[6:]
+        self._file.check_shared(number, digest, first)
+        code, text = first[2], first[4]
+        if code != FAILED_CODE:
+            return Outcome(number, STATUSES[code], text)
+        self._file.check_sum(failure, f"the failure of row {number}")
+        return Outcome(number, FAILED, error=failure[4])
 
     def results(self, *, unordered: bool = False) -> Iterator[bytes]:
-        """Yields the results as JSON, in the order of the rows or in that of their being done."""
+        """Yields the results as JSON, in the order of the rows or in that of their being done.
+
+        All rows are finished.
+        """
         order = "position" if unordered else "number"
         if not self._has_same:
             query = (
                 "SELECT number, digest, status, sum, text FROM rows"
                 f" WHERE status = {DONE_CODE} ORDER BY {order}"
             )
-        else:
-            query = (
-                "SELECT f.number, f.digest, f.status, f.sum, f.text FROM rows r"
-                " CROSS JOIN rows f ON f.number = coalesce(r.same, r.number)"
-                f" WHERE f.status = {DONE_CODE} ORDER BY r.{order}"
-            )
-        for number, digest, status, sum_, text in self._db.execute(query):
-            self._file.check_row(number, digest, status, sum_, text)
-            yield text
+            for record in self._db.execute(query):
+                self._file.check_row(*record)
+                yield record[4]
+            return
+        query = (
+            f"SELECT r.number, r.digest, {_FIRST} FROM rows r"
+            f" LEFT JOIN rows f ON f.number = coalesce(r.same, r.number) ORDER BY r.{order}"
+        )
+        for number, digest, *first in self._db.execute(query):
+            self._file.check_shared(number, digest, first)
+            if first[2] == DONE_CODE:
+                yield first[4]
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Yields the failed rows by number, each as a line of the file of failures has it."""
-        columns = "r.number, f.key, f.source, f.row, f.error, f.attempts, r.text"
+        tables, first = "rows r", "r"
         if self._has_same:
-            tables = "rows r CROSS JOIN failures f ON f.number = coalesce(r.same, r.number)"
-        else:
-            tables = "failures f CROSS JOIN rows r ON r.number = f.number"
-        query = f"SELECT {columns} FROM {tables} ORDER BY r.number"
-        for number, key, source, row, error, attempts, text in self._db.execute(query):
-            if text is not None:
+            tables = "rows r CROSS JOIN rows f ON f.number = coalesce(r.same, r.number)"
+            first = "f"
+        query = (
+            f"SELECT r.number, r.digest, r.status, r.sum, r.text, {first}.digest, {_FAILURE}"
+            f" FROM {tables} LEFT JOIN failures e ON e.number = {first}.number"
+            f" WHERE {first}.status = {FAILED_CODE} ORDER BY r.number"
+        )
+        for number, digest, code, sum_, text, first_digest, *failure in self._db.execute(query):
+            self._file.check_row(number, digest, code, sum_, text)
+            self._file.check_sum(failure, f"the failure of row {number}")
+            if digest != first_digest:
+                raise self._file.damaged(f"row {number} is not as it was written")
+            _, key, source, row, error, attempts, _ = failure
+            if code == SAME_CODE:
                 key, source = self._file.decode(text)
             yield {
                 "number": number,
@@ -305,7 +330,8 @@ class Journal:
 
     def bad(self) -> Iterator[dict[str, Any]]:
         """Yields the input rows that could not be read."""
-        for source, error in self._db.execute("SELECT source, error FROM bad"):
+        for source, error, sum_ in self._db.execute("SELECT source, error, sum FROM bad"):
+            self._file.check_sum((source, error, sum_), "a row that could not be read")
             yield {"source": source, "error": error}
 
     def failed_rows(self) -> int:

@@ -10,14 +10,23 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from luaopenai.batch.disk import sync_folder
-from luaopenai.batch.journal_tables import SCHEMA, checksum
+from luaopenai.batch.journal_tables import (
+    COLUMNS,
+    SAME_CODE,
+    SCHEMA,
+    SCHEMA_1,
+    SUMMED_TABLES,
+    checksum,
+    statements,
+    summed,
+)
 from luaopenai.batch.options import BatchError
 
-VERSION = 1
+VERSION = 2
 _CACHE_KB = 16_000
 _HEADER = b"SQLite format 3\0"
 _ENDS = ("", "-wal", "-shm", "-journal")
@@ -62,13 +71,41 @@ class JournalFile:
 
     def _check(self) -> None:
         [version] = self.db.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
+        if version not in (1, VERSION):
             if version:
                 raise BatchError(f"the journal {self.path} is of another version of luaopenai")
             raise self.damaged("it is no journal")
         [verdict] = self.db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self.damaged(verdict.splitlines()[-1])
+        # With another column by its name, SQLite would find no row, and say nothing.
+        found = self.db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        tables = {" ".join(sql.split()) for (sql,) in found}
+        if tables != set(statements(SCHEMA if version == VERSION else SCHEMA_1)):
+            raise self.damaged("its tables are not as they were made")
+        if version == 1:
+            self._add_sums()
+        # All of them: one whose name is damaged would not be found.
+        for record in self.db.execute("SELECT name, value, sum FROM meta"):
+            self.check_sum(record, f"what is kept as {record[0]}")
+
+    def _add_sums(self) -> None:
+        """Makes a journal of version 1 one of this version: its records get their checksums."""
+        db = self.db
+        with self.transaction():
+            for table in COLUMNS:
+                db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+            for statement in statements(SUMMED_TABLES):
+                db.execute(statement)
+            for table, columns in COLUMNS.items():
+                records = db.execute(f"SELECT {', '.join(columns)} FROM old_{table}")
+                places = ", ".join("?" * (len(columns) + 1))
+                db.executemany(
+                    f"INSERT INTO {table} VALUES ({places})",
+                    (summed(*record) for record in records),
+                )
+                db.execute(f"DROP TABLE old_{table}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
@@ -101,7 +138,8 @@ class JournalFile:
 
     def put(self, name: str, value: Any) -> None:
         """Keeps a JSON value under a name."""
-        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+        record = summed(name, json.dumps(value))
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", record)
 
     def begin(self) -> None:
         """Begins a transaction, where none has begun."""
@@ -124,8 +162,24 @@ class JournalFile:
         self, number: int, digest: bytes, code: int, sum_: int, text: bytes | None
     ) -> None:
         """Raises ``JournalDamagedError`` where a row does not have its checksum."""
-        if checksum(number, digest, code, text) != sum_:
+        try:
+            is_as_written = checksum(number, digest, code, text) == sum_
+        except TypeError:
+            # One bit makes a text of bytes.
+            is_as_written = False
+        if not is_as_written:
             raise self.damaged(f"row {number} is not as it was written")
+
+    def check_shared(self, number: int, digest: bytes, first: Sequence[Any]) -> None:
+        """Checks the row ``first``, whose outcome row ``number`` has: itself, or an equal one."""
+        if digest != first[1] or first[2] == SAME_CODE:
+            raise self.damaged(f"row {number} is not as it was written")
+        self.check_row(*first)
+
+    def check_sum(self, record: Sequence[Any], what: str) -> None:
+        """Raises ``JournalDamagedError`` where a record does not end in its checksum."""
+        if summed(*record[:-1])[-1] != record[-1]:
+            raise self.damaged(f"{what} is not as it was written")
 
     def decode(self, text: str | bytes) -> Any:
         """Returns the value of a JSON text; raises ``JournalDamagedError`` where it is none."""

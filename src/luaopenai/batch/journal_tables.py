@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from zlib import crc32
 
@@ -17,23 +18,57 @@ ROWS_TABLE = """
 CREATE TABLE rows (
     number INTEGER PRIMARY KEY, digest BLOB NOT NULL, status INTEGER NOT NULL,
     position INTEGER NOT NULL, sum INTEGER NOT NULL, same INTEGER, text BLOB
-)"""
-FAILURES_TABLE = """
-CREATE TABLE failures (
-    number INTEGER PRIMARY KEY, key TEXT NOT NULL, source TEXT NOT NULL, row BLOB NOT NULL,
-    error TEXT NOT NULL, attempts INTEGER NOT NULL
-)"""
-SCHEMA = f"""
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-{ROWS_TABLE};
-{FAILURES_TABLE};
-CREATE TABLE bad (source TEXT PRIMARY KEY, error TEXT NOT NULL) WITHOUT ROWID;
+);
+"""
+_SEEN_TABLE = """
 CREATE TABLE seen (
     digest BLOB PRIMARY KEY, number INTEGER NOT NULL, source TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+FAILURES_TABLE = """
+CREATE TABLE failures (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL, source TEXT NOT NULL, row BLOB NOT NULL,
+    error TEXT NOT NULL, attempts INTEGER NOT NULL, sum INTEGER NOT NULL
+);
+"""
+SUMMED_TABLES = f"""
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE bad (
+    source TEXT PRIMARY KEY, error TEXT NOT NULL, sum INTEGER NOT NULL
+) WITHOUT ROWID;
+{FAILURES_TABLE}
+"""
+SCHEMA = ROWS_TABLE + _SEEN_TABLE + SUMMED_TABLES
+SCHEMA_1 = (
+    ROWS_TABLE
+    + _SEEN_TABLE
+    + """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE bad (source TEXT PRIMARY KEY, error TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE failures (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL, source TEXT NOT NULL, row BLOB NOT NULL,
+    error TEXT NOT NULL, attempts INTEGER NOT NULL
+);
+"""
+)
+"""The tables of version 1, which had checksums of finished rows only."""
+
+COLUMNS = {
+    "meta": ("name", "value"),
+    "bad": ("source", "error"),
+    "failures": ("number", "key", "source", "row", "error", "attempts"),
+}
+"""The columns of the tables whose records end in their own checksum, without that."""
+
 ADD_ROW = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)"
-ADD_FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?)"
+ADD_FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def statements(schema: str) -> list[str]:
+    """Returns the statements of a schema, each as SQLite keeps it but for spaces."""
+    return [" ".join(statement.split()) for statement in schema.split(";") if statement.strip()]
 
 
 def row_record(
@@ -46,7 +81,12 @@ def row_record(
 
 def failure_record(row: Row, error: str, attempts: int) -> tuple[Any, ...]:
     """Returns a failed row as ``failures`` has it."""
-    return row.number, sound(row.key), sound(row.source), row.text, error, attempts
+    return summed(row.number, sound(row.key), sound(row.source), row.text, sound(error), attempts)
+
+
+def summed(*values: Any) -> tuple[Any, ...]:
+    """Returns a record that ends in its checksum, which its types count for, too."""
+    return *values, crc32(json.dumps(values, default=repr).encode())
 
 
 def checksum(number: int, digest: bytes, code: int, text: bytes | None) -> int:

@@ -9,6 +9,7 @@ from luaopenai.batch.journal_file import JournalFile
 from luaopenai.batch.journal_tables import (
     ADD_FAILURE,
     ADD_ROW,
+    COLUMNS,
     FAILED_CODE,
     FAILURES_TABLE,
     ROWS_TABLE,
@@ -49,18 +50,21 @@ def _move(file: JournalFile, row: Row) -> None:
     [was] = found
     db.execute("DELETE FROM old WHERE digest = ? AND number = ?", (row.digest, was))
     # A row that shared another's outcome gets it as its own.
-    outcome = db.execute(
-        "SELECT f.number, f.digest, f.status, f.sum, f.text, r.position FROM old_rows r"
+    found = db.execute(
+        "SELECT r.position, r.digest, f.number, f.digest, f.status, f.sum, f.text FROM old_rows r"
         " JOIN old_rows f ON f.number = coalesce(r.same, r.number) WHERE r.number = ?",
         (was,),
     ).fetchone()
-    if outcome is None:
+    if found is None:
         return
-    first, digest, code, sum_, text, position = outcome
-    file.check_row(first, digest, code, sum_, text)
+    position, digest, *first = found
+    file.check_shared(was, digest, first)
+    number, _, code, _, text = first
     db.execute(ADD_ROW, row_record(row, code, position, text))
     if code == FAILED_CODE:
-        error, attempts = db.execute(
-            "SELECT error, attempts FROM old_failures WHERE number = ?", (first,)
-        ).fetchone()
+        columns = ", ".join((*COLUMNS["failures"], "sum"))
+        query = f"SELECT {columns} FROM old_failures WHERE number = ?"
+        failure = db.execute(query, (number,)).fetchone()
+        file.check_sum(failure or (None,), f"the failure of row {was}")
+        *_, error, attempts, _ = failure
         db.execute(ADD_FAILURE, failure_record(row, error, attempts))
