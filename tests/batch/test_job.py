@@ -16,11 +16,8 @@ from typing import Any
 import pytest
 
 from luaopenai.batch import job as job_module
-from luaopenai.batch import lock as lock_module
-from luaopenai.batch.cache import AnswerCache
 from luaopenai.batch.exchange import Chunk, Counts, Event, Outcome, Stop, Usage
 from luaopenai.batch.job import Job
-from luaopenai.batch.lock import JournalLock
 from luaopenai.batch.options import BatchError, MaxFailures, Options
 from support.fake_executor import FakeExecutor, RowError
 from support.job_place import Place
@@ -357,36 +354,6 @@ def test_a_damaged_cache_is_not_taken_for_the_journal(place: Place) -> None:
     summary = place.run(cache=str(cache))
     assert (summary.reason or "").startswith(f"the cache {file} cannot be used: ")
     assert place.run().code == 0
-
-
-def test_a_cache_that_could_not_be_written_keeps_its_answers_for_another_try(
-    tmp_path: Path,
-) -> None:
-    cache = AnswerCache(str(tmp_path), {}, ())
-    path = tmp_path / "answers.sqlite"
-    with contextlib.closing(cache), contextlib.closing(sqlite3.connect(path, timeout=0)) as db:
-        db.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'full'); END"
-        )
-        cache.add(b"row", b"answer")
-        with pytest.raises(sqlite3.Error, match="full"):
-            cache.save()
-        db.execute("DROP TRIGGER full")
-        cache.save()
-        assert cache.find(b"row") == (b"answer",)
-
-
-def test_a_cache_writes_each_answer_once(tmp_path: Path) -> None:
-    with (
-        contextlib.closing(AnswerCache(str(tmp_path), {}, ())) as ours,
-        contextlib.closing(AnswerCache(str(tmp_path), {}, ())) as theirs,
-    ):
-        ours.add(b"row", b"old")
-        ours.save()
-        theirs.add(b"row", b"new")
-        theirs.save()
-        ours.save()
-        assert ours.find(b"row") == (b"new",)
 
 
 # Rows that fail.
@@ -839,28 +806,6 @@ def test_an_output_that_could_not_be_replaced_is_replaced_by_the_next_run(
     assert len(place.results()) == 6
 
 
-def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = str(place.folder / "j")
-    locks = 0
-    lock_file = lock_module._lock
-
-    def lock(file: int) -> None:
-        nonlocal locks
-        locks += 1
-        lock_file(file)
-        if locks == 1:
-            # As the holder before does when it ends.
-            os.unlink(f"{journal}.lock")
-
-    monkeypatch.setattr(lock_module, "_lock", lock)
-    held = JournalLock(journal)
-    with pytest.raises(BatchError, match="another command"):
-        JournalLock(journal)
-    held.release()
-
-
 def test_a_second_command_on_one_journal_says_so(place: Place) -> None:
     place.numbered(5)
     code = (
@@ -878,12 +823,6 @@ def test_a_second_command_on_one_journal_says_so(place: Place) -> None:
             process.kill()
     # A lock ends with its process.
     assert place.run().code == 0
-
-
-def test_a_lock_is_removed_and_can_be_taken_again(tmp_path: Path) -> None:
-    for _ in range(2):
-        JournalLock(str(tmp_path / "j")).release()
-    assert os.listdir(tmp_path) == []
 
 
 def test_a_run_stops_at_once_when_it_is_told_to(place: Place) -> None:
