@@ -100,12 +100,12 @@ def test_a_row_that_was_put_back_comes_last_where_fresh_ones_go_first(feed_of: F
     assert [fed.next(fresh_first=True) for _ in range(3)] == ["b", "a", None]
 
 
-def test_rows_that_were_put_back_come_although_no_fresh_ones_are_read(feed_of: FeedOf) -> None:
-    fed = feed_of("a", "b")
+def test_a_row_that_was_put_back_comes_after_the_end_of_the_input(feed_of: FeedOf) -> None:
+    fed = feed_of("a")
     row = fed.feed.next_row(fresh_first=False)
     assert row is not None
+    assert fed.all() == []
     fed.feed.put_back(row)
-    fed.feed.end_fresh()
     assert fed.all() == ["a"]
 
 

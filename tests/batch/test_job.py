@@ -497,6 +497,12 @@ def test_max_failures_is_a_number_or_a_percentage() -> None:
             MaxFailures.parse(wrong)
 
 
+def test_the_last_failure_is_told(place: Place) -> None:
+    place.numbered(5)
+    assert place.run().last_error is None
+    assert place.run(failing(3), restart=True).last_error == "no d"
+
+
 # Input that is not as it should be.
 
 
@@ -520,6 +526,17 @@ def test_a_bad_row_stops_the_run_until_it_is_to_be_skipped(place: Place) -> None
             "error": "is no JSON: Expecting value, at character 1",
         }
     ]
+
+
+def test_rows_before_a_bad_one_come_out_of_the_steps(place: Place) -> None:
+    place.numbered(3)
+    place.run()
+    with place.input.open("a") as file:
+        file.write("no\n")
+    job = place.job(yields_all=True, keep=True)
+    assert [row.number for step in job.steps() for row, _ in step] == [0, 1, 2]
+    assert job.summary is not None
+    assert job.summary.code == 1
 
 
 @pytest.mark.parametrize("lines", ["{{\n0\n1\n", "0\n{{\n1\n", "0\n1\n{{\n"])
@@ -861,6 +878,7 @@ def test_counts_are_kept_while_a_job_runs(place: Place) -> None:
     assert seen[-1][0] == 100
 
 
+@pytest.mark.timeout(30)
 def test_large_rows_are_not_all_under_way_at_once(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

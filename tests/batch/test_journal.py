@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import sqlite3
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from luaopenai.batch.exchange import DONE, FAILED, LEFT_OUT, Outcome, Row, Usage
 from luaopenai.batch.journal import COMMIT_BYTES, Journal
@@ -75,6 +78,7 @@ def test_a_commit_that_fails_at_its_end_is_made_again(
         assert list(journal.results()) == [b"1"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
 def test_what_found_no_room_is_kept_once_there_is_some(tmp_path: Path) -> None:
     code = f"""
 import resource, signal, sqlite3
@@ -104,7 +108,6 @@ print(sum(1 for _ in Journal(path).results()))
     assert (done.stdout, done.stderr) == ("full\nfull\n500\n", "")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
 @pytest.mark.parametrize(
     "read",
     [
@@ -113,15 +116,16 @@ print(sum(1 for _ in Journal(path).results()))
         lambda journal: journal.outcome(0),
     ],
 )
+@pytest.mark.parametrize("damaged", [b"2", "1", 1, None])
 def test_a_damaged_row_is_given_to_nobody(
-    tmp_path: Path, read: Callable[[Journal], object]
+    tmp_path: Path, read: Callable[[Journal], object], damaged: object
 ) -> None:
     path = str(tmp_path / "j")
     with contextlib.closing(Journal(path)) as journal:
         journal.add(Row(0, b"1", b"d" * 16, "f", 1), Outcome(0, DONE, b"1"), 1)
         journal.commit()
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE rows SET text = ?", (b"2",))
+        db.execute("UPDATE rows SET text = ?", (damaged,))
         db.commit()
     with (
         contextlib.closing(Journal(path)) as journal,
@@ -310,7 +314,48 @@ def test_a_journal_of_version_1_has_checksums_once_it_was_read(tmp_path: Path) -
         content(tmp_path / "j")
 
 
-def test_a_row_that_is_damaged_while_it_moves_is_found(tmp_path: Path) -> None:
+def test_a_row_that_shares_with_one_that_shares_itself_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with contextlib.closing(Journal(str(path))) as journal:
+        journal.add(row(0, 1), Outcome(0, DONE, b"1"), 1)
+        for number in (1, 2):
+            journal.add_same(row(number, 1), 0)
+        journal.commit()
+    change(path, "UPDATE rows SET same = 1 WHERE number = 2")
+    with contextlib.closing(Journal(str(path))) as journal:
+        with pytest.raises(BatchError, match="row 2 is not as it was written"):
+            list(journal.results())
+        with pytest.raises(BatchError, match="row 2 is not as it was written"):
+            journal.outcome(2)
+
+
+def test_a_result_that_was_damaged_is_not_moved(tmp_path: Path) -> None:
+    fill(tmp_path / "j")
+    change(tmp_path / "j", "UPDATE rows SET text = CAST('7' AS BLOB) WHERE number = 3")
+    with (
+        contextlib.closing(Journal(str(tmp_path / "j"))) as journal,
+        pytest.raises(BatchError, match="row 3 is not as it was written"),
+    ):
+        journal.renumber(iter([row(0, 3)]))
+
+
+@given(text=st.text(), row_text=st.text())
+def test_any_failure_comes_back_as_it_was(text: str, row_text: str) -> None:
+    content = json.dumps(row_text).encode()
+    failed = Row(0, content, b"d" * 16, text, 1, named=text)
+    with contextlib.closing(Journal(None)) as journal:
+        journal.add(failed, Outcome(0, FAILED, error=text), 1)
+        journal.commit()
+        [line] = journal.failures()
+        assert (line["row"], journal.outcome(0)) == (
+            row_text,
+            Outcome(0, FAILED, error=line["error"]),
+        )
+        escaped = text.encode("utf-8", "backslashreplace").decode()
+        assert (line["key"], line["error"]) == (escaped, escaped or "failed")
+
+
+def test_a_failure_that_was_damaged_is_not_moved(tmp_path: Path) -> None:
     fill(tmp_path / "j")
     change(tmp_path / "j", "UPDATE failures SET error = 'other' WHERE number = 5")
     with (

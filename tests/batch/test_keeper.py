@@ -60,7 +60,7 @@ def test_rows_that_are_not_asked_are_gathered_only_if_all_are_wanted(journal: Jo
     assert journal.done == 2
 
 
-def test_only_the_first_outcome_after_a_failure_replaces_it(journal: Journal) -> None:
+def test_an_outcome_replaces_the_failure_of_an_earlier_run(journal: Journal) -> None:
     keeper = OutcomeKeeper(journal)
     keeper.keep(row(0), Outcome(0, FAILED, error="no"), 1)
     journal.commit()

@@ -30,9 +30,9 @@ def end_run(
     counts.done -= failed - counts.failed
     counts.failed = failed
     changed = opened.source.changed()
-    if changed is not None and stop.stop is None:
+    if changed is not None:
         stop.request(str(InputChangedError(f"{changed} is not as it was")), CODE_STOPPED)
-    if passed_over and stop.stop is None:
+    if passed_over:
         stop.request(
             f"{passed_over} rows are not finished yet; the command without"
             " --retry-failed goes on with them",

@@ -69,10 +69,6 @@ class RowFeed:
         """Takes a row that is to be tried again."""
         self._again.append(row)
 
-    def end_fresh(self) -> None:
-        """Reads no more of the input."""
-        self._fresh = None
-
     def _fresh_rows(self) -> Iterator[Row | None]:
         """Yields the rows of the input that are not finished; None now and then in between."""
         options, journal = self._options, self._journal

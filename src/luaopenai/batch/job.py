@@ -213,10 +213,8 @@ class _Run:
                 self._submit(rows)
                 self._commit(only_if_due=True)
         except BatchError as error:
-            self._feed.end_fresh()
             self._stop.request(str(error), error.code)
         except sqlite3.Error as error:
-            self._feed.end_fresh()
             self._stop.request(str(self._journal.trouble(error)), CODE_STOPPED)
 
     def _submit(self, rows: list[Row]) -> None:
