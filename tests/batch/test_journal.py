@@ -291,12 +291,23 @@ VERSION_1 = (
 )
 
 
+SEEN = (
+    "DROP TABLE seen",
+    "CREATE TABLE seen (digest BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT INTO seen SELECT digest, number FROM now.seen",
+)
+
+
 def fill_version_1(path: Path) -> None:
     """Makes a journal as version 1 had them, which had no checksums but in ``rows``."""
     fill(path)
+    make_version_1(path)
+
+
+def make_version_1(path: Path, *more: str) -> None:
     copy = path.with_name("copy")
     copy.write_bytes(path.read_bytes())
-    change(path, f"ATTACH '{copy}' AS now", *VERSION_1)
+    change(path, f"ATTACH '{copy}' AS now", *VERSION_1, *more)
 
 
 def test_a_journal_of_version_1_is_read(tmp_path: Path) -> None:
@@ -304,6 +315,24 @@ def test_a_journal_of_version_1_is_read(tmp_path: Path) -> None:
     fill_version_1(tmp_path / "j")
     for _ in range(2):
         assert content(tmp_path / "j") == content(tmp_path / "now")
+
+
+@pytest.mark.parametrize("more", [(), SEEN])
+def test_of_a_journal_of_version_1_rows_that_wait_for_another_are_forgotten(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    path = tmp_path / "j"
+    with contextlib.closing(Journal(str(path))) as journal:
+        for number in (0, 1):
+            journal.first_seen(row(number, number))
+        journal.add(row(0, 0), Outcome(0, DONE, b"0"), 1)
+        journal.add_same(row(2, 1), 1)
+        journal.add_same(row(3, 0), 0)
+        journal.commit()
+    make_version_1(path, *more)
+    with contextlib.closing(Journal(str(path))) as journal:
+        assert [number for number, _, _ in journal.finished()] == [0, 3]
+        assert (journal.done, journal.first_seen(row(4, 1))) == (2, (4, "f.jsonl:5"))
 
 
 def test_a_journal_of_version_1_has_checksums_once_it_was_read(tmp_path: Path) -> None:

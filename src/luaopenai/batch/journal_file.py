@@ -18,15 +18,16 @@ from luaopenai.batch.journal_tables import (
     COLUMNS,
     SAME_CODE,
     SCHEMA,
-    SCHEMA_1,
+    SCHEMAS,
+    SEEN_TABLE,
     SUMMED_TABLES,
+    VERSION,
     checksum,
     statements,
     summed,
 )
 from luaopenai.batch.options import BatchError
 
-VERSION = 2
 _CACHE_KB = 16_000
 _HEADER = b"SQLite format 3\0"
 _ENDS = ("", "-wal", "-shm", "-journal")
@@ -71,7 +72,7 @@ class JournalFile:
 
     def _check(self) -> None:
         [version] = self.db.execute("PRAGMA user_version").fetchone()
-        if version not in (1, VERSION):
+        if version not in SCHEMAS:
             if version:
                 raise BatchError(f"the journal {self.path} is of another version of luaopenai")
             raise self.damaged("it is no journal")
@@ -81,7 +82,7 @@ class JournalFile:
         # With another column by its name, SQLite would find no row, and say nothing.
         found = self.db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
         tables = {" ".join(sql.split()) for (sql,) in found}
-        if tables != set(statements(SCHEMA if version == VERSION else SCHEMA_1)):
+        if tables not in [set(statements(schema)) for schema in SCHEMAS[version]]:
             raise self.damaged("its tables are not as they were made")
         if version == 1:
             self._add_sums()
@@ -90,9 +91,14 @@ class JournalFile:
             self.check_sum(record, f"what is kept as {record[0]}")
 
     def _add_sums(self) -> None:
-        """Makes a journal of version 1 one of this version: its records get their checksums."""
+        """Makes a journal of version 1 one of this version, whose records have checksums."""
         db = self.db
         with self.transaction():
+            # Whoever opens it forgets what was seen, so the source need not be known.
+            db.execute("ALTER TABLE seen RENAME TO old_seen")
+            db.execute(SEEN_TABLE)
+            db.execute("INSERT INTO seen SELECT digest, number, '' FROM old_seen")
+            db.execute("DROP TABLE old_seen")
             for table in COLUMNS:
                 db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
             for statement in statements(SUMMED_TABLES):

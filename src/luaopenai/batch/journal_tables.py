@@ -20,7 +20,7 @@ CREATE TABLE rows (
     position INTEGER NOT NULL, sum INTEGER NOT NULL, same INTEGER, text BLOB
 );
 """
-_SEEN_TABLE = """
+SEEN_TABLE = """
 CREATE TABLE seen (
     digest BLOB PRIMARY KEY, number INTEGER NOT NULL, source TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -40,11 +40,10 @@ CREATE TABLE bad (
 ) WITHOUT ROWID;
 {FAILURES_TABLE}
 """
-SCHEMA = ROWS_TABLE + _SEEN_TABLE + SUMMED_TABLES
-SCHEMA_1 = (
-    ROWS_TABLE
-    + _SEEN_TABLE
-    + """
+SCHEMA = ROWS_TABLE + SEEN_TABLE + SUMMED_TABLES
+
+_VERSION_1 = f"""
+{ROWS_TABLE}
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE bad (source TEXT PRIMARY KEY, error TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE failures (
@@ -52,8 +51,15 @@ CREATE TABLE failures (
     error TEXT NOT NULL, attempts INTEGER NOT NULL
 );
 """
-)
-"""The tables of version 1, which had checksums of finished rows only."""
+_SEEN_WITHOUT_SOURCE = """
+CREATE TABLE seen (digest BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+"""
+VERSION = 2
+SCHEMAS = {
+    1: (_VERSION_1 + SEEN_TABLE, _VERSION_1 + _SEEN_WITHOUT_SOURCE),
+    VERSION: (SCHEMA,),
+}
+"""What the tables may be in each version that can be read; 1 had checksums of rows only."""
 
 COLUMNS = {
     "meta": ("name", "value"),
