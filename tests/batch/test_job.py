@@ -1,14 +1,11 @@
-"""A job: what is asked, what is not asked again, what stops it, and what its output is."""
+"""A job: what comes out, what is not asked again, which rows are bad, and how far it is."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,41 +13,16 @@ from typing import Any
 import pytest
 
 from luaopenai.batch import job as job_module
-from luaopenai.batch import lock as lock_module
-from luaopenai.batch.cache import AnswerCache
-from luaopenai.batch.exchange import Chunk, Counts, Event, Outcome, Stop, Usage
+from luaopenai.batch.exchange import Chunk, Counts, Event, Outcome, Usage
 from luaopenai.batch.job import Job
-from luaopenai.batch.lock import JournalLock
-from luaopenai.batch.options import BatchError, MaxFailures, Options
-from support.fake_executor import FakeExecutor, RowError
+from luaopenai.batch.options import BatchError, Options
+from support.fake_executor import FakeExecutor, failing, stopping_after
 from support.job_place import Place
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
-
-
-def failing(*ids: int, error: str = "no {}") -> Callable[[Any], Any]:
-    def function(value: Any) -> Any:
-        if value["id"] in ids:
-            raise RowError(error.format("abcdefghij"[value["id"] % 10]))
-        return value
-
-    return function
-
-
-def stopping_after(count: int) -> Callable[[Callable[[Any], Any]], FakeExecutor]:
-    """An executor that stops the run after so many rows, as a budget does."""
-
-    class Stopping(FakeExecutor):
-        def outcomes(self, timeout: float) -> list[Event]:
-            events = super().outcomes(timeout)
-            if len(self.asked) >= count and not self._is_finishing:
-                events.append(Stop("that is enough", 4))
-            return events
-
-    return lambda function: Stopping(function, capacity=4, chunk_rows=2)
 
 
 # What comes out.
@@ -253,25 +225,6 @@ def test_a_row_that_equals_one_of_an_earlier_run_is_not_asked(place: Place) -> N
     assert [value["id"] for value in place.results()] == [1, 2, 1]
 
 
-@pytest.mark.parametrize(
-    ("options", "what"),
-    [
-        ({"dedupe": True, "key": "id"}, "dedupe and key exclude each other"),
-        ({"restart": True, "keep": True}, "restart and keep exclude each other"),
-        ({"restart": True, "retry_failed": True}, "restart and retry-failed exclude each other"),
-        ({"attempts": 0}, "attempts: expected a whole number from 1, got 0"),
-        ({"on_bad_row": "hide"}, "on-bad-row is stop or skip"),
-    ],
-)
-def test_options_that_do_not_go_are_refused(
-    place: Place, options: dict[str, Any], what: str
-) -> None:
-    place.numbered(3)
-    with pytest.raises(BatchError, match=what) as caught:
-        place.run(**options)
-    assert caught.value.code == 2
-
-
 def test_an_executor_that_cannot_start_ends_the_run_at_once(place: Place) -> None:
     place.numbered(5)
 
@@ -359,177 +312,6 @@ def test_a_damaged_cache_is_not_taken_for_the_journal(place: Place) -> None:
     assert place.run().code == 0
 
 
-def test_a_cache_that_could_not_be_written_keeps_its_answers_for_another_try(
-    tmp_path: Path,
-) -> None:
-    cache = AnswerCache(str(tmp_path), {}, ())
-    path = tmp_path / "answers.sqlite"
-    with contextlib.closing(cache), contextlib.closing(sqlite3.connect(path, timeout=0)) as db:
-        db.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'full'); END"
-        )
-        cache.add(b"row", b"answer")
-        with pytest.raises(sqlite3.Error, match="full"):
-            cache.save()
-        db.execute("DROP TRIGGER full")
-        cache.save()
-        assert cache.find(b"row") == (b"answer",)
-
-
-def test_a_cache_writes_each_answer_once(tmp_path: Path) -> None:
-    with (
-        contextlib.closing(AnswerCache(str(tmp_path), {}, ())) as ours,
-        contextlib.closing(AnswerCache(str(tmp_path), {}, ())) as theirs,
-    ):
-        ours.add(b"row", b"old")
-        ours.save()
-        theirs.add(b"row", b"new")
-        theirs.save()
-        ours.save()
-        assert ours.find(b"row") == (b"new",)
-
-
-# Rows that fail.
-
-
-def test_a_row_that_fails_is_tried_again(place: Place) -> None:
-    place.numbered(30)
-    tries: dict[int, int] = {}
-
-    def function(value: Any) -> Any:
-        tries[value["id"]] = tries.get(value["id"], 0) + 1
-        if value["id"] == 5 and tries[5] < 3:
-            raise RowError("not yet")
-        return value
-
-    summary = place.run(function)
-    assert tries[5] == 3
-    assert len(place.results()) == 30
-    assert (summary.code, summary.counts.retries) == (0, 2)
-
-
-def test_rows_that_keep_failing_are_written_beside_the_output(place: Place) -> None:
-    place.numbered(30)
-    summary = place.run(failing(5, 6))
-    assert summary.code == 3
-    assert [value["id"] for value in place.results()] == [n for n in range(30) if n not in (5, 6)]
-    first, second = place.failures()
-    assert first == {
-        "number": 5,
-        "key": first["key"],
-        "source": f"{place.input}:6",
-        "error": "no f",
-        "attempts": 3,
-        "row": {"id": 5},
-    }
-    assert (second["number"], summary.failures) == (6, f"{place.output}.failed.jsonl")
-    # The same command asks nothing.
-    assert place.run().code == 3
-    assert place.executor is None
-
-
-def test_retry_failed_takes_only_the_failed_rows(place: Place) -> None:
-    place.numbered(30)
-    place.run(failing(5, 6, 7))
-    summary = place.run(failing(6), retry_failed=True, attempts=1)
-    assert sorted(value["id"] for value in place.asked) == [5, 6, 7]
-    assert [line["number"] for line in place.failures()] == [6]
-    assert (summary.code, len(place.results())) == (3, 29)
-    assert place.run(retry_failed=True).code == 0
-    assert not Path(f"{place.output}.failed.jsonl").exists()
-    assert [value["id"] for value in place.results()] == list(range(30))
-
-
-def test_retry_failed_leaves_rows_that_were_never_finished(place: Place) -> None:
-    place.numbered(40)
-    place.run(failing(1), executor=stopping_after(20), attempts=1)
-    summary = place.run(retry_failed=True)
-    assert place.asked == [{"id": 1}]
-    assert summary.code == 1
-    assert "not finished yet" in (summary.reason or "")
-    assert not place.output.exists()
-
-
-def test_the_first_20_rows_failing_alike_stop_the_run(place: Place) -> None:
-    place.numbered(1000)
-    summary = place.run(failing(*range(1000), error="401 wrong key (request id 1{}2)"), attempts=1)
-    assert summary.code == 3
-    assert "the first 20 rows all failed alike: 401 wrong key" in (summary.reason or "")
-    assert len(place.asked) < 60
-    # Nothing of it is kept: with the right key, the same command does all rows.
-    assert place.run().code == 0
-    assert len(place.results()) == 1000
-
-
-def test_failures_alike_are_not_kept_though_a_row_succeeds_as_the_run_stops(place: Place) -> None:
-    place.numbered(100)
-
-    def together(function: Any) -> FakeExecutor:
-        return FakeExecutor(function, capacity=64, chunk_rows=64)
-
-    summary = place.run(failing(*range(20), error="401"), executor=together, attempts=1)
-    assert "failed alike" in (summary.reason or "")
-    assert (summary.counts.done > 0, summary.counts.failed) == (True, 0)
-    assert place.run().code == 0
-    assert len(place.results()) == 100
-
-
-def test_attempts_do_not_put_off_that_the_first_rows_fail(place: Place) -> None:
-    place.numbered(1000)
-    summary = place.run(failing(*range(1000), error="401"), attempts=50)
-    assert "failed alike" in (summary.reason or "")
-    assert len(place.asked) < 60
-
-
-def test_one_success_among_the_first_rows_speaks_for_the_run(place: Place) -> None:
-    place.numbered(100)
-    summary = place.run(failing(*(n for n in range(100) if n != 15), error="401"), attempts=1)
-    assert (summary.reason, summary.counts.failed, summary.counts.done) == (None, 99, 1)
-
-
-def test_rows_that_fail_differently_are_no_reason_to_stop(place: Place) -> None:
-    place.numbered(100)
-    summary = place.run(failing(*range(100)), attempts=1)
-    assert (summary.reason, summary.counts.failed) == (None, 100)
-
-
-def test_few_rows_that_all_fail_are_failures(place: Place) -> None:
-    place.numbered(5)
-    summary = place.run(failing(*range(5), error="401"))
-    assert (summary.code, summary.reason, len(place.failures())) == (3, None, 5)
-    assert len(place.asked) == 15
-
-
-@pytest.mark.parametrize("limit", ["10", "20%"])
-def test_too_many_failures_stop_the_run(place: Place, limit: str) -> None:
-    place.numbered(1000)
-    summary = place.run(
-        failing(*range(1, 1000, 2)), attempts=1, max_failures=MaxFailures.parse(limit)
-    )
-    assert summary.code == 3
-    assert f"(max-failures {limit})" in (summary.reason or "")
-    assert len(place.asked) < 200
-    assert not place.output.exists()
-    assert len(place.failures()) == summary.counts.failed > 10
-
-
-def test_as_many_rows_as_max_failures_says_may_fail(place: Place) -> None:
-    place.numbered(50)
-    limit = MaxFailures.parse("2")
-    summary = place.run(failing(10, 20), attempts=1, max_failures=limit)
-    assert (summary.code, summary.reason) == (3, None)
-    assert len(place.results()) == 48
-    summary = place.run(failing(10, 20, 30), attempts=1, max_failures=limit, restart=True)
-    assert summary.reason == "3 rows have failed (max-failures 2)"
-
-
-def test_max_failures_is_a_number_or_a_percentage() -> None:
-    assert MaxFailures.parse("5%") == MaxFailures(percent=5)
-    for wrong in ("many", "-1", "101%", "%"):
-        with pytest.raises(BatchError, match="max-failures is"):
-            MaxFailures.parse(wrong)
-
-
 # Input that is not as it should be.
 
 
@@ -553,6 +335,17 @@ def test_a_bad_row_stops_the_run_until_it_is_to_be_skipped(place: Place) -> None
             "error": "is no JSON: Expecting value, at character 1",
         }
     ]
+
+
+def test_rows_before_a_bad_one_come_out_of_the_steps(place: Place) -> None:
+    place.numbered(3)
+    place.run()
+    with place.input.open("a") as file:
+        file.write("no\n")
+    job = place.job(yields_all=True, keep=True)
+    assert [row.number for step in job.steps() for row, _ in step] == [0, 1, 2]
+    assert job.summary is not None
+    assert job.summary.code == 1
 
 
 @pytest.mark.parametrize("lines", ["{{\n0\n1\n", "0\n{{\n1\n", "0\n1\n{{\n"])
@@ -600,290 +393,7 @@ def test_a_row_of_10_mb_goes_in_and_out(place: Place) -> None:
     assert len(place.results()[0]["text"]) == 10_000_000
 
 
-def test_standard_input_is_kept_beside_the_journal(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = b"".join(b'{"id":%d}\n' % number for number in range(50))
-
-    def give(content: bytes) -> None:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-
-    give(lines)
-    assert place.run(inputs=("-",), executor=stopping_after(10)).code == 4
-    # The pipe gives the same again, or nothing.
-    give(lines)
-    assert place.run(inputs=("-",), executor=stopping_after(10)).code == 4
-    give(b"")
-    assert place.run(inputs=("-",)).code == 0
-    assert place.results() == [{"id": number} for number in range(50)]
-    give(b'{"id":7}\n')
-    with pytest.raises(BatchError, match="stdin has changed since this job began"):
-        place.run(inputs=("-",))
-
-
-# Scripts and input that change.
-
-
-def half_done(place: Place, **options: Any) -> list[int]:
-    place.numbered(40)
-    place.run(executor=stopping_after(20), **options)
-    return sorted(value["id"] for value in place.asked)
-
-
-def test_a_changed_script_stops_unless_it_is_to_be_kept(place: Place) -> None:
-    done = half_done(place)
-    place.script.write_text("return function(row) return 1 end")
-    with pytest.raises(BatchError, match=r"f\.lua has changed .* --keep goes on, --restart"):
-        place.run()
-    assert place.run(keep=True).code == 0
-    assert sorted(value["id"] for value in place.asked) == sorted(set(range(40)) - set(done))
-    # What was kept is now the script of the job.
-    assert place.run().code == 0
-
-
-def test_a_changed_module_of_the_script_is_a_changed_script(place: Place) -> None:
-    place.script.write_text('local m = require("lib.m") return m')
-    (place.folder / "lib").mkdir()
-    module = place.folder / "lib" / "m.lua"
-    module.write_text("return function(row) return row end")
-    half_done(place)
-    module.write_text("return function(row) return 1 end")
-    with pytest.raises(BatchError, match=r"lib\.m has changed"):
-        place.run()
-
-
-def test_changed_arguments_stop_too(place: Place) -> None:
-    half_done(place, args=("a",))
-    with pytest.raises(BatchError, match="the arguments of the script have changed"):
-        place.run(args=("b",))
-
-
-@pytest.mark.parametrize("keep", [False, True])
-def test_another_key_stops_whether_or_not_changes_are_kept(place: Place, keep: bool) -> None:
-    half_done(place)
-    with pytest.raises(BatchError, match="was begun with no --key, this is with --key id"):
-        place.run(key="id", keep=keep)
-
-
-def test_restart_begins_anew(place: Place) -> None:
-    half_done(place)
-    place.script.write_text("return function(row) return 1 end")
-    assert place.run(restart=True).code == 0
-    assert len(place.asked) == 40
-
-
-def test_an_input_that_was_only_touched_goes_on(place: Place) -> None:
-    done = half_done(place)
-    os.utime(place.input, ns=(1, 1))
-    assert place.run().code == 0
-    assert len(place.asked) == 40 - len(done)
-
-
-def test_rows_that_were_appended_are_done_with_keep(place: Place) -> None:
-    done = half_done(place)
-    place.numbered(45)
-    with pytest.raises(BatchError, match="the finished rows are as they were"):
-        place.run()
-    assert place.run(keep=True).code == 0
-    assert len(place.asked) == 45 - len(done)
-    assert place.results() == [{"id": number} for number in range(45)]
-
-
-def test_rows_that_moved_keep_their_results(place: Place) -> None:
-    place.numbered(40)
-    place.run(failing(9), attempts=1)
-    place.rows({"id": 99}, *({"id": number} for number in range(1, 40)), {"id": 1})
-    with pytest.raises(BatchError, match=r"rows\.jsonl has changed .*:1 is another row"):
-        place.run()
-    summary = place.run(keep=True)
-    assert place.asked == [{"id": 99}, {"id": 1}]
-    expected = [99, *(number for number in range(1, 40) if number != 9), 1]
-    assert [value["id"] for value in place.results()] == expected
-    assert (summary.code, place.failures()[0]["row"]) == (3, {"id": 9})
-    assert place.failures()[0]["number"] == 9
-
-
-def test_with_a_key_an_edited_row_is_kept_too(place: Place) -> None:
-    place.numbered(10)
-    place.run(key="id")
-    place.rows(*({"id": number, "edited": True} for number in range(10, -1, -1)))
-    assert place.run(key="id", keep=True).code == 0
-    assert place.asked == [{"id": 10, "edited": True}]
-    assert [value["id"] for value in place.results()] == list(range(10, -1, -1))
-
-
-def test_the_output_follows_rows_that_were_removed(place: Place) -> None:
-    place.numbered(10)
-    place.run()
-    place.numbered(5)
-    with pytest.raises(BatchError, match="there are fewer rows"):
-        place.run()
-    assert place.run(keep=True).code == 0
-    assert len(place.results()) == 5
-
-
-def test_an_input_that_changes_while_it_is_read_is_noticed(place: Place) -> None:
-    place.numbered(40)
-
-    def function(value: Any) -> Any:
-        if value["id"] == 20:
-            with place.input.open("a") as file:
-                file.write('{"id": 40}\n')
-        return value
-
-    summary = place.run(function)
-    assert summary.code == 1
-    assert "the input has changed while it was read" in (summary.reason or "")
-    assert not place.output.exists()
-    assert place.run(keep=True).code == 0
-    assert place.asked == [{"id": 40}]
-    assert len(place.results()) == 41
-
-
-def test_an_edit_that_keeps_size_and_time_is_found_by_the_rows(place: Place) -> None:
-    half_done(place)
-    stat = place.input.stat()
-    place.input.write_text(place.input.read_text().replace('{"id": 1}', '{"id": 9}', 1))
-    os.utime(place.input, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    summary = place.run()
-    assert summary.code == 1
-    assert ":2 is another row" in (summary.reason or "")
-
-
-# Outputs and journals that are there.
-
-
-def test_what_a_job_writes_is_no_input_of_it(place: Place) -> None:
-    place.numbered(5)
-    for _ in range(2):
-        assert place.run(failing(3), inputs=(f"{place.folder}/*.jsonl",)).code == 3
-        assert place.results() == [{"id": number} for number in (0, 1, 2, 4)]
-    with pytest.raises(BatchError, match="is input and output at once"):
-        place.run(inputs=(str(place.output),))
-
-
-def test_an_output_of_somebody_else_is_refused(place: Place) -> None:
-    place.numbered(5)
-    place.output.write_text("precious")
-    with pytest.raises(BatchError, match="exists, and there is no journal"):
-        place.run()
-    assert place.output.read_text() == "precious"
-    assert place.run(restart=True, executor=stopping_after(2)).code == 4
-    assert place.output.read_text() == "precious"
-    # Without --restart, the command goes on with what was begun.
-    assert place.run().code == 0
-    assert len(place.results()) == 5
-
-
-def test_an_output_that_was_edited_is_not_replaced(place: Place) -> None:
-    place.numbered(5)
-    place.run(failing(3))
-    place.output.write_text("edited")
-    with pytest.raises(BatchError, match="not as this job wrote it"):
-        place.run(retry_failed=True)
-    assert place.output.read_text() == "edited"
-
-
-def test_an_output_that_appears_meanwhile_is_not_replaced(place: Place) -> None:
-    place.numbered(5)
-
-    def appear(value: Any) -> Any:
-        place.output.write_text("precious")
-        return value
-
-    summary = place.run(appear)
-    assert summary.code == 1
-    assert "not as this job wrote it" in (summary.reason or "")
-    assert place.output.read_text() == "precious"
-    place.output.unlink()
-    assert place.run().code == 0
-    assert (len(place.results()), place.asked) == (5, [])
-
-
-def test_a_damaged_journal_can_be_replaced_in_the_same_process(place: Place) -> None:
-    place.numbered(500)
-    assert place.run(executor=stopping_after(400)).code == 4
-    journal = Path(f"{place.output}.journal")
-    pages = journal.read_bytes()
-    journal.write_bytes(pages[: len(pages) // 2])
-    # The error is kept, and with it all that its frames hold.
-    with pytest.raises(BatchError, match="is damaged"):
-        place.run()
-    with pytest.raises(BatchError, match="is damaged") as kept:
-        place.run()
-    assert kept.value.__traceback__ is not None
-    assert place.run(restart=True).code == 0
-
-
-def test_output_and_journal_are_two_files(place: Place) -> None:
-    place.numbered(5)
-    with pytest.raises(BatchError, match="is output and journal at once"):
-        place.run(journal=str(place.output))
-
-
-def test_an_output_that_could_not_be_replaced_is_replaced_by_the_next_run(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place.numbered(5)
-    assert place.run().code == 0
-    place.numbered(6)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)
-        assert place.run(keep=True).code == 1
-    assert len(place.results()) == 5
-    assert place.run(keep=True).code == 0
-    assert len(place.results()) == 6
-
-
-def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = str(place.folder / "j")
-    locks = 0
-    lock_file = lock_module._lock
-
-    def lock(file: int) -> None:
-        nonlocal locks
-        locks += 1
-        lock_file(file)
-        if locks == 1:
-            # As the holder before does when it ends.
-            os.unlink(f"{journal}.lock")
-
-    monkeypatch.setattr(lock_module, "_lock", lock)
-    held = JournalLock(journal)
-    with pytest.raises(BatchError, match="another command"):
-        JournalLock(journal)
-    held.release()
-
-
-def test_a_second_command_on_one_journal_says_so(place: Place) -> None:
-    place.numbered(5)
-    code = (
-        "import sys, time; from luaopenai.batch.lock import JournalLock;"
-        "lock = JournalLock(sys.argv[1]); print('locked', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", code, f"{place.output}.journal"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            process.stdout.readline()
-            with pytest.raises(BatchError, match=rf"process {process.pid}\) is at work on"):
-                place.run()
-        finally:
-            process.kill()
-    # A lock ends with its process.
-    assert place.run().code == 0
-
-
-def test_a_lock_is_removed_and_can_be_taken_again(tmp_path: Path) -> None:
-    for _ in range(2):
-        JournalLock(str(tmp_path / "j")).release()
-    assert os.listdir(tmp_path) == []
+# While it runs.
 
 
 def test_a_run_stops_at_once_when_it_is_told_to(place: Place) -> None:
@@ -922,6 +432,7 @@ def test_counts_are_kept_while_a_job_runs(place: Place) -> None:
     assert seen[-1][0] == 100
 
 
+@pytest.mark.timeout(30)
 def test_large_rows_are_not_all_under_way_at_once(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

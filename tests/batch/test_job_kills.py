@@ -17,15 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from luaopenai.batch import journal as journal_module
-from luaopenai.batch import outputs
-from luaopenai.batch.exchange import DONE, Outcome, Row, Usage
+from luaopenai.batch import journal_file, outputs
 from luaopenai.batch.options import BatchError, Options
 from support import fake_executor
 from support.children import child
@@ -178,7 +176,7 @@ def test_every_row_is_asked_once_however_the_files_are_written(place: Place) -> 
 @contextlib.contextmanager
 def busy_journals() -> Iterator[None]:
     """Commits and checkpoints often, so that a short job has many of both."""
-    connect = journal_module._connect
+    connect = journal_file._connect
 
     def connect_eagerly(path: str) -> sqlite3.Connection:
         db = connect(path)
@@ -186,7 +184,7 @@ def busy_journals() -> Iterator[None]:
         return db
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal_module, "_connect", connect_eagerly)
+        patch.setattr(journal_file, "_connect", connect_eagerly)
         patch.setattr(journal_module, "COMMIT_SECONDS", 0.0)
         yield
 
@@ -306,46 +304,6 @@ def test_a_journal_with_fewer_rows_than_it_tells_of_is_damaged(place: Place) -> 
         place.run()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda journal: list(journal.finished()),
-        lambda journal: list(journal.results()),
-        lambda journal: journal.outcome(0),
-    ],
-)
-def test_a_damaged_row_is_given_to_nobody(
-    tmp_path: Path, read: Callable[[journal_module.Journal], object]
-) -> None:
-    path = str(tmp_path / "j")
-    with contextlib.closing(journal_module.Journal(path)) as journal:
-        journal.add(Row(0, b"1", b"d" * 16, "f", 1), Outcome(0, DONE, b"1"), 1)
-        journal.commit()
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE rows SET text = ?", (b"2",))
-        db.commit()
-    with (
-        contextlib.closing(journal_module.Journal(path)) as journal,
-        pytest.raises(BatchError, match="row 0 is not as it was written"),
-    ):
-        read(journal)
-
-
-def test_a_journal_with_a_damaged_page_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
-    path = tmp_path / "j"
-    journal_module.Journal(str(path)).close()
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        [size] = db.execute("PRAGMA page_size").fetchone()
-        query = "SELECT rootpage FROM sqlite_master WHERE name = 'failures'"
-        [page] = db.execute(query).fetchone()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(bytes(size))
-    with pytest.raises(BatchError, match="is damaged"):
-        journal_module.Journal(str(path))
-
-
 def test_a_damaged_row_is_not_taken_over_to_a_changed_input(place: Place) -> None:
     place.numbered(5)
     place.run()
@@ -355,49 +313,6 @@ def test_a_damaged_row_is_not_taken_over_to_a_changed_input(place: Place) -> Non
     place.numbered(5, first=1)
     with pytest.raises(BatchError, match=r"is damaged \(row 3 is not as it was written\)"):
         place.run(keep=True)
-
-
-def test_what_found_no_room_is_kept_once_there_is_some(tmp_path: Path) -> None:
-    code = f"""
-import resource, signal, sqlite3
-from luaopenai.batch.exchange import DONE, Outcome, Row
-from luaopenai.batch.journal import Journal
-
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-path = {str(tmp_path / "j")!r}
-journal = Journal(path)
-rows = [Row(n, b"1", n.to_bytes(16, "big"), "f", n) for n in range(500)]
-for row in rows:
-    journal.add(row, Outcome(row.number, DONE, b'"' + b"x" * 200 + b'"'), 1)
-_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, most))
-for _ in range(2):
-    try:
-        journal.commit()
-        print("kept")
-    except sqlite3.Error as error:
-        print("full")
-resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-journal.commit()
-journal.close()
-print(sum(1 for _ in Journal(path).results()))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("full\nfull\n500\n", "")
-
-
-def test_outcomes_are_kept_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("luaopenai.batch.journal.time.monotonic", lambda: now)
-    journal = journal_module.Journal(str(tmp_path / "j"))
-    row = Row(0, b"1", b"d" * 16, "f", 1)
-    journal.add(row, Outcome(0, DONE, b"1"), 1)
-    journal.commit_if_due()
-    assert journal.unsaved == 1
-    now += 0.9
-    journal.commit_if_due()
-    assert journal.unsaved == 0
-    journal.close()
 
 
 def test_rows_are_kept_before_workers_are_waited_for(place: Place) -> None:
@@ -413,52 +328,7 @@ def test_rows_are_kept_before_workers_are_waited_for(place: Place) -> None:
     assert kept == [{0, 1, 2}]
 
 
-def test_what_was_used_is_kept_although_no_row_was_finished(tmp_path: Path) -> None:
-    path = str(tmp_path / "j")
-    with contextlib.closing(journal_module.Journal(path)) as journal:
-        journal.use(Usage(1, 10, 5, 0.25))
-        journal.commit()
-    with contextlib.closing(journal_module.Journal(path)) as journal:
-        assert journal.usage == Usage(1, 10, 5, 0.25)
-
-
-def test_a_commit_that_fails_at_its_end_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Disturbed(sqlite3.Connection):
-        is_disturbed = False
-
-        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-            if statement == "COMMIT" and self.is_disturbed:
-                raise sqlite3.OperationalError("disk I/O error")
-            return super().execute(statement, *values)
-
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Disturbed))
-    with contextlib.closing(journal_module.Journal(str(tmp_path / "j"))) as journal:
-        journal.add(Row(0, b"1", b"d" * 16, "f", 1), Outcome(0, DONE, b"1"), 1)
-        Disturbed.is_disturbed = True
-        with pytest.raises(sqlite3.Error, match="disk I/O error"):
-            journal.commit()
-        Disturbed.is_disturbed = False
-        journal.commit()
-        assert list(journal.results()) == [b"1"]
-
-
 # What a power cut may take.
-
-
-def test_a_commit_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[sqlite3.Connection] = []
-    connect = sqlite3.connect
-
-    def note(*args: Any, **options: Any) -> sqlite3.Connection:
-        opened.append(connect(*args, **options))
-        return opened[-1]
-
-    monkeypatch.setattr(sqlite3, "connect", note)
-    with contextlib.closing(journal_module.Journal(str(tmp_path / "j"))):
-        full = 2
-        assert opened[-1].execute("PRAGMA synchronous").fetchone() == (full,)
 
 
 class Disk:
@@ -509,15 +379,6 @@ def test_what_gets_its_name_is_safe_on_the_disk(
     assert disk.unsafe == [f"{journal}.new"]
     for path in (output.rstrip("/"), journal, f"{journal}.input"):
         assert disk.is_flushed_after(Path(path)), path
-
-
-def test_much_is_kept_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("luaopenai.batch.journal.time.monotonic", lambda: 100.0)
-    with contextlib.closing(journal_module.Journal(str(tmp_path / "j"))) as journal:
-        text = b'"' + b"x" * journal_module.COMMIT_BYTES + b'"'
-        journal.add(Row(0, b"1", b"d" * 16, "f", 1), Outcome(0, DONE, text), 1)
-        journal.commit_if_due()
-        assert journal.unsaved == 0
 
 
 # A full disk.

@@ -17,7 +17,7 @@ import pytest
 
 import luaopenai
 from luaopenai import BatchError, OpenAI, RowsFailedError
-from luaopenai.batch.journal import JournalDamagedError
+from luaopenai.batch.journal_file import JournalDamagedError
 from luaopenai.batch.rows import BadRowError
 from support.map_place import CHAT
 from support.pace_server import PaceServer

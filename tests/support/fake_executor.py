@@ -26,6 +26,7 @@ from luaopenai.batch.exchange import (
     Event,
     Outcome,
     Row,
+    Stop,
     Usage,
 )
 from luaopenai.batch.job import Job
@@ -99,6 +100,30 @@ class FakeExecutor:
 
     def close(self, seconds: float) -> None:
         self.is_closed = True
+
+
+def failing(*ids: int, error: str = "no {}") -> Callable[[Any], Any]:
+    """A function for which rows of these ids fail, each with a letter of its own."""
+
+    def function(value: Any) -> Any:
+        if value["id"] in ids:
+            raise RowError(error.format("abcdefghij"[value["id"] % 10]))
+        return value
+
+    return function
+
+
+def stopping_after(count: int) -> Callable[[Callable[[Any], Any]], FakeExecutor]:
+    """An executor that stops the run after so many rows, as a budget does."""
+
+    class Stopping(FakeExecutor):
+        def outcomes(self, timeout: float) -> list[Event]:
+            events = super().outcomes(timeout)
+            if len(self.asked) >= count and not self._is_finishing:
+                events.append(Stop("that is enough", 4))
+            return events
+
+    return lambda function: Stopping(function, capacity=4, chunk_rows=2)
 
 
 def answer_to(value: Any) -> Any:

@@ -1,17 +1,16 @@
-"""One job from its start to its output: which rows are asked, which again, and when it stops."""
+"""One job from its start to its output: rows go to an executor, and their outcomes are kept."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
+from luaopenai.batch.ending import end_run
 from luaopenai.batch.exchange import (
     DONE,
     FAILED,
-    LEFT_OUT,
     NOTHING_USED,
     Chunk,
     Counts,
@@ -20,28 +19,20 @@ from luaopenai.batch.exchange import (
     Executor,
     Outcome,
     Row,
-    Stop,
     Summary,
     Usage,
 )
-from luaopenai.batch.lock import JournalLock
-from luaopenai.batch.opening import OpenJob, check_output, open_job
-from luaopenai.batch.options import CODE_FAILURES, CODE_STOPPED, BatchError, Options
-from luaopenai.batch.outputs import write_failures
-from luaopenai.batch.rows import BadRowError
-from luaopenai.batch.trial import ROWS as TRIAL_ROWS
-from luaopenai.batch.trial import Trial
+from luaopenai.batch.failure_policy import FailurePolicy
+from luaopenai.batch.feed import RowFeed
+from luaopenai.batch.keeper import OutcomeKeeper, Step
+from luaopenai.batch.opening import OpenJob, open_job
+from luaopenai.batch.options import CODE_STOPPED, BatchError, Options
+from luaopenai.batch.stopping import RunStop
 
 POLL_SECONDS = 0.1
-PATIENCE_SECONDS = 60.0
-"""How long rows under way may take to finish where nobody is in a hurry to stop."""
-PERCENT_FROM_ROWS = 100
-"""A percentage of failures is looked at from so many finished rows on."""
 _CHUNK_BYTES = 1 << 20
 _UNDER_WAY_BYTES = 256 << 20
-_SKIPPED_AT_ONCE = 2000
 
-Step = list[tuple[Row, Outcome]]
 StartExecutor = Callable[[Usage], Executor]
 
 
@@ -71,8 +62,7 @@ class Job:
         self.summary: Summary | None = None
         self._start = start
         self._values = values
-        self._stop: Stop | None = None
-        self._last_error: str | None = None
+        self._stop = RunStop()
 
     def run(self) -> Summary:
         """Does the job, and returns what it came to; raises ``BatchError`` if it cannot begin."""
@@ -86,10 +76,7 @@ class Job:
 
         May be called from a signal's handler and from ``steps``'s caller, and again with less time.
         """
-        if self._stop is None:
-            self._stop = Stop(reason, code, seconds)
-        else:
-            self._stop.seconds = min(self._stop.seconds, seconds)
+        self._stop.request(reason, code, seconds)
 
     def steps(self) -> Generator[Step, None, None]:
         """Does the job in pieces: yields the rows that were finished just now, with their outcomes.
@@ -104,36 +91,37 @@ class Job:
                 yield from run.steps()
             finally:
                 run.close()
-            self.summary = run.end(began)
+            summary = run.end()
+            summary.seconds = time.monotonic() - began
+            self.summary = summary
         finally:
             opened.close()
 
 
 class _Run:
-    """One run of a job, from when all is open to when all rows have had their turn."""
+    """One run of a job, from when all is open to when all rows have had their turn.
+
+    Rows go one way: from the feed to the executor, and their outcomes to the keeper, those that
+    failed through the policy of failures, which says whether a row goes back to the feed.
+    """
 
     def __init__(self, job: Job, opened: OpenJob) -> None:
-        self._job = job
         self._options = job.options
         self._counts = job.counts
-        self._journal = opened.journal
-        self._source = opened.source
-        self._output = opened.output
+        self._stop = job._stop
+        self._start = job._start
+        self._opened = opened
+        self._journal = journal = opened.journal
         self._cache = opened.cache
         self._executor: Executor | None = None
         self._under_way: dict[int, Row] = {}
         self._bytes = 0
         self._chunks = 0
-        self._fresh: Iterator[Row | None] | None = self._fresh_rows()
-        self._rows_read = 0
-        self._passed_over = 0
-        self._again: deque[Row] = deque()
-        self._failures: dict[int, int] = {}
-        self._failed_before: set[int] = set()
-        self._trial = Trial()
-        self._held: list[tuple[Row, Outcome, int]] = []
-        self._finished: Step = []
-        self._followers: dict[int, list[Row]] = {}
+        self._keeper = OutcomeKeeper(journal, yields_all=job.yields_all)
+        self._failures = FailurePolicy(job.options, journal, self._keeper, self._stop)
+        self._feed = RowFeed(
+            job.options, opened.source, journal, opened.cache, self._keeper, job.counts
+        )
         self._count(before=True)
 
     def _count(self, *, before: bool = False) -> None:
@@ -143,21 +131,19 @@ class _Run:
         counts.under_way = len(self._under_way)
         if before:
             counts.before, counts.usage_before = counts.finished, journal.usage
-            counts.total = counts.input_rows = self._source.estimate()
+            counts.total = counts.input_rows = self._opened.source.estimate()
             if counts.total is not None and self._options.dry_run is not None:
                 counts.total = min(counts.total, self._options.dry_run)
-
-    # The loop.
 
     def steps(self) -> Iterator[Step]:
         """Submits rows and takes their outcomes until there are no more, or the run stops."""
         stopped_at: float | None = None
         while True:
-            if self._job._stop is None:
+            if self._stop.stop is None:
                 self._fill()
-            stop = self._job._stop
+            stop = self._stop.stop
             if stop is None and not self._has_more():
-                self._release_held()
+                self._failures.release_held()
                 self._fill()
                 if not self._has_more():
                     break
@@ -173,15 +159,14 @@ class _Run:
                     self._take(event)
             self._commit(only_if_due=True)
             self._count()
-            finished, self._finished = self._finished, []
-            yield finished
+            yield self._keeper.take()
         self._commit(only_if_due=False)
         self._count()
-        if self._finished:
-            yield self._finished
+        if self._keeper.has_finished:
+            yield self._keeper.take()
 
     def _has_more(self) -> bool:
-        return bool(self._under_way or self._again or self._fresh or self._finished)
+        return bool(self._under_way) or self._feed.has_more or self._keeper.has_finished
 
     def close(self) -> None:
         """Ends the executor, and saves what there is, however the run ended."""
@@ -194,8 +179,13 @@ class _Run:
         finally:
             self._commit(only_if_due=False)
 
-    def _halt(self, reason: str, code: int, seconds: float = PATIENCE_SECONDS) -> None:
-        self._job.stop(reason, code, seconds)
+    def end(self) -> Summary:
+        """Writes the files, if all rows are finished, and tells what the run came to."""
+        self._count()
+        passed_over = self._feed.passed_over
+        summary = end_run(self._options, self._opened, self._counts, self._stop, passed_over)
+        summary.last_error = self._failures.last_error
+        return summary
 
     def _commit(self, *, only_if_due: bool) -> None:
         try:
@@ -204,34 +194,32 @@ class _Run:
             else:
                 self._journal.commit()
         except sqlite3.Error as error:
-            self._halt(str(self._journal.trouble(error)), CODE_STOPPED)
+            self._stop.request(str(self._journal.trouble(error)), CODE_STOPPED)
         if self._cache is not None:
             try:
                 self._cache.save()
             except sqlite3.Error as error:
-                self._halt(f"the cache cannot be written: {error}", CODE_STOPPED)
+                self._stop.request(f"the cache cannot be written: {error}", CODE_STOPPED)
 
-    # What is asked next.
+    # To the executor.
 
     def _fill(self) -> None:
         """Submits rows until enough are under way."""
         try:
-            while self._job._stop is None:
+            while self._stop.stop is None:
                 rows = self._next_rows()
                 if not rows:
                     return
                 self._submit(rows)
                 self._commit(only_if_due=True)
         except BatchError as error:
-            self._fresh = None
-            self._halt(str(error), error.code)
+            self._stop.request(str(error), error.code)
         except sqlite3.Error as error:
-            self._fresh = None
-            self._halt(str(self._journal.trouble(error)), CODE_STOPPED)
+            self._stop.request(str(self._journal.trouble(error)), CODE_STOPPED)
 
     def _submit(self, rows: list[Row]) -> None:
         if self._executor is None:
-            self._executor = self._job._start(self._journal.usage)
+            self._executor = self._start(self._journal.usage)
         for row in rows:
             self._under_way[row.number] = row
             self._bytes += len(row.text)
@@ -239,7 +227,11 @@ class _Run:
         self._chunks += 1
 
     def _next_rows(self) -> list[Row]:
-        """Returns the rows of the next chunk; none where enough are under way, or none are left."""
+        """Returns the rows of the next chunk; none where enough are under way, or none are left.
+
+        While nothing has succeeded yet, fresh rows come before those that have failed, for it may
+        be hopeless.
+        """
         if self._executor is None:
             capacity, most = 1, 1
         else:
@@ -248,7 +240,7 @@ class _Run:
         rows: list[Row] = []
         size = 0
         while len(rows) < room and size < _CHUNK_BYTES and self._has_space(size):
-            row = self._next_row()
+            row = self._feed.next_row(fresh_first=self._failures.is_trial)
             if row is None:
                 break
             rows.append(row)
@@ -258,111 +250,7 @@ class _Run:
     def _has_space(self, size: int) -> bool:
         return self._bytes + size < _UNDER_WAY_BYTES
 
-    def _next_row(self) -> Row | None:
-        """Returns the row that is to be asked next.
-
-        While nothing has succeeded yet, fresh rows come before those that have failed, for it may
-        be hopeless.
-        """
-        if self._again and not (self._trial.is_on and self._fresh):
-            return self._again.popleft()
-        if self._fresh is not None:
-            try:
-                fresh = next(self._fresh)
-            except StopIteration:
-                self._fresh = None
-            else:
-                return fresh
-        return self._again.popleft() if self._again and not self._fresh else None
-
-    def _fresh_rows(self) -> Iterator[Row | None]:
-        """Yields the rows of the input that are not finished; None now and then in between."""
-        options, journal = self._options, self._journal
-        is_watched = options.key is not None or options.dedupe or self._cache is not None
-        finished = journal.finished()
-        ahead = next(finished, None)
-        skipped = 0
-        for row in self._source.rows(self._on_bad_row):
-            if row.number == options.dry_run:
-                break
-            self._rows_read = row.number + 1
-            if ahead is not None and ahead[0] == row.number:
-                if ahead[1] != row.digest:
-                    raise BatchError(_changed(row.source + " is another row"))
-                is_failed = ahead[2]
-                ahead = next(finished, None)
-                if is_watched and self._note(row) is None:
-                    continue
-                if not (is_failed and options.retry_failed):
-                    self._show(row, row.number)
-                    skipped += 1
-                    if skipped % _SKIPPED_AT_ONCE == 0:
-                        yield None
-                    continue
-                self._failed_before.add(row.number)
-            elif options.retry_failed:
-                if options.key is None or self._note(row) is not None:
-                    self._passed_over += 1
-                continue
-            elif is_watched and self._is_known(row):
-                skipped += 1
-                if skipped % _SKIPPED_AT_ONCE == 0:
-                    yield None
-                continue
-            yield row
-        if ahead is not None and options.dry_run is None:
-            raise BatchError(_changed("there are fewer rows"))
-        self._counts.total = self._rows_read
-
-    def _on_bad_row(self, error: BadRowError) -> None:
-        if self._options.on_bad_row == "stop":
-            raise error
-        self._counts.bad += 1
-        self._journal.add_bad(error.source, error.what)
-
-    def _note(self, row: Row) -> int | None:
-        """Remembers a row's key or content; returns the number of the first row equal to it.
-
-        Two rows of one key are bad rows: for the second one, there is None.
-        """
-        if row.named is None and not self._options.dedupe:
-            return row.number
-        first, source = self._journal.first_seen(row)
-        if row.named is None or first == row.number:
-            return first
-        what = f"the key {row.named!r} is that of {source} too"
-        self._on_bad_row(BadRowError(row.source, what))
-        return None
-
-    def _is_known(self, row: Row) -> bool:
-        """Returns whether a row needs no asking: it equals an earlier one, or is in the cache."""
-        first = self._note(row)
-        if first is None:
-            return True
-        if first != row.number:
-            self._journal.add_same(row, first)
-            self._show(row, first)
-            return True
-        if self._cache is None or (found := self._cache.find(row.text)) is None:
-            return False
-        [text] = found
-        outcome = Outcome(row.number, LEFT_OUT if text is None else DONE, text)
-        self._counts.cached += 1
-        self._keep(row, outcome, 0)
-        return True
-
-    def _show(self, row: Row, first: int) -> None:
-        """Yields a row that was not asked, which has the outcome of ``first``, when that has it."""
-        if not self._job.yields_all:
-            return
-        outcome = self._journal.outcome(first)
-        if outcome is None:
-            self._followers.setdefault(first, []).append(row)
-        else:
-            outcome.number = row.number
-            self._finished.append((row, outcome))
-
-    # What became of it.
+    # From the executor.
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Outcome):
@@ -371,7 +259,7 @@ class _Run:
             for number in event.numbers:
                 self._forget(number)
         else:
-            self._halt(event.reason, event.code, event.seconds)
+            self._stop.request(event.reason, event.code, event.seconds)
 
     def _forget(self, number: int) -> Row | None:
         """Returns a row that is no longer under way; None where it was not."""
@@ -388,147 +276,11 @@ class _Run:
             # A worker that was thought lost has answered after all.
             return
         if outcome.status == FAILED:
-            self._fail(row, outcome)
+            if self._failures.fail(row, outcome):
+                self._counts.retries += 1
+                self._feed.put_back(row)
             return
-        if self._trial.is_on:
-            self._trial.succeed()
-            self._release_held()
+        attempts = self._failures.succeed(row)
         if self._cache is not None:
             self._cache.add(row.text, outcome.text if outcome.status == DONE else None)
-        self._keep(row, outcome, self._failures.pop(row.number, 0) + 1)
-
-    def _keep(self, row: Row, outcome: Outcome, attempts: int) -> None:
-        """Keeps the last outcome of a row."""
-        if row.number in self._failed_before:
-            self._failed_before.discard(row.number)
-            self._journal.try_again(row.number)
-        self._journal.add(row, outcome, attempts)
-        self._finished.append((row, outcome))
-        for follower in self._followers.pop(row.number, ()):
-            same = Outcome(follower.number, outcome.status, outcome.text, outcome.error)
-            self._finished.append((follower, same))
-
-    def _fail(self, row: Row, outcome: Outcome) -> None:
-        error = outcome.error or "failed"
-        self._job._last_error = error
-        attempts = self._failures.get(row.number, 0) + 1
-        self._failures[row.number] = attempts
-        if self._trial.is_on and self._trial.fail(row.number, error):
-            self._held = []
-            self._halt(f"the first {TRIAL_ROWS} rows all failed alike: {error}", CODE_FAILURES, 5)
-            return
-        if not outcome.final and attempts < self._options.attempts:
-            # Where the run stops, the next one tries it again.
-            self._counts.retries += 1
-            self._again.append(row)
-            return
-        self._held.append((row, outcome, attempts))
-        if not self._trial.is_on:
-            self._release_held()
-
-    def _release_held(self) -> None:
-        """Keeps the failures that were held back while the run might have been hopeless."""
-        held, self._held = self._held, []
-        for row, outcome, attempts in held:
-            self._failures.pop(row.number, None)
-            self._keep(row, outcome, attempts)
-        if held:
-            self._check_failures()
-
-    def _check_failures(self) -> None:
-        limit = self._options.max_failures
-        if limit is None:
-            return
-        journal = self._journal
-        failed, finished = journal.failed, journal.done + journal.left_out + journal.failed
-        if limit.rows is not None and failed > limit.rows:
-            self._halt(f"{failed} rows have failed (max-failures {limit.rows})", CODE_FAILURES, 5)
-        elif (
-            limit.percent is not None
-            and finished >= PERCENT_FROM_ROWS
-            and failed * 100 > limit.percent * finished
-        ):
-            self._halt(
-                f"{failed} of {finished} finished rows have failed"
-                f" (max-failures {limit.percent:g}%)",
-                CODE_FAILURES,
-                5,
-            )
-
-    # The end.
-
-    def end(self, began: float) -> Summary:
-        """Writes the files, if all rows are finished, and tells what the run came to."""
-        job, counts, journal = self._job, self._counts, self._journal
-        self._count()
-        summary = Summary(counts, 0, 0.0, last_error=job._last_error)
-        failed = journal.failed_rows()
-        counts.done -= failed - counts.failed
-        counts.failed = failed
-        self._check_input()
-        if self._passed_over and job._stop is None:
-            self._halt(
-                f"{self._passed_over} rows are not finished yet; the command without"
-                " --retry-failed goes on with them",
-                CODE_STOPPED,
-            )
-        try:
-            self._write(summary, is_whole=job._stop is None)
-        except OSError as error:
-            self._halt(
-                f"{error.filename or self._options.output} cannot be written: {error.strerror};"
-                " the results are in the journal, the same command writes them",
-                CODE_STOPPED,
-            )
-        except sqlite3.Error as error:
-            self._halt(str(journal.trouble(error)), CODE_STOPPED)
-        except BatchError as error:
-            self._halt(str(error), CODE_STOPPED)
-        if job._stop is not None:
-            summary.reason, summary.code = job._stop.reason, job._stop.code
-            if journal.unsaved:
-                summary.reason += f"; {journal.unsaved} finished rows could not be kept"
-        elif failed:
-            summary.code = CODE_FAILURES
-        summary.seconds = time.monotonic() - began
-        return summary
-
-    def _check_input(self) -> None:
-        changed = self._source.changed()
-        if changed is not None and self._job._stop is None:
-            self._halt(_changed(f"{changed} is not as it was"), CODE_STOPPED)
-
-    def _write(self, summary: Summary, *, is_whole: bool) -> None:
-        output, journal = self._output, self._journal
-        if output is None:
-            return
-        path = self._options.failures_path
-        if path is not None and write_failures(path, _lines(journal)):
-            summary.failures = path
-        if not is_whole:
-            return
-        unordered = self._options.unordered
-        state = [journal.position, unordered, output.format]
-        # Commands with other journals may have the same output.
-        with JournalLock(output.path):
-            check_output(output, journal)
-            mark = output.mark()
-            if mark is None or journal.get("output") != {"mark": mark, "state": state}:
-                journal.set("replaces", mark)
-                output.assemble(
-                    lambda: journal.results(unordered=unordered),
-                    lambda mark: journal.set("output", {"mark": mark, "state": state}),
-                )
-        summary.output = self._options.output
-
-
-def _lines(journal: Any) -> Iterator[dict[str, Any]]:
-    yield from journal.failures()
-    yield from journal.bad()
-
-
-def _changed(how: str) -> str:
-    return (
-        f"the input has changed while it was read: {how}; nothing is lost, and the same command"
-        " goes on with --keep, or begins anew with --restart"
-    )
+        self._keeper.keep(row, outcome, attempts)

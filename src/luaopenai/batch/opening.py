@@ -18,8 +18,9 @@ from filecmp import cmp
 from typing import Any, BinaryIO
 
 from luaopenai.batch.cache import AnswerCache
+from luaopenai.batch.disk import sync_folder
 from luaopenai.batch.formats import find_format
-from luaopenai.batch.journal import Journal, sync_folder
+from luaopenai.batch.journal import Journal
 from luaopenai.batch.lock import JournalLock
 from luaopenai.batch.options import CODE_USAGE, ROW_LIMITS, BatchError, Options
 from luaopenai.batch.outputs import Output

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import IO, Any
 
+from luaopenai.batch.disk import sync_folder
 from luaopenai.batch.formats import find_format
-from luaopenai.batch.journal import sync_folder
 from luaopenai.batch.options import CODE_USAGE, BatchError
 
 Mark = list[int]

@@ -49,6 +49,16 @@ class BadRowError(BatchError):
         self.what = what
 
 
+class InputChangedError(BatchError):
+    """The input is not what it was when the job began; the message says how."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(
+            f"the input has changed while it was read: {how}; nothing is lost, and the same"
+            " command goes on with --keep, or begins anew with --restart"
+        )
+
+
 class RowSource(Protocol):
     """A source of rows for a job."""
 
