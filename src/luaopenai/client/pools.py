@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import ssl
 import threading
 from collections import deque
+from collections.abc import Mapping
+from http.client import HTTPException
 from queue import Empty, Full
 from typing import Any
 
+from urllib3 import Timeout
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ProtocolError, SSLError
 
 from luaopenai.client.cancel import current_call
 from luaopenai.client.connections import Connection, TLSConnection
 from luaopenai.client.deadlines import Deadline
 from luaopenai.client.retries import is_repeatable
+
+_CLOSED_EARLY = {errno.EPIPE, errno.ECONNRESET, getattr(errno, "EPROTOTYPE", errno.EPIPE)}
+_UNREAD: Any = {"preload_content": False, "decode_content": False}
+"""Has urllib3 leave a body alone."""
 
 
 class _Request(threading.local):
@@ -58,23 +68,96 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = Connection
     QueueCls: Any = _Idle
 
-    def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:
-        """Sends a request; no read outlasts the option ``deadline``, which is ours."""
-        deadline: Deadline = options.pop("deadline")
-        _request.is_repeatable = is_repeatable(method, url)
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeouts: tuple[float, float],
+        deadline: Deadline,
+    ) -> Any:
+        """Sends a request; returns its answer, with the head read.
+
+        Args:
+            method, target, body, headers: of the request.
+            timeouts: seconds for the connection, and for each read.
+            deadline: no read outlasts it.
+
+        Raises what urllib3's ``urlopen`` raises.
+        """
+        _request.is_repeatable = is_repeatable(method, target)
         _request.deadline = deadline if deadline.exists else None
         _request.is_under_way = True
         try:
-            return super().urlopen(method, url, *args, **options)
+            kept = self._find_kept() if self.pool is not None and self.proxy is None else None
+            if kept is not None:
+                return self._ask_again(kept, method, target, body, headers, timeouts)
+            connect, read = timeouts
+            return self.urlopen(
+                method,
+                target,
+                body=body,
+                headers=headers,
+                timeout=Timeout(connect=connect, read=read),
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                **_UNREAD,
+            )
         finally:
             _request.is_under_way = False
 
+    def _ask_again(
+        self,
+        connection: Connection,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeouts: tuple[float, float],
+    ) -> Any:
+        """Does with a kept connection what ``urlopen`` does, whose preparations take 60 µs more."""
+        self.num_requests += 1
+        connection.deadline = _request.deadline
+        is_answered = False
+        try:
+            connection.timeout, read = timeouts
+            try:
+                connection.request(method, target, body, headers, **_UNREAD)
+            except OSError as error:
+                # The server may have answered, and closed the connection, before it read it all.
+                if error.errno not in _CLOSED_EARLY:
+                    raise
+            connection.timeout = read
+            try:
+                response = connection.getresponse()
+            except OSError as error:
+                self._raise_timeout(error, target, read)
+                raise
+            is_answered = True
+        except ssl.SSLError as error:
+            raise SSLError(error) from error
+        except (OSError, HTTPException) as error:
+            raise ProtocolError("Connection aborted.", error) from error
+        finally:
+            if not is_answered:
+                connection.close()
+                self._put_conn(None)
+        response._connection = connection
+        response._pool = self
+        return response
+
     def _get_conn(self, timeout: float | None = None) -> Any:
-        connection: Any = self._choose() if self.pool is not None else super()._get_conn(timeout)
+        if self.pool is None:
+            connection: Any = super()._get_conn(timeout)
+        else:
+            connection = self._find_kept() or self._new_conn()
         connection.deadline = _request.deadline
         return connection
 
-    def _choose(self) -> Any:
+    def _find_kept(self) -> Any:
+        """Returns an idle connection that the request may use; None where there is none."""
         idle: Any = self.pool
         doubtful = []
         try:
@@ -87,7 +170,7 @@ class _Pool(HTTPConnectionPool):
                 else:
                     doubtful.append(connection)
         except Empty:
-            return self._new_conn()
+            return None
         finally:
             for connection in reversed(doubtful):
                 self._keep(connection)

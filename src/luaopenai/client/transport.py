@@ -309,19 +309,8 @@ class Transport:
             failure = None
             started = time.perf_counter()
             try:
-                raw = route.pool.urlopen(
-                    method,
-                    route.target,
-                    body=body,
-                    headers=sent,
-                    timeout=_timeout(settings, deadline),
-                    deadline=deadline,
-                    retries=False,
-                    redirect=False,
-                    assert_same_host=False,
-                    preload_content=False,
-                    decode_content=False,
-                )
+                connect, read = map(deadline.within, settings.timeouts)
+                raw = route.pool.ask(method, route.target, body, sent, (connect, read), deadline)
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 failure = without_frames(error)
             except BaseException:
@@ -376,11 +365,6 @@ def _tell(pace: Pace, paced: Any, answer: RawResponse | None, failure: Exception
         pace.after(paced, None, {}, failure)
     else:
         answer.observe = pace.after(paced, answer.status, answer.headers, None)
-
-
-def _timeout(settings: Settings, deadline: Deadline) -> urllib3.Timeout:
-    connect, read = settings.timeouts
-    return urllib3.Timeout(connect=deadline.within(connect), read=deadline.within(read))
 
 
 def _connection_error(
