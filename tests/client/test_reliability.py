@@ -769,6 +769,33 @@ def test_a_proxy_forwards_plain_requests(fault_server: StartServer, open_sockets
     assert open_sockets() == 0
 
 
+def test_tls_that_fails_on_a_kept_connection_is_what_failed(
+    tls_server: StartServer, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: ssl.SSLSocket, data: bytes) -> None:
+        raise ssl.SSLError(1, "[SSL: BAD_RECORD] told to fail")
+
+    server = tls_server(keep_alive([answer(b"{}")] * 2))
+    with OpenAI(API_KEY, server.url, ca_bundle=bundle, max_retries=0) as client:
+        client.models()
+        monkeypatch.setattr(ssl.SSLSocket, "sendall", fail)
+        with pytest.raises(APIConnectionError, match=r"^TLS failed: "):
+            client.models()
+
+
+def test_a_kept_connection_to_a_proxy_names_whole_urls_and_who_asks(
+    fault_server: StartServer,
+) -> None:
+    between = fault_server(keep_alive([answer(b"1"), answer(b"2")]))
+    address = between.url.removesuffix("/v1").replace("//", "//ann:secret@")
+    with OpenAI(API_KEY, "http://api.invalid/v1", proxy=address) as client:
+        assert [client.models().body for _ in range(2)] == [1, 2]
+    assert between.connections == 1
+    for request in between.requests:
+        assert request.startswith(b"GET http://api.invalid/v1/models HTTP/1.1\r\n")
+        assert b"proxy-authorization: basic " in head_of(request).lower()
+
+
 def test_a_proxy_tunnels_tls_without_seeing_the_key(
     tls_server: StartServer, fault_server: StartServer, bundle: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from luaopenai import APIConnectionError, OpenAI
+from luaopenai import APIConnectionError, APITimeoutError, OpenAI
 from luaopenai.client import retries
 from support import API_KEY
 from support.fault_server import (
@@ -167,6 +168,106 @@ def test_a_connection_that_was_closed_before_is_replaced_whatever_is_sent(
     assert len(server.requests) == 2
 
 
+# --- A kept connection is used as a new one is ---
+
+
+def slowly(answers: list[bytes], seconds: float) -> Script:
+    """Gives the first answer at once, and each other one after a while."""
+
+    def script(connection: Connection) -> None:
+        for number, one in enumerate(answers):
+            connection.read_request()
+            threading.Event().wait(seconds if number else 0)
+            connection.send(one)
+
+    return script
+
+
+def test_an_answer_on_a_kept_connection_may_take_as_long_as_a_read(
+    fault_server: StartServer,
+) -> None:
+    server = fault_server(slowly([answer(b"1"), answer(b"2")], 0.4))
+    limits = {"connect": 0.1, "read": GENEROUS}
+    with OpenAI(API_KEY, server.url, max_retries=0, timeout=limits) as client:
+        assert [client.models().body for _ in range(2)] == [1, 2]
+    assert server.connections == 1
+
+
+def test_a_read_from_a_kept_connection_takes_no_longer_than_it_may(
+    fault_server: StartServer,
+) -> None:
+    server = fault_server(slowly([answer(b"1"), answer(b"2")], 0.5))
+    limits = {"connect": GENEROUS, "read": 0.1}
+    with OpenAI(API_KEY, server.url, max_retries=0, timeout=limits) as client:
+        client.models()
+        with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s"):
+            client.models()
+
+
+def test_a_total_time_out_holds_on_a_kept_connection(fault_server: StartServer) -> None:
+    third = answer(b"{}", "X: " + "x" * 200)
+    is_sent = threading.Event()
+
+    def script(connection: Connection) -> None:
+        for _ in range(2):
+            connection.read_request()
+            connection.send(answer(b"{}"))
+        connection.read_request()
+        for at in range(len(third)):
+            connection.send(third[at : at + 1])
+            threading.Event().wait(0.02)
+        is_sent.set()
+
+    server = fault_server(script)
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        hurried = client.with_options(timeout={"total": 0.3})
+        assert hurried.models().status == 200
+        with pytest.raises(APITimeoutError, match="not done within 0"):
+            hurried.models()
+        assert not is_sent.is_set()
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("name", ["EPIPE", "ECONNRESET"])
+def test_an_answer_that_comes_while_the_request_is_sent_is_read_from_a_kept_connection(
+    fault_server: StartServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    send = socket.socket.sendall
+
+    def fail(self: socket.socket, data: bytes) -> None:
+        send(self, data)
+        if data.startswith(b"POST"):
+            raise OSError(getattr(errno, name), "told to fail")
+
+    server = fault_server(keep_alive([answer(), answer(b'"too large"', status="413 No")]))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        monkeypatch.setattr(socket.socket, "sendall", fail)
+        assert client.moderation("x").body == "too large"
+    assert server.connections == 1
+
+
+def test_another_failure_to_send_ends_a_kept_connection(
+    fault_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = socket.socket.sendall
+
+    def fail(self: socket.socket, data: bytes) -> None:
+        if data.startswith(b"POST"):
+            raise OSError(errno.EHOSTUNREACH, "told to fail")
+        send(self, data)
+
+    server = fault_server(keep_alive([answer(b"{}")] * 2))
+    with OpenAI(API_KEY, server.url, max_retries=0) as client:
+        client.models()
+        monkeypatch.setattr(socket.socket, "sendall", fail)
+        with pytest.raises(APIConnectionError):
+            client.moderation("x")
+        client.models()
+    assert server.connections == 2
+
+
 # --- Interim answers ---
 
 INTERIM = {
@@ -278,7 +379,7 @@ def test_forked_processes_never_share_a_connection(echo_server: tuple[FaultServe
 
 FORK_IN_A_STREAM = """
 import os, sys
-from luaopenai import APIConnectionError, OpenAI
+from luaopenai import APIConnectionError, APITimeoutError, OpenAI
 
 client = OpenAI("key", sys.argv[1], max_retries=0, timeout=5)
 children, statuses = [], []

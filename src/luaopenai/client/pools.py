@@ -90,7 +90,7 @@ class _Pool(HTTPConnectionPool):
         _request.deadline = deadline if deadline.exists else None
         _request.is_under_way = True
         try:
-            kept = self._find_kept() if self.pool is not None and self.proxy is None else None
+            kept = self._find_kept() if self.pool is not None else None
             if kept is not None:
                 return self._ask_again(kept, method, target, body, headers, timeouts)
             connect, read = timeouts
@@ -118,7 +118,6 @@ class _Pool(HTTPConnectionPool):
         timeouts: tuple[float, float],
     ) -> Any:
         """Does with a kept connection what ``urlopen`` does, whose preparations take 60 µs more."""
-        self.num_requests += 1
         connection.deadline = _request.deadline
         is_answered = False
         try:
@@ -130,11 +129,7 @@ class _Pool(HTTPConnectionPool):
                 if error.errno not in _CLOSED_EARLY:
                     raise
             connection.timeout = read
-            try:
-                response = connection.getresponse()
-            except OSError as error:
-                self._raise_timeout(error, target, read)
-                raise
+            response = connection.getresponse()
             is_answered = True
         except ssl.SSLError as error:
             raise SSLError(error) from error
