@@ -34,6 +34,9 @@ _MOST_HEADERS = 100
 _SWITCHING_PROTOCOLS = 101
 _WITHOUT_BODY = {_SWITCHING_PROTOCOLS, 204, 304}
 _HEADER = re.compile(rb"([\w!#$%&'*+.^`|~-]+):[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
+_HEADERS = re.compile(
+    r"^([\w!#$%&'*+.^`|~-]+):[ \t]*([^\r\n\0]*?)[ \t]*\r\n", re.ASCII | re.MULTILINE
+)
 _FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
@@ -147,6 +150,18 @@ class ChunkedResponse(HTTPResponse):
 
 def _read_headers(file: Any) -> HTTPHeaderDict:
     """Reads the headers, up to the blank line after them."""
+    arrived = file.peek()
+    end = arrived.find(b"\r\n\r\n") + 2
+    if end >= 2:
+        found = _HEADERS.findall(arrived[:end].decode("latin-1"))
+        if len(found) == arrived.count(b"\n", 0, end) <= _MOST_HEADERS:
+            file.read(end + 2)
+            return HTTPHeaderDict(found)
+    return _read_header_lines(file)
+
+
+def _read_header_lines(file: Any) -> HTTPHeaderDict:
+    """Reads headers that have not come together, or are no plain lines."""
     headers, lines, is_plain = HTTPHeaderDict(), [], True
     while True:
         line = file.readline(_LONGEST_LINE + 1)

@@ -18,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from luaopenai.client.cancel import current_call
 from luaopenai.client.chunked import ChunkedResponse
 from luaopenai.client.deadlines import Deadline
+from luaopenai.client.plain_response import PlainResponse
 from luaopenai.client.retries import announced_rest, is_surely_kept
 
 _ONE_PACKET = 1 << 16
@@ -81,14 +82,16 @@ class Connection(HTTPConnection):
         # Where the server closes the connection after this answer, it is forgotten by then.
         hang_up = partial(self.sock.shutdown, socket.SHUT_RDWR)
         try:
-            response = super().getresponse() if self._sent is None else self._read_head(*self._sent)
+            response: Any = (
+                super().getresponse() if self._sent is None else self._read_head(*self._sent)
+            )
         except ConnectionError as error:
             if self._has_served:
                 raise KeptConnectionLostError from error
             raise
         self._has_served = True
         self._last_headers = response.headers
-        response.hang_up = hang_up  # type: ignore[attr-defined]
+        response.hang_up = hang_up
         return response
 
     @property
@@ -111,7 +114,7 @@ class Connection(HTTPConnection):
         """Notes that the connection is idle from now on."""
         self._idle_since = monotonic()
 
-    def _read_head(self, method: str, target: str) -> HTTPResponse:
+    def _read_head(self, method: str, target: str) -> Any:
         self._sent = None
         self.sock.settimeout(self.timeout)
         response = self.response_class(self.sock, method=method)
@@ -124,6 +127,8 @@ class Connection(HTTPConnection):
             raise
         if response.will_close:
             self.close()  # The response has the socket still.
+        if "content-encoding" not in response.headers:
+            return PlainResponse(response)
         return HTTPResponse(
             body=response,
             headers=response.headers,
