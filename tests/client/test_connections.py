@@ -116,6 +116,7 @@ headers = st.one_of(
             b"no colon",
             b": no name",
             b"Blank : before",
+            b"\xe9: no name of ASCII",
             b"X-Latin: \xe9\xff",
             b"X-Empty:",
         ]
@@ -134,6 +135,7 @@ headers = st.one_of(
 )
 @example(b"HTTP/1.1 200 OK", [b"X: 1"] * 101, b"\r\n", "GET")
 @example(b"HTTP/1.1 200 OK", [b"X: " + b"1" * 70_000], b"\r\n", "GET")
+@example(b"HTTP/1.1 200 OK", [b"\xe9: 1", b"X: 2"], b"\r\n", "GET")
 @example(b"HTTP/2 200 OK", [], b"\r\n", "GET")
 @example(b"ICY 200 OK", [], b"\r\n", "GET")
 def test_a_head_says_what_the_standard_library_reads_in_it(

@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 
 from luaopenai import APIConnectionError, APIError, OpenAI
 from luaopenai.client.failures import public_url
+from luaopenai.client.settings import read_settings
+from luaopenai.client.transport import Transport
 from support import API_KEY, exactly
 from support.fault_server import (
     CHUNKED_STREAM,
@@ -781,6 +783,26 @@ def test_tls_that_fails_on_a_kept_connection_is_what_failed(
         monkeypatch.setattr(ssl.SSLSocket, "sendall", fail)
         with pytest.raises(APIConnectionError, match=r"^TLS failed: "):
             client.models()
+
+
+def test_tls_that_fails_in_a_body_is_what_failed(
+    tls_server: StartServer, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: ssl.SSLSocket, *_: object) -> int:
+        raise ssl.SSLError(1, "[SSL: BAD_RECORD] told to fail")
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(answer(b"{}", length=100))
+        connection.stall()
+
+    server = tls_server(script)
+    transport = Transport(read_settings({"ca_bundle": bundle, "max_retries": 0}))
+    response = transport.open("GET", f"{server.url}/models", {})
+    assert response.read_piece() == b"{}"
+    monkeypatch.setattr(ssl.SSLSocket, "recv_into", fail)
+    with pytest.raises(APIConnectionError, match=r"^TLS failed: "):
+        response.read_piece()
 
 
 def test_a_kept_connection_to_a_proxy_names_whole_urls_and_who_asks(

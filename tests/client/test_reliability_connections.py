@@ -17,6 +17,7 @@ import trustme
 
 from luaopenai import APIConnectionError, APITimeoutError, OpenAI
 from luaopenai.client import retries
+from luaopenai.client.transport import Transport
 from support import API_KEY
 from support.fault_server import (
     CHUNKED_STREAM,
@@ -34,6 +35,7 @@ from support.waiting import GENEROUS
 StartServer = Callable[[Script], FaultServer]
 
 CREATED = answer(b'{"id": "resp_1", "output": []}')
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 STREAM = CHUNKED_STREAM + chunk(b'data: {"type": "response.completed"}\n\n') + chunk(b"")
 
 
@@ -227,6 +229,21 @@ def test_a_total_time_out_holds_on_a_kept_connection(fault_server: StartServer) 
         with pytest.raises(APITimeoutError, match="not done within 0"):
             hurried.models()
         assert not is_late.is_set()
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_connection_whose_body_has_come_whole_is_kept_although_its_end_was_not_asked_for(
+    fault_server: StartServer, chunked: bool
+) -> None:
+    whole = CHUNKED_HEAD + chunk(b"{}") + chunk(b"") if chunked else answer(b"{}")
+    server = fault_server(keep_alive([whole] * 2))
+    transport = Transport()
+    for _ in range(2):
+        response = transport.open("GET", f"{server.url}/models", {})
+        assert response.read_piece() == b"{}"
+        response.close()
+    transport.close()
     assert server.connections == 1
 
 

@@ -6,7 +6,7 @@ import ssl
 from http.client import HTTPException, IncompleteRead
 from typing import Any
 
-from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+from urllib3.exceptions import ProtocolError, SSLError
 
 from luaopenai.client.chunked import ChunkedResponse
 
@@ -47,11 +47,9 @@ class PlainResponse:
     def read1(self, amount: int, *, decode_content: bool) -> bytes:
         """Returns what has arrived of the body, up to an amount; empty at its end.
 
-        Raises what urllib3 raises: ``ReadTimeoutError``, ``SSLError`` or ``ProtocolError``.
+        Raises ``SSLError`` or ``ProtocolError`` of urllib3, caused by what failed.
         """
         response = self._response
-        if response.isclosed():
-            return b""
         is_sound = False
         try:
             left = response.length
@@ -59,8 +57,6 @@ class PlainResponse:
             if left and not piece:
                 raise IncompleteRead(b"", left)
             is_sound = True
-        except TimeoutError as error:
-            raise ReadTimeoutError(self._pool, "", "Read timed out.") from error
         except ssl.SSLError as error:
             raise SSLError(error) from error
         except (HTTPException, OSError) as error:
