@@ -28,7 +28,7 @@ from luaopenai.batch.options import BatchError, Options
 from support import fake_executor
 from support.children import child
 from support.fake_executor import FakeExecutor, answer_to
-from support.job_place import Place
+from support.job_workspace import Workspace
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 
@@ -40,23 +40,23 @@ FAILING = set(range(7, ROWS, 50))
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
-def program(place: Place, pause: float, *more: str, **options: Any) -> list[str]:
+def program(workspace: Workspace, pause: float, *more: str, **options: Any) -> list[str]:
     """The command line of the same job in a process of its own."""
-    given = {"script": str(place.script), "inputs": [str(place.input)]}
-    given = {**given, "output": str(place.output), **options}
-    path = place.folder / "options.json"
+    given = {"script": str(workspace.script), "inputs": [str(workspace.input)]}
+    given = {**given, "output": str(workspace.output), **options}
+    path = workspace.folder / "options.json"
     path.write_text(json.dumps(given))
-    log = str(place.folder / "requests.log")
+    log = str(workspace.folder / "requests.log")
     return [sys.executable, fake_executor.__file__, str(path), log, str(pause), *more]
 
 
-def take_requests(place: Place) -> list[int]:
+def take_requests(workspace: Workspace) -> list[int]:
     """The rows that were asked since the last call."""
-    log = place.folder / "requests.log"
+    log = workspace.folder / "requests.log"
     if not log.exists():
         return []
     asked = [int(line) for line in log.read_text().split()]
@@ -64,12 +64,12 @@ def take_requests(place: Place) -> list[int]:
     return asked
 
 
-def kept_rows(place: Place) -> set[int]:
+def kept_rows(workspace: Workspace) -> set[int]:
     """The rows that are in the journal, read from a copy."""
-    copy = place.folder / "copy"
+    copy = workspace.folder / "copy"
     for end in ("", "-wal"):
         copy.with_name(f"copy{end}").unlink(missing_ok=True)
-        source = Path(f"{place.output}.journal{end}")
+        source = Path(f"{workspace.output}.journal{end}")
         if source.exists():
             shutil.copy(source, f"{copy}{end}")
     if not copy.exists():
@@ -81,56 +81,63 @@ def kept_rows(place: Place) -> set[int]:
         db.close()
 
 
-def check_output(place: Place) -> None:
+def check_output(workspace: Workspace) -> None:
     expected = [{"id": n, "square": n * n} for n in range(ROWS) if n not in FAILING]
-    assert place.results() == expected
-    assert [line["number"] for line in place.failures()] == sorted(FAILING)
+    assert workspace.results() == expected
+    assert [line["number"] for line in workspace.failures()] == sorted(FAILING)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200 if FULL else 180)
 @pytest.mark.parametrize("seed", range(JOBS))
-def test_a_job_killed_at_random_moments_asks_no_kept_row_again(place: Place, seed: int) -> None:
+def test_a_job_killed_at_random_moments_asks_no_kept_row_again(
+    workspace: Workspace, seed: int
+) -> None:
     chance = random.Random(seed)
-    place.numbered(ROWS)
+    workspace.numbered(ROWS)
     for _ in range(KILLS_PER_JOB):
-        kept = kept_rows(place)
-        with child(program(place, 0.01), stdout=subprocess.DEVNULL) as process:
+        kept = kept_rows(workspace)
+        with child(program(workspace, 0.01), stdout=subprocess.DEVNULL) as process:
             # Somewhere in the fifth of the job that follows, whatever the machine's speed.
-            wait_for_requests(place, process, chance.randrange(ROWS // KILLS_PER_JOB))
+            wait_for_requests(workspace, process, chance.randrange(ROWS // KILLS_PER_JOB))
             time.sleep(chance.uniform(0, 0.03))
             process.kill()
-        assert kept.isdisjoint(take_requests(place))
-        assert kept <= kept_rows(place)
-    kept = kept_rows(place)
+        assert kept.isdisjoint(take_requests(workspace))
+        assert kept <= kept_rows(workspace)
+    kept = kept_rows(workspace)
     assert kept
-    assert subprocess.run(program(place, 0), stdout=subprocess.DEVNULL, check=False).returncode == 3
-    asked = take_requests(place)
+    assert (
+        subprocess.run(program(workspace, 0), stdout=subprocess.DEVNULL, check=False).returncode
+        == 3
+    )
+    asked = take_requests(workspace)
     assert kept.isdisjoint(asked)
     assert kept | set(asked) == set(range(ROWS))
-    check_output(place)
+    check_output(workspace)
 
 
-def wait_for_requests(place: Place, process: subprocess.Popen[Any], count: int) -> None:
+def wait_for_requests(workspace: Workspace, process: subprocess.Popen[Any], count: int) -> None:
     """Waits until a child has asked so many rows, or has ended."""
-    log = place.folder / "requests.log"
+    log = workspace.folder / "requests.log"
     while process.poll() is None and (not log.exists() or log.read_text().count("\n") < count):
         time.sleep(0.002)
 
 
 @pytest.mark.parametrize("output", ["out.jsonl", "parts/", "out.csv"])
-def test_a_job_killed_at_any_step_of_writing_its_files_goes_on(place: Place, output: str) -> None:
-    place.numbered(ROWS)
-    path = place.folder / output.rstrip("/")
+def test_a_job_killed_at_any_step_of_writing_its_files_goes_on(
+    workspace: Workspace, output: str
+) -> None:
+    workspace.numbered(ROWS)
+    path = workspace.folder / output.rstrip("/")
     end = "/" if output.endswith("/") else ""
     step = 0
     while True:
         step += 1
-        # The failed row makes a new output necessary, with the old one in its place.
-        place.output = path
-        command = program(place, 0, str(step), output=f"{path}{end}", retry_failed=True)
+        # The failed row makes a new output necessary, with the old one in its workspace.
+        workspace.output = path
+        command = program(workspace, 0, str(step), output=f"{path}{end}", retry_failed=True)
         if not path.exists():
-            command = program(place, 0, str(step), output=f"{path}{end}")
+            command = program(workspace, 0, str(step), output=f"{path}{end}")
         before = _content(path)
         code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
         after = _content(path)
@@ -141,7 +148,12 @@ def test_a_job_killed_at_any_step_of_writing_its_files_goes_on(place: Place, out
     assert code == 3
     assert step > 5
     assert after is not None
-    left = set(os.listdir(place.folder)) - {"f.lua", "rows.jsonl", "options.json", "requests.log"}
+    left = set(os.listdir(workspace.folder)) - {
+        "f.lua",
+        "rows.jsonl",
+        "options.json",
+        "requests.log",
+    }
     assert left == {path.name, f"{path.name}.journal", f"{path.name}.failed.jsonl"}
 
 
@@ -154,20 +166,20 @@ def _content(path: Path) -> list[str] | None:
     return [line for line in lines if line != "id,square"]
 
 
-def test_every_row_is_asked_once_however_the_files_are_written(place: Place) -> None:
+def test_every_row_is_asked_once_however_the_files_are_written(workspace: Workspace) -> None:
     """The same steps, with a look at what is asked."""
-    place.numbered(ROWS)
+    workspace.numbered(ROWS)
     step = 0
     code = -signal.SIGKILL
     asked: list[int] = []
     while code == -signal.SIGKILL:
         step += 1
-        kept = kept_rows(place)
-        command = program(place, 0, str(step))
+        kept = kept_rows(workspace)
+        command = program(workspace, 0, str(step))
         code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-        asked = take_requests(place)
+        asked = take_requests(workspace)
         assert kept.isdisjoint(asked)
-    check_output(place)
+    check_output(workspace)
 
 
 # A journal that loses its end.
@@ -194,28 +206,32 @@ def big_answer(value: Any) -> Any:
 
 
 @busy_journals()
-def snapshots(place: Place, count: int, chance: random.Random) -> list[tuple[Path, set[int]]]:
+def snapshots(
+    workspace: Workspace, count: int, chance: random.Random
+) -> list[tuple[Path, set[int]]]:
     """Journals as kills at random moments leave them, each with the rows that it has."""
     taken: list[tuple[Path, set[int]]] = []
-    steps = place.job(big_answer, lambda function: FakeExecutor(function, seed=5)).steps()
+    steps = workspace.job(big_answer, lambda function: FakeExecutor(function, seed=5)).steps()
     for number, _ in enumerate(steps):
         if len(taken) < count and chance.random() < 0.5:
-            folder = place.folder / f"taken-{number}"
+            folder = workspace.folder / f"taken-{number}"
             folder.mkdir()
             for end in ("", "-wal"):
-                shutil.copy(f"{place.output}.journal{end}", folder / f"out.jsonl.journal{end}")
-            taken.append((folder, kept_rows(place)))
+                shutil.copy(f"{workspace.output}.journal{end}", folder / f"out.jsonl.journal{end}")
+            taken.append((folder, kept_rows(workspace)))
     return taken
 
 
 @pytest.mark.parametrize("end", ["", "-wal"])
-def test_a_truncated_journal_is_a_prefix_or_said_to_be_damaged(place: Place, end: str) -> None:
+def test_a_truncated_journal_is_a_prefix_or_said_to_be_damaged(
+    workspace: Workspace, end: str
+) -> None:
     chance = random.Random(f"truncate{end}")
-    place.numbered(ROWS)
+    workspace.numbered(ROWS)
     damaged = recovered = 0
-    for taken, kept in snapshots(place, 10, chance):
+    for taken, kept in snapshots(workspace, 10, chance):
         for _ in range(100 if FULL else 5):
-            trial = _copy_of(taken, place)
+            trial = _copy_of(taken, workspace)
             path = trial.folder / f"out.jsonl.journal{end}"
             os.truncate(path, chance.randrange(path.stat().st_size + 1))
             if (said := trial.run_or_say(big_answer)) is not None:
@@ -235,7 +251,7 @@ def test_a_truncated_journal_is_a_prefix_or_said_to_be_damaged(place: Place, end
     assert end or damaged
 
 
-class Trial(Place):
+class Trial(Workspace):
     """A job on a copy of a journal."""
 
     before = 0
@@ -250,21 +266,21 @@ class Trial(Place):
         return summary.reason
 
 
-def _copy_of(taken: Path, place: Place) -> Trial:
-    folder = place.folder / "trial"
+def _copy_of(taken: Path, workspace: Workspace) -> Trial:
+    folder = workspace.folder / "trial"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(taken, folder)
     trial = Trial(folder)
-    shutil.copy2(place.input, trial.input)
+    shutil.copy2(workspace.input, trial.input)
     return trial
 
 
-def test_a_journal_with_other_bytes_gives_no_wrong_row(place: Place) -> None:
+def test_a_journal_with_other_bytes_gives_no_wrong_row(workspace: Workspace) -> None:
     chance = random.Random("bytes")
-    place.numbered(ROWS)
-    for taken, _ in snapshots(place, 10, chance):
+    workspace.numbered(ROWS)
+    for taken, _ in snapshots(workspace, 10, chance):
         for _ in range(100 if FULL else 5):
-            trial = _copy_of(taken, place)
+            trial = _copy_of(taken, workspace)
             path = trial.folder / ("out.jsonl.journal" + chance.choice(["", "-wal"]))
             content = bytearray(path.read_bytes())
             start = chance.randrange(len(content))
@@ -275,56 +291,58 @@ def test_a_journal_with_other_bytes_gives_no_wrong_row(place: Place) -> None:
                 assert len(trial.results()) == ROWS - len(FAILING)
 
 
-def test_no_other_file_is_taken_for_a_journal_or_replaced(place: Place) -> None:
-    place.numbered(3)
-    other = Path(f"{place.output}.journal")
+def test_no_other_file_is_taken_for_a_journal_or_replaced(workspace: Workspace) -> None:
+    workspace.numbered(3)
+    other = Path(f"{workspace.output}.journal")
     other.write_bytes(b"a letter")
     for options in ({}, {"restart": True}):
         with pytest.raises(BatchError, match="is no journal: name another with --journal"):
-            place.run(**options)
+            workspace.run(**options)
     assert other.read_bytes() == b"a letter"
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"SQLite format 3\0" + b"x" * 5000])
-def test_a_file_that_is_no_journal_is_said_to_be_damaged(place: Place, content: bytes) -> None:
-    place.numbered(3)
-    Path(f"{place.output}.journal").write_bytes(content)
+def test_a_file_that_is_no_journal_is_said_to_be_damaged(
+    workspace: Workspace, content: bytes
+) -> None:
+    workspace.numbered(3)
+    Path(f"{workspace.output}.journal").write_bytes(content)
     with pytest.raises(BatchError, match=r"is damaged .* --restart begins anew"):
-        place.run()
-    assert place.run(restart=True).code == 0
+        workspace.run()
+    assert workspace.run(restart=True).code == 0
 
 
-def test_a_journal_with_fewer_rows_than_it_tells_of_is_damaged(place: Place) -> None:
-    place.numbered(5)
-    place.run()
-    with contextlib.closing(sqlite3.connect(f"{place.output}.journal")) as db:
+def test_a_journal_with_fewer_rows_than_it_tells_of_is_damaged(workspace: Workspace) -> None:
+    workspace.numbered(5)
+    workspace.run()
+    with contextlib.closing(sqlite3.connect(f"{workspace.output}.journal")) as db:
         db.execute("DELETE FROM rows WHERE number = 3")
         db.commit()
     with pytest.raises(BatchError, match=r"is damaged \(rows are missing\)"):
-        place.run()
+        workspace.run()
 
 
-def test_a_damaged_row_is_not_taken_over_to_a_changed_input(place: Place) -> None:
-    place.numbered(5)
-    place.run()
-    with contextlib.closing(sqlite3.connect(f"{place.output}.journal")) as db:
+def test_a_damaged_row_is_not_taken_over_to_a_changed_input(workspace: Workspace) -> None:
+    workspace.numbered(5)
+    workspace.run()
+    with contextlib.closing(sqlite3.connect(f"{workspace.output}.journal")) as db:
         db.execute("UPDATE rows SET text = ? WHERE number = 3", (b'{"id": 9}',))
         db.commit()
-    place.numbered(5, first=1)
+    workspace.numbered(5, first=1)
     with pytest.raises(BatchError, match=r"is damaged \(row 3 is not as it was written\)"):
-        place.run(keep=True)
+        workspace.run(keep=True)
 
 
-def test_rows_are_kept_before_workers_are_waited_for(place: Place) -> None:
-    place.numbered(3)
+def test_rows_are_kept_before_workers_are_waited_for(workspace: Workspace) -> None:
+    workspace.numbered(3)
     kept: list[set[int]] = []
 
     class Slow(FakeExecutor):
         def close(self, seconds: float) -> None:
-            kept.append(kept_rows(place))
+            kept.append(kept_rows(workspace))
             super().close(seconds)
 
-    place.run(answer_to, Slow)
+    workspace.run(answer_to, Slow)
     assert kept == [{0, 1, 2}]
 
 
@@ -364,16 +382,16 @@ class Disk:
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet", "parts/"])
 def test_what_gets_its_name_is_safe_on_the_disk(
-    place: Place, monkeypatch: pytest.MonkeyPatch, name: str
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     if "parquet" in name:
         pytest.importorskip("pyarrow")
     lines = b"".join(b'{"id":%d}\n' % number for number in range(10))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
-    output = f"{place.folder}/{name}"
+    output = f"{workspace.folder}/{name}"
     disk = Disk(monkeypatch)
-    assert place.run(answer_to, inputs=("-",), output=output, attempts=1).code == 3
-    journal = Options(str(place.script), output=output).journal_path
+    assert workspace.run(answer_to, inputs=("-",), output=output, attempts=1).code == 3
+    journal = Options(str(workspace.script), output=output).journal_path
     assert journal is not None
     # That SQLite flushes is not seen here.
     assert disk.unsafe == [f"{journal}.new"]
@@ -385,14 +403,14 @@ def test_what_gets_its_name_is_safe_on_the_disk(
 
 
 def test_rows_that_could_not_be_kept_are_told(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    place.numbered(5)
+    workspace.numbered(5)
     monkeypatch.setattr(journal_module.Journal, "commit", full)
-    summary = place.run(answer_to)
+    summary = workspace.run(answer_to)
     assert summary.code == 1
     assert "disk is full; 5 finished rows could not be kept" in (summary.reason or "")
 
@@ -404,11 +422,13 @@ def limited(size: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("size", [20_000, 50_000, 70_000, 80_000])
-def test_a_full_disk_stops_the_job_and_loses_nothing_that_is_kept(place: Place, size: int) -> None:
-    place.numbered(ROWS)
+def test_a_full_disk_stops_the_job_and_loses_nothing_that_is_kept(
+    workspace: Workspace, size: int
+) -> None:
+    workspace.numbered(ROWS)
     # As large as the log of requests must become, and smaller than the journal.
     result = subprocess.run(
-        program(place, 0.01),
+        program(workspace, 0.01),
         preexec_fn=limited(size),
         capture_output=True,
         text=True,
@@ -416,31 +436,34 @@ def test_a_full_disk_stops_the_job_and_loses_nothing_that_is_kept(place: Place, 
     )
     assert result.returncode == 1
     assert "journal" in result.stdout + result.stderr
-    assert not place.output.exists()
-    kept = kept_rows(place)
-    take_requests(place)
-    assert subprocess.run(program(place, 0), stdout=subprocess.DEVNULL, check=False).returncode == 3
-    assert kept.isdisjoint(take_requests(place))
-    check_output(place)
+    assert not workspace.output.exists()
+    kept = kept_rows(workspace)
+    take_requests(workspace)
+    assert (
+        subprocess.run(program(workspace, 0), stdout=subprocess.DEVNULL, check=False).returncode
+        == 3
+    )
+    assert kept.isdisjoint(take_requests(workspace))
+    check_output(workspace)
 
 
 def test_a_disk_that_is_full_at_the_end_is_no_loss(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.numbered(ROWS)
+    workspace.numbered(ROWS)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(outputs, "_sync", full)
-        summary = place.run(answer_to)
+        summary = workspace.run(answer_to)
     assert summary.code == 1
     assert "No space left on device; the results are in the journal" in (summary.reason or "")
-    assert not place.output.exists()
-    assert place.run(answer_to).code == 3
-    assert place.executor is None
-    check_output(place)
+    assert not workspace.output.exists()
+    assert workspace.run(answer_to).code == 3
+    assert workspace.executor is None
+    check_output(workspace)
 
 
 def test_options_have_a_journal_beside_the_output() -> None:

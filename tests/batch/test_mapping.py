@@ -19,7 +19,7 @@ import luaopenai
 from luaopenai import BatchError, OpenAI, RowsFailedError
 from luaopenai.batch.journal_file import JournalDamagedError
 from luaopenai.batch.rows import BadRowError
-from support.map_place import CHAT
+from support.map_workspace import CHAT
 from support.pace_server import PaceServer
 
 

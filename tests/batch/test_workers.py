@@ -21,7 +21,7 @@ from luaopenai.batch.pace import Rates
 from support.crowd_server import CrowdServer
 
 
-class Place:
+class Workspace:
     """A folder with a script, and jobs that run it in workers over values."""
 
     def __init__(self, folder: Path) -> None:
@@ -67,8 +67,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
 @pytest.fixture
@@ -77,12 +77,14 @@ def crowd() -> Iterator[CrowdServer]:
         yield server
 
 
-def test_a_function_is_given_each_row_and_its_number(place: Place) -> None:
-    place.run("return function(row, index) return { row.a, index } end", [{"a": "x"}, {"a": "y"}])
-    assert place.results == {0: ["x", 1], 1: ["y", 2]}
+def test_a_function_is_given_each_row_and_its_number(workspace: Workspace) -> None:
+    workspace.run(
+        "return function(row, index) return { row.a, index } end", [{"a": "x"}, {"a": "y"}]
+    )
+    assert workspace.results == {0: ["x", 1], 1: ["y", 2]}
 
 
-def test_a_table_with_map_is_set_up_once_with_the_arguments(place: Place) -> None:
+def test_a_table_with_map_is_set_up_once_with_the_arguments(workspace: Workspace) -> None:
     script = """
       local times, given = 0
       return {
@@ -90,17 +92,17 @@ def test_a_table_with_map_is_set_up_once_with_the_arguments(place: Place) -> Non
         map = function(row) return { times, given[1], (arg or {})[2] } end,
       }
     """
-    place.run(script, range(3), args=("one", "two"))
-    assert place.results == {number: [1, "one", "two"] for number in range(3)}
+    workspace.run(script, range(3), args=("one", "two"))
+    assert workspace.results == {number: [1, "one", "two"] for number in range(3)}
 
 
-def test_nil_leaves_a_row_out(place: Place) -> None:
-    place.run("return function(row) if row % 2 == 0 then return row end end", range(6))
-    assert place.results == {0: 0, 2: 2, 4: 4}
-    assert place.left_out == {1, 3, 5}
+def test_nil_leaves_a_row_out(workspace: Workspace) -> None:
+    workspace.run("return function(row) if row % 2 == 0 then return row end end", range(6))
+    assert workspace.results == {0: 0, 2: 2, 4: 4}
+    assert workspace.left_out == {1, 3, 5}
 
 
-def test_values_cross_as_json_and_lose_nothing(place: Place) -> None:
+def test_values_cross_as_json_and_lose_nothing(workspace: Workspace) -> None:
     values: list[Any] = [
         None,
         True,
@@ -112,8 +114,8 @@ def test_values_cross_as_json_and_lose_nothing(place: Place) -> None:
         {"a": {"b": [{}]}},
         "x" * 100_000,
     ]
-    place.run("return function(row) return { v = row } end", values)
-    assert [place.results[number]["v"] for number in range(len(values))] == values
+    workspace.run("return function(row) return { v = row } end", values)
+    assert [workspace.results[number]["v"] for number in range(len(values))] == values
 
 
 @pytest.mark.parametrize(
@@ -134,21 +136,23 @@ def test_values_cross_as_json_and_lose_nothing(place: Place) -> None:
         ("error()", "nil"),
     ],
 )  # fmt: skip
-def test_an_error_is_a_failure_in_one_line(place: Place, code: str, error: str) -> None:
+def test_an_error_is_a_failure_in_one_line(workspace: Workspace, code: str, error: str) -> None:
     script = f"return function(row) if row == 1 then {code} end return row end"
-    summary = place.run(script, range(3), attempts=1)
-    assert place.results == {0: 0, 2: 2}
-    assert error in place.errors[1]
-    assert "\n" not in place.errors[1]
+    summary = workspace.run(script, range(3), attempts=1)
+    assert workspace.results == {0: 0, 2: 2}
+    assert error in workspace.errors[1]
+    assert "\n" not in workspace.errors[1]
     assert summary.code == 3
 
 
-def test_a_character_that_was_cut_is_replaced(place: Place) -> None:
-    place.run("return function(row) return { cut = row:sub(1, 2) } end", ["aä", "ab"])
-    assert place.results == {0: {"cut": "a\ufffd"}, 1: {"cut": "ab"}}
+def test_a_character_that_was_cut_is_replaced(workspace: Workspace) -> None:
+    workspace.run("return function(row) return { cut = row:sub(1, 2) } end", ["aä", "ab"])
+    assert workspace.results == {0: {"cut": "a\ufffd"}, 1: {"cut": "ab"}}
 
 
-def test_as_many_rows_as_may_be_are_under_way_at_once(place: Place, crowd: CrowdServer) -> None:
+def test_as_many_rows_as_may_be_are_under_way_at_once(
+    workspace: Workspace, crowd: CrowdServer
+) -> None:
     script = f"""
       local client = require("openai").new("key", {{ base_url = "{crowd.url}" }})
       return function(row)
@@ -158,12 +162,12 @@ def test_as_many_rows_as_may_be_are_under_way_at_once(place: Place, crowd: Crowd
         return row
       end
     """
-    place.run(script, range(32))
-    assert len(place.results) == 32
+    workspace.run(script, range(32))
+    assert len(workspace.results) == 32
     assert crowd.count.most == 8
 
 
-def test_rows_go_on_while_one_takes_long(place: Place, crowd: CrowdServer) -> None:
+def test_rows_go_on_while_one_takes_long(workspace: Workspace, crowd: CrowdServer) -> None:
     script = f"""
       local client = require("openai").new("key", {{ base_url = "{crowd.url}" }})
       local others = 0
@@ -178,11 +182,11 @@ def test_rows_go_on_while_one_takes_long(place: Place, crowd: CrowdServer) -> No
         return row
       end
     """
-    place.run(script, range(51), concurrency=2)
-    assert len(place.results) == 51
+    workspace.run(script, range(51), concurrency=2)
+    assert len(workspace.results) == 51
 
 
-def test_all_of_a_script_works_inside_a_row(place: Place, crowd: CrowdServer) -> None:
+def test_all_of_a_script_works_inside_a_row(workspace: Workspace, crowd: CrowdServer) -> None:
     script = f"""
       local openai = require("openai")
       local client = openai.new("key", {{ base_url = "{crowd.url}" }})
@@ -204,24 +208,26 @@ def test_all_of_a_script_works_inside_a_row(place: Place, crowd: CrowdServer) ->
         return {{ both[1], both[2], task:wait(), table.concat(streamed) }}
       end
     """
-    place.run(script, range(20))
-    assert place.results == {n: [f"a{n}", f"b{n}", f"s{n}", "c0 c1 c2 "] for n in range(20)}
+    workspace.run(script, range(20))
+    assert workspace.results == {n: [f"a{n}", f"b{n}", f"s{n}", "c0 c1 c2 "] for n in range(20)}
 
 
 def test_what_a_script_prints_does_not_disturb_the_line(
-    place: Place, capfd: pytest.CaptureFixture[str]
+    workspace: Workspace, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    place.run("return function(row) print('said ' .. row) io.write('more') return row end", [1, 2])
-    assert place.results == {0: 1, 1: 2}
+    workspace.run(
+        "return function(row) print('said ' .. row) io.write('more') return row end", [1, 2]
+    )
+    assert workspace.results == {0: 1, 1: 2}
     said = capfd.readouterr()
     assert "said 1" in said.err
     assert said.out == ""
 
 
-def test_modules_beside_the_script_are_found(place: Place) -> None:
-    (place.folder / "helper.lua").write_text("return { twice = function(x) return 2 * x end }")
-    place.run("local h = require('helper') return function(row) return h.twice(row) end", [4])
-    assert place.results == {0: 8}
+def test_modules_beside_the_script_are_found(workspace: Workspace) -> None:
+    (workspace.folder / "helper.lua").write_text("return { twice = function(x) return 2 * x end }")
+    workspace.run("local h = require('helper') return function(row) return h.twice(row) end", [4])
+    assert workspace.results == {0: 8}
 
 
 @pytest.mark.parametrize(
@@ -236,14 +242,18 @@ def test_modules_beside_the_script_are_found(place: Place) -> None:
         ("os.exit(3)", "a worker could not start: it ended with status 3"),
     ],
 )
-def test_a_script_that_cannot_begin_stops_the_run(place: Place, script: str, reason: str) -> None:
-    summary = place.run(script, range(100), workers=2)
+def test_a_script_that_cannot_begin_stops_the_run(
+    workspace: Workspace, script: str, reason: str
+) -> None:
+    summary = workspace.run(script, range(100), workers=2)
     assert summary.code == 1
     assert reason in (summary.reason or "")
-    assert place.results == place.errors == {}
+    assert workspace.results == workspace.errors == {}
 
 
-def test_a_row_that_ends_three_workers_has_failed_and_all_others_are_done(place: Place) -> None:
+def test_a_row_that_ends_three_workers_has_failed_and_all_others_are_done(
+    workspace: Workspace,
+) -> None:
     script = """
       return function(row)
         if row % 100 == 50 then
@@ -253,14 +263,14 @@ def test_a_row_that_ends_three_workers_has_failed_and_all_others_are_done(place:
         return row
       end
     """
-    place.run(script, range(300), workers=2)
-    assert set(place.errors) == {50, 150, 250}
-    assert "ended 3 workers; of the last: it was ended by SIGKILL" in place.errors[50]
-    assert place.results == {number: number for number in range(300) if number % 100 != 50}
+    workspace.run(script, range(300), workers=2)
+    assert set(workspace.errors) == {50, 150, 250}
+    assert "ended 3 workers; of the last: it was ended by SIGKILL" in workspace.errors[50]
+    assert workspace.results == {number: number for number in range(300) if number % 100 != 50}
 
 
 def test_rows_under_way_beside_one_that_ends_its_worker_do_not_fail_with_it(
-    place: Place, crowd: CrowdServer
+    workspace: Workspace, crowd: CrowdServer
 ) -> None:
     script = f"""
       local client = require("openai").new("key", {{ base_url = "{crowd.url}" }})
@@ -272,13 +282,13 @@ def test_rows_under_way_beside_one_that_ends_its_worker_do_not_fail_with_it(
         return row
       end
     """
-    place.run(script, range(40))
-    assert set(place.errors) == {5}
-    assert len(place.results) == 39
+    workspace.run(script, range(40))
+    assert set(workspace.errors) == {5}
+    assert len(workspace.results) == 39
 
 
 def test_a_killed_workers_rows_are_done_again_each_once_in_the_results(
-    place: Place, crowd: CrowdServer
+    workspace: Workspace, crowd: CrowdServer
 ) -> None:
     script = f"""
       local client = require("openai").new("key", {{ base_url = "{crowd.url}" }})
@@ -290,41 +300,43 @@ def test_a_killed_workers_rows_are_done_again_each_once_in_the_results(
     chance = random.Random(14)
     kills, last = 0, 0.0
 
-    def kill(_job: Job, place: Place) -> None:
+    def kill(_job: Job, workspace: Workspace) -> None:
         nonlocal kills, last
-        is_due = time.monotonic() > last + 0.25 and len(place.results) > kills * 30
-        if kills < 8 and is_due and place.executor is not None:
+        is_due = time.monotonic() > last + 0.25 and len(workspace.results) > kills * 30
+        if kills < 8 and is_due and workspace.executor is not None:
             kills, last = kills + 1, time.monotonic()
-            os.kill(chance.choice(place.executor.pids), signal.SIGKILL)
+            os.kill(chance.choice(workspace.executor.pids), signal.SIGKILL)
 
-    place.run(script, range(600), kill, workers=2)
+    workspace.run(script, range(600), kill, workers=2)
     assert kills >= 3
-    assert place.errors == {}
-    assert place.results == {number: number for number in range(600)}
+    assert workspace.errors == {}
+    assert workspace.results == {number: number for number in range(600)}
 
 
-def test_workers_that_only_end_stop_the_run(place: Place) -> None:
+def test_workers_that_only_end_stop_the_run(workspace: Workspace) -> None:
     script = "return function(row) os.exit(1) end"
-    summary = place.run(script, range(4), concurrency=1)
+    summary = workspace.run(script, range(4), concurrency=1)
     # Each row is given its three workers.
     assert summary.code == 3
-    assert len(place.errors) == 4
+    assert len(workspace.errors) == 4
 
 
-def test_workers_end_with_their_job(place: Place) -> None:
+def test_workers_end_with_their_job(workspace: Workspace) -> None:
     pids: list[int] = []
 
-    def note(_job: Job, place: Place) -> None:
-        assert place.executor is not None
-        pids.extend(place.executor.pids)
+    def note(_job: Job, workspace: Workspace) -> None:
+        assert workspace.executor is not None
+        pids.extend(workspace.executor.pids)
 
-    place.run("return function(row) return row end", range(10), note, workers=2)
+    workspace.run("return function(row) return row end", range(10), note, workers=2)
     for pid in set(pids):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
-def test_a_stop_drops_rows_that_take_too_long_and_keeps_those_that_do_not(place: Place) -> None:
+def test_a_stop_drops_rows_that_take_too_long_and_keeps_those_that_do_not(
+    workspace: Workspace,
+) -> None:
     script = """
       local openai = require("openai")
       return function(row)
@@ -333,26 +345,26 @@ def test_a_stop_drops_rows_that_take_too_long_and_keeps_those_that_do_not(place:
       end
     """
 
-    def stop(job: Job, place: Place) -> None:
+    def stop(job: Job, workspace: Workspace) -> None:
         if job.counts.under_way:
             job.stop("enough", 130, 1.5)
 
-    summary = place.run(script, range(100), stop, concurrency=8)
+    summary = workspace.run(script, range(100), stop, concurrency=8)
     assert summary.code == 130
-    assert set(place.results) <= {0, 1, 2, 3}
-    assert place.errors == {}
+    assert set(workspace.results) <= {0, 1, 2, 3}
+    assert workspace.errors == {}
 
 
-def test_large_rows_pass(place: Place) -> None:
+def test_large_rows_pass(workspace: Workspace) -> None:
     values = ["x" * 10_000_000, "y" * 10_000_000, "z"]
-    place.run("return function(row) return { n = #row, row = row } end", values, workers=2)
-    assert [place.results[number]["n"] for number in range(3)] == [10_000_000, 10_000_000, 1]
+    workspace.run("return function(row) return { n = #row, row = row } end", values, workers=2)
+    assert [workspace.results[number]["n"] for number in range(3)] == [10_000_000, 10_000_000, 1]
 
 
 # Behind walls.
 
 
-def test_in_the_sandbox_a_script_runs_as_a_plugin(place: Place) -> None:
+def test_in_the_sandbox_a_script_runs_as_a_plugin(workspace: Workspace) -> None:
     script = """
       local given
       return {
@@ -360,25 +372,27 @@ def test_in_the_sandbox_a_script_runs_as_a_plugin(place: Place) -> None:
         map = function(row, index) return { row.a, index, given, io.open == nil } end,
       }
     """
-    place.run(script, [{"a": 1}, {"a": 2}], sandbox=True, args=("x",), concurrency=2)
-    assert place.results == {0: [1, 1, "x", True], 1: [2, 2, "x", True]}
+    workspace.run(script, [{"a": 1}, {"a": 2}], sandbox=True, args=("x",), concurrency=2)
+    assert workspace.results == {0: [1, 1, "x", True], 1: [2, 2, "x", True]}
 
 
-def test_in_the_sandbox_results_are_what_json_can_carry(place: Place) -> None:
+def test_in_the_sandbox_results_are_what_json_can_carry(workspace: Workspace) -> None:
     script = "return function(row) return { row == 1 and 0 / 0 or 'a\\255' } end"
-    place.run(script, range(2), sandbox=True, attempts=1)
-    assert place.results == {0: ["a\ufffd"]}
-    assert "JSON has no nan" in place.errors[1]
+    workspace.run(script, range(2), sandbox=True, attempts=1)
+    assert workspace.results == {0: ["a\ufffd"]}
+    assert "JSON has no nan" in workspace.errors[1]
 
 
-def test_in_the_sandbox_limits_are_for_each_row(place: Place) -> None:
+def test_in_the_sandbox_limits_are_for_each_row(workspace: Workspace) -> None:
     script = "return function(row) while row == 1 do end return row end"
-    place.run(script, range(4), sandbox=True, limits={"seconds": 0.3}, attempts=1, concurrency=2)
-    assert place.results == {0: 0, 2: 2, 3: 3}
-    assert "seconds: the limit is 0.3" in place.errors[1]
+    workspace.run(
+        script, range(4), sandbox=True, limits={"seconds": 0.3}, attempts=1, concurrency=2
+    )
+    assert workspace.results == {0: 0, 2: 2, 3: 3}
+    assert "seconds: the limit is 0.3" in workspace.errors[1]
 
 
-def test_in_the_sandbox_a_script_that_cannot_begin_stops_the_run(place: Place) -> None:
-    summary = place.run("\nreturn function(", range(4), sandbox=True)
+def test_in_the_sandbox_a_script_that_cannot_begin_stops_the_run(workspace: Workspace) -> None:
+    summary = workspace.run("\nreturn function(", range(4), sandbox=True)
     assert summary.code == 1
     assert "script:3" in (summary.reason or "") or "script:2" in (summary.reason or "")

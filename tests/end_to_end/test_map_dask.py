@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from support.dask_place import Cluster, dask_cluster
+from support.dask_processes import Cluster, dask_cluster
 from support.journal import numbers_in
-from support.map_place import CHAT, MapPlace
+from support.map_workspace import CHAT, MapWorkspace
 from support.pace_server import PaceServer
 from support.terminal import piped
 from support.waiting import eventually
@@ -45,34 +45,34 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> MapPlace:
-    place = MapPlace(tmp_path, CHAT)
-    place.numbered(ROWS * KILLS)
-    return place
+def workspace(tmp_path: Path) -> MapWorkspace:
+    workspace = MapWorkspace(tmp_path, CHAT)
+    workspace.numbered(ROWS * KILLS)
+    return workspace
 
 
-def command(place: MapPlace, cluster: Cluster, server: PaceServer) -> list[str]:
+def command(workspace: MapWorkspace, cluster: Cluster, server: PaceServer) -> list[str]:
     options = ["--dask", cluster.address, "--concurrency", "4", "--quiet"]
-    return place.command(*options, url=server.url)
+    return workspace.command(*options, url=server.url)
 
 
 @pytest.mark.parametrize("address", ["nowhere", "tcp://nowhere", "http://127.0.0.1:1"])
 def test_a_command_with_an_address_that_is_none_ends(tmp_path: Path, address: str) -> None:
-    place = MapPlace(tmp_path)
-    place.numbered(1)
-    done = place.run("--dask", address)
+    workspace = MapWorkspace(tmp_path)
+    workspace.numbered(1)
+    done = workspace.run("--dask", address)
     assert done.returncode == 1
     assert f"no scheduler of Dask's answers at {address}: " in done.stderr
 
 
-def kept(place: MapPlace) -> set[str]:
+def kept(workspace: MapWorkspace) -> set[str]:
     """Returns the texts of the rows that are in the journal."""
-    return {f"text {number}" for number in numbers_in(f"{place.output}.journal")}
+    return {f"text {number}" for number in numbers_in(f"{workspace.output}.journal")}
 
 
-def check_output(place: MapPlace) -> None:
+def check_output(workspace: MapWorkspace) -> None:
     count = ROWS * KILLS
-    assert place.results() == [{"id": n, "said": f"text {n}"} for n in range(count)]
+    assert workspace.results() == [{"id": n, "said": f"text {n}"} for n in range(count)]
 
 
 def wait_for(server: PaceServer, process: subprocess.Popen[Any], count: int) -> None:
@@ -85,15 +85,15 @@ def wait_for(server: PaceServer, process: subprocess.Popen[Any], count: int) -> 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_a_killed_command_ends_in_the_workers_and_asks_no_kept_row_again(
-    place: MapPlace, cluster: Cluster
+    workspace: MapWorkspace, cluster: Cluster
 ) -> None:
     chance = random.Random(14)
     with PaceServer(0.05) as server:
-        line = command(place, cluster, server)
+        line = command(workspace, cluster, server)
         for _ in range(KILLS):
-            before = kept(place)
+            before = kept(workspace)
             server.asked.clear()
-            with piped(line, env=place.environment()) as process:
+            with piped(line, env=workspace.environment()) as process:
                 wait_for(server, process, chance.randrange(40, 80))
                 time.sleep(chance.uniform(0.3, 0.6))
                 process.kill()
@@ -103,20 +103,20 @@ def test_a_killed_command_ends_in_the_workers_and_asks_no_kept_row_again(
             assert server.asked.total() <= asked + 2 * UNDER_WAY
             assert before.isdisjoint(server.asked)
             assert max(server.asked.values()) == 1
-            assert before <= kept(place)
-        before = kept(place)
+            assert before <= kept(workspace)
+        before = kept(workspace)
         assert before
         server.asked.clear()
-        with piped(line, env=place.environment()) as process:
+        with piped(line, env=workspace.environment()) as process:
             assert process.wait(ENOUGH) == 0
         assert before.isdisjoint(server.asked)
-    check_output(place)
+    check_output(workspace)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_killed_workers_cost_only_what_they_had_under_way(
-    place: MapPlace, cluster: Cluster
+    workspace: MapWorkspace, cluster: Cluster
 ) -> None:
     chance = random.Random(15)
     with (
@@ -124,8 +124,8 @@ def test_killed_workers_cost_only_what_they_had_under_way(
         distributed.Client(cluster.address, set_as_default=False) as client,
     ):
         killed = 0
-        line = command(place, cluster, server)
-        with piped(line, env=place.environment()) as process:
+        line = command(workspace, cluster, server)
+        with piped(line, env=workspace.environment()) as process:
             while killed < KILLS and process.poll() is None:
                 wait_for(server, process, chance.randrange(30, 50))
                 if pids := list(client.run(os.getpid, on_error="ignore").values()):
@@ -135,17 +135,17 @@ def test_killed_workers_cost_only_what_they_had_under_way(
         assert killed == KILLS
         # What was finished goes out together within 0.1 s.
         assert server.asked.total() <= ROWS * KILLS + killed * 2 * UNDER_WAY
-    check_output(place)
+    check_output(workspace)
 
 
 @pytest.mark.timeout(900)
 def test_a_killed_scheduler_is_told_and_the_same_command_goes_on_with_another(
-    place: MapPlace, cluster: Cluster, tmp_path: Path
+    workspace: MapWorkspace, cluster: Cluster, tmp_path: Path
 ) -> None:
     with PaceServer(0.05) as server:
         with dask_cluster(tmp_path / "first", workers=1) as first:
-            line = command(place, first, server)
-            with piped(line, env=place.environment()) as process:
+            line = command(workspace, first, server)
+            with piped(line, env=workspace.environment()) as process:
                 wait_for(server, process, 60)
                 first.scheduler.kill()
                 _, stderr = process.communicate(timeout=60)
@@ -154,13 +154,13 @@ def test_a_killed_scheduler_is_told_and_the_same_command_goes_on_with_another(
             assert told in stderr.decode()
             assert "the same command goes on" in stderr.decode()
             assert b"Traceback" not in stderr
-        before = kept(place)
+        before = kept(workspace)
         assert before
         server.asked.clear()
-        with piped(command(place, cluster, server), env=place.environment()) as process:
+        with piped(command(workspace, cluster, server), env=workspace.environment()) as process:
             assert process.wait(ENOUGH) == 0
         assert before.isdisjoint(server.asked)
-    check_output(place)
+    check_output(workspace)
 
 
 def is_quiet(server: PaceServer) -> bool:
@@ -172,15 +172,15 @@ def is_quiet(server: PaceServer) -> bool:
 def test_a_cluster_of_this_machine_is_started_and_prints_what_scripts_print_for_people(
     tmp_path: Path,
 ) -> None:
-    place = MapPlace(tmp_path, "return function(row) print('seen') return row.id end")
-    place.numbered(20)
+    workspace = MapWorkspace(tmp_path, "return function(row) print('seen') return row.id end")
+    workspace.numbered(20)
     with socket.socket() as taken:
         # Where Dask's own dashboard would be.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):
             taken.bind(("127.0.0.1", 8787))
             taken.listen()
-        done = place.run("--dask", "local", "--workers", "1", "--dry-run", "5")
+        done = workspace.run("--dask", "local", "--workers", "1", "--dry-run", "5")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "0\n1\n2\n3\n4\n"
     assert "seen" in done.stderr
@@ -190,6 +190,6 @@ def test_a_cluster_of_this_machine_is_started_and_prints_what_scripts_print_for_
 def test_a_model_of_this_machine_goes_with_workers_of_this_machine_alone(
     tmp_path: Path,
 ) -> None:
-    done = MapPlace(tmp_path).run("--dask", "tcp://127.0.0.1:1", "--local")
+    done = MapWorkspace(tmp_path).run("--dask", "tcp://127.0.0.1:1", "--local")
     assert done.returncode == 2
     assert "--local runs a model on this machine" in done.stderr

@@ -13,7 +13,7 @@ from luaopenai.batch.options import Options
 from support.fake_executor import FakeExecutor
 
 
-class Place:
+class Workspace:
     """A folder with a script, an input and an output, and jobs over them."""
 
     def __init__(self, folder: Path) -> None:

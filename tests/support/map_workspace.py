@@ -29,7 +29,7 @@ end
 """
 
 
-class MapPlace:
+class MapWorkspace:
     """A folder with a script, an input and an output, and the command over them."""
 
     def __init__(self, folder: Path, script: str = "return function(row) return row end") -> None:
