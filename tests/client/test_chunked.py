@@ -158,6 +158,14 @@ def test_an_answer_that_has_no_body_is_not_waited_for(method: str) -> None:
     assert read(receive(head, method=method)) == []
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_an_answer_that_has_no_body_has_ended_when_that_was_read(method: str) -> None:
+    head = HEAD if method == "HEAD" else HEAD.replace(b"200 OK", b"204 No Content")
+    response = receive(head, method=method)
+    read(response)
+    assert response.isclosed()
+
+
 def test_a_body_that_is_not_chunked_is_read_as_ever() -> None:
     assert b"".join(read(receive(answer(b"plain")))) == b"plain"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 
+import pytest
 import urllib3
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from luaopenai.client.chunked import ChunkedResponse
@@ -141,5 +142,47 @@ headers = st.one_of(
 def test_a_head_says_what_the_standard_library_reads_in_it(
     status: bytes, lines: list[bytes], end: bytes, method: str
 ) -> None:
+    assume(sum(line.lower().startswith(b"content-length") for line in lines) < 2)
     head = b"".join(line + end for line in [status, *lines])
     assert read_by(ChunkedResponse, head, method) == read_by(HTTPResponse, head, method)
+
+
+def begin(*lines: bytes) -> Any:
+    """An answer whose head has been read, cut off where that has no blank line."""
+    head = b"".join(line + b"\r\n" for line in [b"HTTP/1.1 200 OK", *lines])
+    response = ChunkedResponse(Wire(head))  # type: ignore[arg-type]
+    response.begin()
+    return response
+
+
+@pytest.mark.parametrize(
+    ("lines", "length"),
+    [
+        ([b"Content-Length: 5", b"Content-Length: 5"], 5),
+        ([b"Content-Length: 5, 05"], 5),
+        ([b"Content-Length: many", b"content-length: more"], None),
+        ([b"Content-Length: 5, 6", b"Transfer-Encoding: chunked"], None),
+    ],
+)
+def test_a_length_may_be_said_twice(lines: list[bytes], length: int | None) -> None:
+    assert begin(*lines, b"").length == length
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Content-Length: 5", b"Content-Length: 6"],
+        [b"Content-Length: 5, 6"],
+        [b"Content-Length: 5", b"Content-Length: many"],
+        [b"Content-Length: 5,"],
+    ],
+)
+def test_lengths_that_differ_are_no_answer(lines: list[bytes]) -> None:
+    with pytest.raises(HTTPException, match="several lengths"):
+        begin(*lines, b"")
+
+
+@pytest.mark.parametrize("lines", [[], [b"X: 1"], [b"X: 1", b" folded"]])
+def test_a_head_that_ends_before_its_blank_line_is_cut_off(lines: list[bytes]) -> None:
+    with pytest.raises(IncompleteRead):
+        begin(*lines)

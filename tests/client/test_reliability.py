@@ -161,6 +161,15 @@ CASES = {
     "reset in the head of what must not be sent twice": Case(
         say_then_reset(HALF_A_HEAD), ask_for_a_response, CLOSED, 1
     ),
+    "closed in the head, then well": Case(
+        in_turn(say(HALF_A_HEAD), FINE), ask_for_models, "fine", 2, 1
+    ),
+    "closed in the head of what must not be sent twice": Case(
+        say(HALF_A_HEAD), ask_for_a_response, CUT, 1
+    ),
+    "closed after a whole line of the head": Case(
+        say(b"HTTP/1.1 200 OK\r\n"), ask_for_a_response, CUT, 1
+    ),
     "reset in the body": Case(say_then_reset(answer(b"[1, ", length=9)), ask_for_models, CLOSED, 1),
     "body cut short": Case(say(answer(b"[1, ", length=9)), ask_for_models, CUT, 1),
     "body longer than it says": Case(
@@ -168,6 +177,22 @@ CASES = {
     ),
     "body shorter than it says, in silence": Case(
         say_then_stall(answer(b"[1, ", length=9)), ask_for_models, SILENT, 1, timeout=READ_TIMEOUT
+    ),
+    "a length said twice, in silence after it": Case(
+        say_then_stall(answer(b"[1]", "Content-Length: 3")), ask_for_models, [1], 1, 1
+    ),
+    "a length said twice in a line, in silence after it": Case(
+        say_then_stall(b"HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\n[1]"),
+        ask_for_models,
+        [1],
+        1,
+        1,
+    ),
+    "a body cut short of a length said twice in a line": Case(
+        say(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n[1]"), ask_for_models, CUT, 1
+    ),
+    "two lengths": Case(
+        say_then_stall(answer(b"[1, 2]", "Content-Length: 3")), ask_for_a_response, NOT_HTTP, 1
     ),
     "a length that is no number": Case(
         say(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n[1]"), ask_for_models, [1], 1

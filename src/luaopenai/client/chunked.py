@@ -71,9 +71,9 @@ class ChunkedResponse(HTTPResponse):
         self.version = 10 if version in ("HTTP/1.0", "HTTP/0.9") else 11
         headers = _read_headers(self.fp)
         self.headers = self.msg = headers  # type: ignore[assignment]
-        coding, length = (_first(headers, name) for name in ("transfer-encoding", "content-length"))
-        self.chunked = coding is not None and coding.lower() == "chunked"
-        self.length = None if self.chunked else _read_length(length)
+        coding = next(iter(headers.getlist("transfer-encoding")), "")
+        self.chunked = coding.lower() == "chunked"
+        self.length = None if self.chunked else _read_length(headers.get("content-length"))
         if self.status in _WITHOUT_BODY or self._method == "HEAD":  # type: ignore[attr-defined]
             self.length = 0
         is_framed = self.chunked or self.length is not None
@@ -100,6 +100,7 @@ class ChunkedResponse(HTTPResponse):
                 self.close()
             return piece
         if self.length == 0:  # HEAD's answer, and others that have no body whatever they say.
+            self.close()
             return b""
         while True:
             data = self._unread + self.fp.read1(_READ)
@@ -167,7 +168,9 @@ def _read_header_lines(file: Any) -> HTTPHeaderDict:
         line = file.readline(_LONGEST_LINE + 1)
         if len(line) > _LONGEST_LINE:
             raise LineTooLong("header line")
-        if line in (b"\r\n", b"\n", b""):
+        if not line:
+            raise IncompleteRead(b"")
+        if line in (b"\r\n", b"\n"):
             break
         lines.append(line)
         if len(lines) > _MOST_HEADERS:
@@ -183,16 +186,27 @@ def _read_header_lines(file: Any) -> HTTPHeaderDict:
     return HTTPHeaderDict((name, _FOLD.sub(" ", text)) for name, text in message.items())
 
 
-def _first(headers: HTTPHeaderDict, name: str) -> str | None:
-    return next(iter(headers.getlist(name)), None)
-
-
 def _read_length(text: str | None) -> int | None:
+    """Returns the length that a body is said to have; None where that is no number.
+
+    Args:
+        text: with commas between several, which must be the same: one alone could end the body
+            early, and have its rest taken for the next answer.
+    """
+    if not text:
+        return None
+    lengths = {_read_number(number) for number in text.split(",")}
+    if len(lengths) > 1:
+        raise HTTPException("a body of several lengths")
+    return lengths.pop()
+
+
+def _read_number(text: str) -> int | None:
     try:
-        length = int(text or "")
+        number = int(text)
     except ValueError:
         return None
-    return length if length >= 0 else None
+    return number if number >= 0 else None
 
 
 def _size(line: bytes, before: bytes) -> int:
