@@ -3,7 +3,7 @@
 local cjson = require("cjson")
 local openai = require("openai")
 local types = require("tableshape").types
-local talks = require("support.talks")
+local kinds = require("support.session_kinds")
 local tool_server = require("support.tool_server")
 
 local describe_with_server = tool_server.describe_with(describe, pending)
@@ -27,10 +27,10 @@ local alone = {
       end,
     }
   end,
-  answers = talks[1].answers,
+  answers = kinds[1].answers,
 }
 
-for _, talk in ipairs({ talks[1], talks[2], alone }) do
+for _, session_kind in ipairs({ kinds[1], kinds[2], alone }) do
   for _, is_streamed in ipairs({ false, true }) do
     local function options(opts)
       opts = opts or {}
@@ -40,7 +40,7 @@ for _, talk in ipairs({ talks[1], talks[2], alone }) do
 
     local function parse(replies, kind, opts)
       script(unpack(replies))
-      return talk.new():parse("Who?", kind or PERSON, options(opts))
+      return session_kind.new():parse("Who?", kind or PERSON, options(opts))
     end
 
     --- The format that a request asks for, in the form of chat completions, whichever API it is for.
@@ -48,7 +48,7 @@ for _, talk in ipairs({ talks[1], talks[2], alone }) do
       return request.response_format and request.response_format.json_schema or request.text.format
     end
 
-    local what = ("%s's parse %s"):format(talk.name, is_streamed and "in streams" or "without streams")
+    local what = ("%s's parse %s"):format(session_kind.name, is_streamed and "in streams" or "without streams")
 
     describe_with_server(what, function()
       it("returns what the type makes of the answer, and its text", function()
@@ -151,7 +151,7 @@ for _, talk in ipairs({ talks[1], talks[2], alone }) do
         local tool = openai.tool({ name = "who", call = function() return "Ada" end })
         local value = parse({ { calls = { { "who", {} } } }, { text = '{"name":"Ada"}' } }, nil, { tools = { tool } })
         assert.same({ name = "Ada" }, value)
-        assert.same({ "Ada" }, talk.answers(requests()[2]))
+        assert.same({ "Ada" }, session_kind.answers(requests()[2]))
         assert.is_truthy(format_of(requests()[2]).schema)
       end)
 
@@ -171,7 +171,7 @@ for _, talk in ipairs({ talks[1], talks[2], alone }) do
           ["schema: strict mode has no object with free keys"] = { types.map_of(types.string, types.number) },
         }) do
           script()
-          local session = talk.new()
+          local session = session_kind.new()
           assert.has_error(function() session:parse("x", arguments[1], arguments[2]) end, message)
           assert.same({}, requests())
         end
@@ -183,23 +183,23 @@ end
 describe_with_server("A session's parse", function()
   it("goes on from the history as it stands without a message", function()
     script({ text = '{"name":"Ada"}' })
-    local session = talks[1].new({ messages = { { role = "user", content = "Who?" } } })
+    local session = kinds[1].new({ messages = { { role = "user", content = "Who?" } } })
     assert.same({ name = "Ada" }, (session:parse(nil, PERSON)))
     assert.equal(2, #session.messages)
   end)
 
   it("takes a callback in the place of the options", function()
-    for _, talk in ipairs(talks) do
+    for _, session_kind in ipairs(kinds) do
       script({ text = '{"name":"Ada"}' })
       local texts = {}
-      talk.new():parse("Who?", PERSON, function(chunk) texts[#texts + 1] = chunk.content end)
+      session_kind.new():parse("Who?", PERSON, function(chunk) texts[#texts + 1] = chunk.content end)
       assert.equal('{"name":"Ada"}', table.concat(texts))
     end
   end)
 
   it("keeps other fields of text on the Responses API", function()
     script({ text = '{"name":"Ada"}' }, { text = '{"name":"Ada"}' })
-    local session = talks[2].new({ text = { verbosity = "low" } })
+    local session = kinds[2].new({ text = { verbosity = "low" } })
     session:parse("Who?", PERSON)
     session:parse("Who?", PERSON, { text = { verbosity = "high" } })
     assert.same({ "low", "high" }, { requests()[1].text.verbosity, requests()[2].text.verbosity })
@@ -208,8 +208,8 @@ describe_with_server("A session's parse", function()
   end)
 
   it("is called with a colon", function()
-    for _, talk in ipairs(talks) do
-      assert.has_error(function() talk.new().parse("x") end, "parse: call it with a colon: session:parse(...)")
+    for _, session_kind in ipairs(kinds) do
+      assert.has_error(function() session_kind.new().parse("x") end, "parse: call it with a colon: session:parse(...)")
     end
   end)
 end)

@@ -3,7 +3,7 @@
 local cjson = require("cjson")
 local openai = require("openai")
 local types = require("tableshape").types
-local talks = require("support.talks")
+local kinds = require("support.session_kinds")
 local tool_server = require("support.tool_server")
 
 local describe_with_server = tool_server.describe_with(describe, pending)
@@ -28,22 +28,22 @@ local function calls(...)
   return { calls = { ... } }
 end
 
-for _, talk in ipairs(talks) do
+for _, session_kind in ipairs(kinds) do
   --- Runs a script of replies with one tool; returns what `run` does.
   local function run(replies, tool, opts, session_opts)
     script(unpack(replies))
     session_opts = session_opts or {}
     session_opts.tools = session_opts.tools or { tool or weather_tool() }
-    local session = talk.new(session_opts)
+    local session = session_kind.new(session_opts)
     return session, session:run("How warm is it?", opts)
   end
 
   --- What the model was told of the calls before its Nth request.
   local function told(number)
-    return talk.answers(requests()[number])
+    return session_kind.answers(requests()[number])
   end
 
-  describe_with_server(talk.name .. " with tools", function()
+  describe_with_server(session_kind.name .. " with tools", function()
     it("runs what the model calls, until it answers", function()
       local _, reply, done = run({ calls(weather()), calls(weather({ city = "Rome" })), { text = "It is 4." } })
       assert.equal("It is 4.", reply)
@@ -195,7 +195,7 @@ for _, talk in ipairs(talks) do
     it("takes tools for one run, in the place of the session's", function()
       script(calls({ "now", {} }, weather()))
       local now = openai.tool({ name = "now", call = function() return "noon" end })
-      talk.new({ tools = { weather_tool() } }):run("When?", { tools = { now } })
+      session_kind.new({ tools = { weather_tool() } }):run("When?", { tools = { now } })
       assert.same({ "noon", "there is no tool 'weather'; the tools are: now" }, told(2))
     end)
 
@@ -282,7 +282,7 @@ for _, talk in ipairs(talks) do
 
     it("names an option of its own that is wrong, and sends nothing", function()
       script()
-      local session = talk.new({ tools = { weather_tool() } })
+      local session = session_kind.new({ tools = { weather_tool() } })
       for options, message in pairs({
         [{ max_steps = 0 }] = "run: max_steps: expected a number from 1, got 0",
         [{ limit = "x" }] = "run: limit: expected a number from 1, got x",
@@ -354,7 +354,7 @@ for _, talk in ipairs(talks) do
     end)
   end)
 
-  describe_with_server(talk.name .. " with calls side by side", function()
+  describe_with_server(session_kind.name .. " with calls side by side", function()
     --- A tool whose calls note how many of them are under way.
     local function counting_tool(noted)
       local now = 0
@@ -398,7 +398,7 @@ for _, talk in ipairs(talks) do
     it("runs beside other tasks", function()
       script(calls(weather()), { text = "a" })
       local order = {}
-      local session = talk.new({
+      local session = session_kind.new({
         tools = {
           weather_tool(function()
             order[#order + 1] = "begins"
@@ -420,7 +420,7 @@ describe_with_server("A chat session", function()
   it("runs legacy functions", function()
     for _, callback in ipairs({ false, function() end }) do
       script({ ["function"] = weather() }, { ["function"] = { "storm", {} } }, { text = "It is 4." })
-      local session = talks[1].new({ functions = { weather_tool(), { name = "storm" } }, function_call = "auto" })
+      local session = kinds[1].new({ functions = { weather_tool(), { name = "storm" } }, function_call = "auto" })
       local reply, done = session:run("How warm?", { stream_callback = callback or nil })
       assert.equal("It is 4.", reply)
       assert.same({ nil, { celsius = 4 } }, { done[1].id, done[1].result })
@@ -435,14 +435,14 @@ describe_with_server("A chat session", function()
 
   it("forces a legacy function in the first round only", function()
     script({ ["function"] = weather() })
-    talks[1].new({ functions = { weather_tool() } }):run("x", { function_call = { name = "weather" } })
+    kinds[1].new({ functions = { weather_tool() } }):run("x", { function_call = { name = "weather" } })
     local sent = requests()
     assert.same({ { name = "weather" }, nil }, { sent[1].function_call, sent[2].function_call })
   end)
 
   it("refuses a function that is none when it is made", function()
     assert.has_error(function()
-      talks[1].new({ functions = { { type = "function", ["function"] = { name = 5 } } } })
+      kinds[1].new({ functions = { { type = "function", ["function"] = { name = 5 } } } })
     end, "functions[1].name: expected a string, got a number")
   end)
 
@@ -450,13 +450,13 @@ describe_with_server("A chat session", function()
     local custom = { id = "c1", type = "custom", custom = { name = "sql", input = "select 1" } }
     local message = { role = "assistant", content = NULL, tool_calls = { custom } }
     script({ body = { choices = { { message = message } } } }, { text = "So be it." })
-    assert.equal("So be it.", (talks[1].new({ tools = { weather_tool() } }):run("x")))
+    assert.equal("So be it.", (kinds[1].new({ tools = { weather_tool() } }):run("x")))
     assert.equal("there is no tool 'sql'; the tools are: weather", requests()[2].messages[3].content)
   end)
 
   it("answers calls of a custom tool of the Responses API", function()
     script({ calls = { weather() }, custom = { "sql", "select 1" } }, { text = "So be it." })
-    local reply, done = talks[2].new({ tools = { weather_tool() } }):run("x")
+    local reply, done = kinds[2].new({ tools = { weather_tool() } }):run("x")
     assert.equal("So be it.", reply)
     assert.equal("there is no tool 'sql'; the tools are: weather", done[2].error)
     assert.equal("custom_tool_call_output", requests()[2].input[2].type)
@@ -464,7 +464,7 @@ describe_with_server("A chat session", function()
 
   it("keeps a given output of a custom tool's call", function()
     script({ custom = { "sql", "select 1" } }, { text = "So be it." })
-    local session = talks[2].new({})
+    local session = kinds[2].new({})
     session:send("Hi")
     local output = { type = "custom_tool_call_output", call_id = "custom_2", output = "1" }
     assert.equal("So be it.", (session:run({ output })))
@@ -473,21 +473,21 @@ describe_with_server("A chat session", function()
 
   it("takes a message in the place of a text", function()
     script(calls(weather()))
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     session:run({ role = "user", name = "me", content = "How warm?" })
     assert.equal("me", requests()[1].messages[1].name)
   end)
 
   it("goes on from the history as it stands without a message", function()
     script({ text = "Hello." })
-    local session = talks[1].new({ messages = { { role = "user", content = "Hi" } } })
+    local session = kinds[1].new({ messages = { { role = "user", content = "Hi" } } })
     assert.equal("Hello.", (session:run()))
     assert.equal(2, #session.messages)
   end)
 
   it("runs the calls that a send has left", function()
     script(calls(weather()), { text = "It is 4." })
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     session:send("How warm?")
     local reply, done = session:run()
     assert.same({ "It is 4.", 1 }, { reply, #done })
@@ -496,17 +496,17 @@ describe_with_server("A chat session", function()
 
   it("runs what is left of calls that the script has answered itself", function()
     script(calls(weather(), weather()), { text = "It is 4." })
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     local message = session:send("How warm?")
     session:append_message({ role = "tool", tool_call_id = message.tool_calls[1].id, content = "mine" })
     local reply, done = session:run()
     assert.same({ "It is 4.", 1 }, { reply, #done })
-    assert.same({ "mine", '{"celsius":4}' }, talks[1].answers(requests()[2]))
+    assert.same({ "mine", '{"celsius":4}' }, kinds[1].answers(requests()[2]))
   end)
 
   it("answers calls that a send has left before it sends another message", function()
     script(calls(weather()))
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     session:send("How warm?")
     assert.equal("done", (session:run("Never mind.")))
     assert.equal("not run: the run was ended before", requests()[2].messages[3].content)
@@ -514,16 +514,16 @@ describe_with_server("A chat session", function()
 
   it("takes an answer of the script's, and says of the others that they were not run", function()
     script(calls(weather(), weather()))
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     local message = session:send("How warm?")
     local answer = { role = "tool", tool_call_id = message.tool_calls[2].id, content = "mine" }
     assert.equal("done", (session:run(answer)))
-    assert.same({ "mine", "not run: the run was ended before" }, talks[1].answers(requests()[2]))
+    assert.same({ "mine", "not run: the run was ended before" }, kinds[1].answers(requests()[2]))
   end)
 
   it("has the answers in its history, each after its call", function()
     script(calls(weather(), weather()))
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     session:run("How warm?")
     local roles = {}
     for index, message in ipairs(session.messages) do roles[index] = message.role end
@@ -532,7 +532,7 @@ describe_with_server("A chat session", function()
 
   it("appends answers by its own method, when they are final", function()
     script(calls(weather(), weather()))
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     local append, seen = session.append_message, {}
     function session.append_message(self, ...)
       for index = 1, select("#", ...) do
@@ -556,7 +556,7 @@ describe_with_server("A chat session", function()
     for _, is_replaced in ipairs({ false, true }) do
       script(calls(weather(), weather()))
       local session
-      session = talks[1].new({
+      session = kinds[1].new({
         tools = {
           weather_tool(function()
             session:append_message({ role = "user", content = "By the way" })
@@ -577,7 +577,7 @@ describe_with_server("A chat session", function()
 
   it("asks by generate_response, which a script may replace", function()
     script(calls(weather()))
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     local generate, asked = session.generate_response, 0
     function session.generate_response(self, ...)
       asked = asked + 1
@@ -589,7 +589,7 @@ describe_with_server("A chat session", function()
 
   it("keeps a reply that a replaced generate_response has not kept", function()
     script()
-    local session = talks[1].new({ tools = { weather_tool() } })
+    local session = kinds[1].new({ tools = { weather_tool() } })
     local call = { id = "c", type = "function", ["function"] = { name = "weather", arguments = '{"city":"x"}' } }
     local generate = session.generate_response
     function session.generate_response(self)
@@ -604,7 +604,7 @@ end)
 describe_with_server("A Responses session", function()
   it("asks by create_response, which a script may replace, and which sees the outputs", function()
     script(calls(weather()))
-    local session = talks[2].new({ tools = { weather_tool() } })
+    local session = kinds[2].new({ tools = { weather_tool() } })
     local create, inputs = session.create_response, {}
     function session.create_response(self, input, ...)
       inputs[#inputs + 1] = input
@@ -617,13 +617,13 @@ describe_with_server("A Responses session", function()
 
   it("takes a list in the place of a text", function()
     script(calls(weather()))
-    local session = talks[2].new({ tools = { weather_tool() } })
+    local session = kinds[2].new({ tools = { weather_tool() } })
     assert.equal("done", (session:run({ { role = "user", content = "How warm?" } })))
   end)
 
   it("runs the calls that a send has left", function()
     script(calls(weather()), { text = "It is 4." })
-    local session = talks[2].new({ tools = { weather_tool() } })
+    local session = kinds[2].new({ tools = { weather_tool() } })
     session:send("How warm?")
     local reply, done = session:run()
     assert.same({ "It is 4.", 1 }, { reply, #done })
@@ -631,19 +631,19 @@ describe_with_server("A Responses session", function()
 
   it("answers calls that a send has left before what it sends, but those that the script answers", function()
     script(calls(weather(), weather()), { text = "a" })
-    local session = talks[2].new({ tools = { weather_tool() } })
+    local session = kinds[2].new({ tools = { weather_tool() } })
     local response = session:send("How warm?")
     local id = response.output[2].call_id
     assert.equal("a", (session:run({ { type = "function_call_output", call_id = id, output = "mine" } })))
-    assert.same({ "not run: the run was ended before", "mine" }, talks[2].answers(requests()[2]))
+    assert.same({ "not run: the run was ended before", "mine" }, kinds[2].answers(requests()[2]))
     assert.same({}, session.pending_outputs)
   end)
 
   it("works within a conversation", function()
     script(calls(weather()), calls(weather()))
-    local session = talks[2].new({ tools = { weather_tool() }, conversation = "conv_1" })
+    local session = kinds[2].new({ tools = { weather_tool() }, conversation = "conv_1" })
     assert.equal("done", (session:run("How warm?")))
-    assert.same({ '{"celsius":4}' }, talks[2].answers(requests()[3]))
+    assert.same({ '{"celsius":4}' }, kinds[2].answers(requests()[3]))
     assert.is_nil(requests()[3].previous_response_id)
   end)
 end)

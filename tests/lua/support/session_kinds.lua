@@ -3,7 +3,7 @@
 local openai = require("openai")
 local tool_server = require("support.tool_server")
 
----@class Talk
+---@class SessionKind
 ---@field name string
 ---@field new fun(opts?: table): table a session that speaks to the server
 ---@field answers fun(request: table): string[] what a request says of the calls before it, in order
@@ -16,7 +16,7 @@ local function texts_of(list, is_answer, field)
   return texts
 end
 
----@type Talk[]
+---@type SessionKind[]
 return {
   {
     name = "A chat session",
