@@ -830,6 +830,22 @@ def test_tls_that_fails_in_a_body_is_what_failed(
         response.read_piece()
 
 
+def test_what_tls_holds_back_is_no_answer_to_the_next_request(
+    tls_server: StartServer, bundle: str
+) -> None:
+    def answer_twice(connection: Connection) -> None:
+        for own in (b"1", b"2"):
+            connection.read_request()
+            head, blank, body = answer(own).partition(b"\r\n\r\n")
+            connection.send(head + blank)
+            connection.send(body + answer(b'"nobody asked"'))
+
+    server = tls_server(in_turn(answer_twice, keep_alive([answer(b"2")])))
+    with OpenAI(API_KEY, server.url, ca_bundle=bundle, max_retries=0) as client:
+        assert [client.models().body for _ in range(2)] == [1, 2]
+    assert server.connections == 2
+
+
 def test_a_kept_connection_to_a_proxy_names_whole_urls_and_who_asks(
     fault_server: StartServer,
 ) -> None:

@@ -7,6 +7,7 @@ one: 200 µs a request, where this takes 50.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
@@ -152,6 +153,16 @@ class Connection(HTTPConnection):
 
 class TLSConnection(Connection, HTTPSConnection):
     """A connection over TLS that a pool keeps."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is open, and nothing has come that nobody has asked for.
+
+        TLS may hold bytes back that it took off its socket, where no poll sees them: to the next
+        request they would be its answer.
+        """
+        is_quiet = isinstance(self.sock, ssl.SSLSocket) and not self.sock.pending()
+        return is_quiet and super().is_connected
 
 
 def _head(method: str, target: str, body: Any, headers: Mapping[str, str]) -> bytes | None:
