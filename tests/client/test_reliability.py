@@ -871,6 +871,15 @@ def test_a_proxy_tunnels_tls_without_seeing_the_key(
     assert b"proxy-authorization" not in head_of(server.requests[0]).lower()
 
 
+def test_a_proxy_that_is_spoken_to_over_tls_tunnels_tls(
+    tls_server: StartServer, bundle: str
+) -> None:
+    server, between = tls_server(FINE), tls_server(proxy())
+    address = between.url.removesuffix("/v1")
+    with OpenAI(API_KEY, server.url, proxy=address, ca_bundle=bundle) as client:
+        assert [client.models().body for _ in range(2)] == ["fine", "fine"]
+
+
 @pytest.mark.parametrize("is_tls", [False, True])
 def test_a_socks_proxy_passes_requests_on(
     is_tls: bool, fault_server: StartServer, tls_server: StartServer, bundle: str

@@ -81,7 +81,7 @@ class Connection(HTTPConnection):
     def getresponse(self) -> Any:
         """Reads the head of a response; its body is read by ``read1`` alone."""
         # Where the server closes the connection after this answer, it is forgotten by then.
-        hang_up = partial(self.sock.shutdown, socket.SHUT_RDWR)
+        hang_up = partial(_hang_up, self.sock)
         try:
             response: Any = (
                 super().getresponse() if self._sent is None else self._read_head(*self._sent)
@@ -148,7 +148,7 @@ class Connection(HTTPConnection):
         """Lets a cancel of the current call end this connection."""
         call = current_call()
         if call is not None and self.sock is not None:
-            call.attach(partial(self.sock.shutdown, socket.SHUT_RDWR))
+            call.attach(partial(_hang_up, self.sock))
 
 
 class TLSConnection(Connection, HTTPSConnection):
@@ -163,6 +163,11 @@ class TLSConnection(Connection, HTTPSConnection):
         """
         is_quiet = isinstance(self.sock, ssl.SSLSocket) and not self.sock.pending()
         return is_quiet and super().is_connected
+
+
+def _hang_up(sock: Any) -> None:
+    """Ends both directions of a connection; TLS inside TLS leaves that to the outer one."""
+    getattr(sock, "socket", sock).shutdown(socket.SHUT_RDWR)
 
 
 def _head(method: str, target: str, body: Any, headers: Mapping[str, str]) -> bytes | None:
