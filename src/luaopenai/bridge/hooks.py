@@ -31,13 +31,20 @@ class CountHook:
         self._set.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
         self._get: Any = functions.lua_gethook
         self._get.argtypes, self._get.restype = [ctypes.c_void_p], ctypes.c_void_p
+        self._get_count: Any = functions.lua_gethookcount
+        self._get_count.argtypes = [ctypes.c_void_p]
         found = _ADDRESS.match(thread)
         if found is None:
             raise OSError("no coroutine")
         self._state = int(found[1], 16)
 
     def fire(self) -> None:
-        """Makes the hook fire at the next instruction, and at each one until it is set anew."""
+        """Makes the hook fire at the next instruction, and at each one until it is set anew.
+
+        One that does so already is left alone: LuaJIT keeps whether a hook runs beside the mask
+        that is set here, and where hooks begin and end all the time, that note could be lost. It
+        would take a hook for running that is not, for ever, and call none any more.
+        """
         hook = self._get(self._state)
-        if hook:
+        if hook and self._get_count(self._state) != 1:
             self._set(self._state, hook, _COUNT, 1)
